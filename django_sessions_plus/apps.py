@@ -1,0 +1,19 @@
+"""The Django app."""
+
+from django.apps import AppConfig
+from django.utils.translation import gettext_lazy as _
+
+
+class SessionsPlusConfig(AppConfig):
+    """Connect receivers and checks once the models are loaded."""
+
+    name = "django_sessions_plus"
+    verbose_name = _("Sessions")
+    default_auto_field = "django.db.models.BigAutoField"
+
+    def ready(self) -> None:
+        """Connect what needs loaded models."""
+        # Imported here because both import models.
+        from django_sessions_plus import checks, receivers  # noqa: F401, PLC0415
+
+        receivers.connect()

@@ -1,0 +1,1 @@
+"""The session engines, for ``SESSION_ENGINE``."""

@@ -1,0 +1,367 @@
+"""What a session store knows and decides between its reads and writes. No I/O.
+
+``RowSession`` holds the row a store has loaded, what the request said of itself,
+and what changed; it works out the columns a write has to carry. The engines on
+top of it move those columns to and from storage.
+"""
+
+from __future__ import annotations
+
+import zlib
+from base64 import b64decode, b64encode
+from collections.abc import Callable, Mapping
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from django.conf import settings
+from django.contrib.auth import SESSION_KEY
+from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.sessions.serializers import JSONSerializer
+from django.core.exceptions import ValidationError
+from django.utils import timezone
+
+from django_sessions_plus import devices, policy, tokens
+from django_sessions_plus.conf import config
+
+if TYPE_CHECKING:
+    from django_sessions_plus.base_session import AbstractSession
+
+EXPIRY_KEY = "_session_expiry"
+COMPRESS_ABOVE = 2048
+_COMPRESSED = "z:"
+_NO_META: Mapping[str, Any] = {}
+
+Transport = Literal["cookie", "bearer"]
+Columns = dict[str, Any]
+
+
+class RowSession(SessionBase):
+    """A session that lives in a row of an ``AbstractSession``."""
+
+    def __init__(self, session_key: str | None = None) -> None:
+        self.transport: Transport = "cookie"
+        """How the token reached us. Only a session of the cookie transport gets a cookie."""
+        self.counts_as_activity = True
+        """Whether this use moves the expiry and the time of last activity."""
+        self.wants_user = False
+        """Whether loading should bring the user along in the same query."""
+        self.on_end: Callable[[], None] | None = None
+        """Called when this session ends or is forgotten during the request."""
+        self.may_have_successor = False
+        """Whether the browser may by now have a newer cookie than the one that opened nothing.
+
+        A token we do not know may have been rotated away a moment ago by a parallel
+        request; to delete the cookie then would delete its successor and sign the person out.
+        """
+        self._row: AbstractSession | None = None
+        self._meta: Mapping[str, Any] = _NO_META
+        self._remember: bool | None = None
+        self._authenticated_now = False
+        self._token_is_new = False
+        self._user: Any = None
+        super().__init__(session_key)
+
+    @property
+    def row(self) -> AbstractSession | None:
+        """The row this store has loaded or created; None before that and after the end. Never loads."""
+        return self._row
+
+    def bind(self, meta: Mapping[str, Any]) -> None:
+        """Tell the store which request it serves: ``request.META``, read when something is recorded."""
+        self._meta = meta
+
+    def forget(self) -> None:
+        """Become empty without touching storage: the row has ended or belongs to nobody here."""
+        self._session_cache: dict[str, Any] = {}
+        self._session_key = None
+        self._row = None
+        self._remember = None
+        self._authenticated_now = False
+        self._token_is_new = False
+        self.may_have_successor = False
+        self.accessed = True
+        self.modified = False
+        if self.on_end is not None:
+            self.on_end()
+
+    # Django's data contract
+
+    def encode(self, session_dict: dict[str, Any]) -> str:
+        """Return the data as it is stored: plain JSON, compressed above 2 KB.
+
+        The table is ours and who is signed in is verified against the user's auth hash
+        at every request, so a signature would cost time and add nothing. Any other
+        serializer than Django's JSON keeps Django's signed form: unpickling what
+        somebody wrote into the table would run it.
+        """
+        if self.serializer is not JSONSerializer:
+            return super().encode(session_dict)
+        payload: bytes = self.serializer().dumps(session_dict)
+        if len(payload) <= COMPRESS_ABOVE:
+            return payload.decode("latin-1")
+        return _COMPRESSED + b64encode(zlib.compress(payload)).decode("ascii")
+
+    def decode(self, session_data: str) -> dict[str, Any]:
+        """Return stored data, Django's signed form included; bad data is an empty session."""
+        if not session_data:
+            return {}
+        if self.serializer is not JSONSerializer:
+            return super().decode(session_data)
+        try:
+            if session_data.startswith("{"):
+                return self._loads(session_data.encode("latin-1"))
+            if session_data.startswith(_COMPRESSED):
+                return self._loads(zlib.decompress(b64decode(session_data[len(_COMPRESSED) :])))
+        except (ValueError, zlib.error):
+            return {}
+        return super().decode(session_data)
+
+    def _loads(self, payload: bytes) -> dict[str, Any]:
+        data = self.serializer().loads(payload)
+        return data if isinstance(data, dict) else {}
+
+    async def adelete_test_cookie(self) -> None:
+        """See delete_test_cookie(). Django's own forgets to mark the session as modified."""
+        await self.apop(self.TEST_COOKIE_NAME)
+
+    def _validate_session_key(self, key: Any) -> bool:
+        return isinstance(key, str) and len(key) >= 8
+
+    def _get_new_session_key(self) -> str:
+        # Without asking the database whether it is taken: 165 random bits are not, and the
+        # unique index has the last word.
+        return tokens.make_token()
+
+    async def _aget_new_session_key(self) -> str:
+        return tokens.make_token()
+
+    # Expiry
+
+    @property
+    def remember(self) -> bool:
+        """Whether the session outlives the browser. Setting it decides anew, as at sign-in.
+
+        Known once the session is loaded; a session is remembered unless somebody said otherwise.
+        """
+        if self._remember is not None:
+            return self._remember
+        return self._row is None or self._row.remember
+
+    @remember.setter
+    def remember(self, value: bool) -> None:
+        self._remember = bool(value)
+        self.modified = True
+
+    def get_session_cookie_age(self) -> int:
+        """Return the idle timeout in seconds: ``SESSION_COOKIE_AGE``, or less when not to be remembered."""
+        age: int = settings.SESSION_COOKIE_AGE
+        if self.remember:
+            return age
+        return min(age, int(config.UNREMEMBERED_AGE.total_seconds()))
+
+    def get_expiry_date(self, **kwargs: Any) -> datetime:
+        """Return when the session expires if used at ``modification`` (default: now), absolute limit included.
+
+        With ``expiry`` given, nothing is loaded and only Django's own rule applies.
+        """
+        if "expiry" not in kwargs:
+            return self._expiry_date(self._session, kwargs.get("modification"))
+        date: datetime = super().get_expiry_date(**kwargs)
+        return date
+
+    async def aget_expiry_date(self, **kwargs: Any) -> datetime:
+        """See get_expiry_date()."""
+        if "expiry" not in kwargs:
+            return self._expiry_date(await self._aget_session(), kwargs.get("modification"))
+        date: datetime = await super().aget_expiry_date(**kwargs)
+        return date
+
+    def get_expiry_age(self, **kwargs: Any) -> int:
+        """Return the seconds from ``modification`` (default: now) until the session expires."""
+        if "expiry" in kwargs:
+            age: int = super().get_expiry_age(**kwargs)
+            return age
+        now = kwargs.setdefault("modification", timezone.now())
+        return _seconds(self.get_expiry_date(**kwargs) - now)
+
+    async def aget_expiry_age(self, **kwargs: Any) -> int:
+        """See get_expiry_age()."""
+        if "expiry" in kwargs:
+            age: int = await super().aget_expiry_age(**kwargs)
+            return age
+        now = kwargs.setdefault("modification", timezone.now())
+        return _seconds(await self.aget_expiry_date(**kwargs) - now)
+
+    def get_expire_at_browser_close(self) -> bool:
+        """Tell whether the cookie ends with the browser: asked for by ``set_expiry(0)``, or not to be remembered."""
+        return self._expires_at_browser_close(self.get(EXPIRY_KEY))
+
+    async def aget_expire_at_browser_close(self) -> bool:
+        """See get_expire_at_browser_close()."""
+        return self._expires_at_browser_close(await self.aget(EXPIRY_KEY))
+
+    def cookie_age(self, now: datetime) -> int | None:
+        """Return the Max-Age of the cookie that goes with the row as it is stored; None ends with the browser."""
+        if self._row is None or self._expires_at_browser_close(self._session_cache.get(EXPIRY_KEY)):
+            return None
+        return round((self._row.expires_at - now).total_seconds())
+
+    def _expires_at_browser_close(self, explicit: policy.Expiry) -> bool:
+        if explicit is not None:
+            return explicit == 0
+        return not self.remember or settings.SESSION_EXPIRE_AT_BROWSER_CLOSE
+
+    def _expiry_date(self, data: Mapping[str, Any], modification: datetime | None) -> datetime:
+        now = modification or timezone.now()
+        authenticated_at = self._row.authenticated_at if self._row else None
+        if data.get(SESSION_KEY) is not None and (self._authenticated_now or not authenticated_at):
+            authenticated_at = now
+        return self._next_expiry(data, authenticated_at, now)
+
+    def _next_expiry(
+        self, data: Mapping[str, Any], authenticated_at: datetime | None, now: datetime
+    ) -> datetime:
+        return policy.next_expiry(
+            explicit=data.get(EXPIRY_KEY),
+            idle_age=self._idle_age(),
+            limit=policy.deadline(authenticated_at, config.ABSOLUTE_AGE),
+            now=now,
+        )
+
+    def _idle_age(self) -> timedelta:
+        return timedelta(seconds=self.get_session_cookie_age())
+
+    # Who is signed in
+
+    def mark_authenticated(self, user: Any = None) -> None:
+        """Record that the person has just authenticated: the next save rotates the token and renews freshness.
+
+        OWASP ASVS 5.0 7.2.4 asks for a new token also when somebody signs in again. With
+        ``user`` given, what is told after the save needs no query for it.
+        """
+        self._authenticated_now = True
+        self._user = user
+        self.modified = True
+
+    def is_fresh(self) -> bool:
+        """Tell whether the loaded session was authenticated within ``SESSIONS_PLUS_FRESH_AGE``."""
+        return self._row is not None and (self._authenticated_now or self._row.is_fresh())
+
+    def is_row_user(self, data: Mapping[str, Any]) -> bool:
+        """Tell whether the data names the same user as the loaded row."""
+        return self._row is not None and self._user_id(data) == self._row.user_id
+
+    def _user_id(self, data: Mapping[str, Any]) -> Any:
+        """Return the key of the user the data names, in the type of the user's key; None if it names none.
+
+        Data can hold anything under that name; what cannot be a key is nobody.
+        """
+        value = data.get(SESSION_KEY)
+        if value is None:
+            return None
+        field = self._model()._meta.get_field("user").target_field
+        try:
+            key = field.to_python(value)
+            field.run_validators(key)
+        except (ValidationError, ValueError, TypeError, OverflowError):
+            return None
+        return key
+
+    # Columns for a write
+
+    def extra_columns(self, data: Mapping[str, Any]) -> Columns:
+        """Return the values of your own columns for a session with this ``data``.
+
+        The hook for models with columns of their own. They are written with the
+        session when their value differs from the row's.
+        """
+        return {}
+
+    def _new_columns(self, data: dict[str, Any], now: datetime) -> Columns:
+        user_id = self._user_id(data)
+        authenticated_at = None if user_id is None else now
+        return {
+            "token_digest": tokens.digest(self._get_or_create_session_key()),
+            "user_id": user_id,
+            "session_data": self.encode(data),
+            "created_at": now,
+            "authenticated_at": authenticated_at,
+            "updated_at": now,
+            "last_seen_at": now,
+            "expires_at": self._next_expiry(data, authenticated_at, now),
+            "remember": self.remember,
+            **self._client(),
+            **self.extra_columns(data),
+        }
+
+    def _changed_columns(self, row: AbstractSession, data: dict[str, Any], now: datetime) -> Columns:
+        """Return what a save of ``data`` has to write over ``row``, and nothing it has not."""
+        columns = {**self._identity_columns(row, data, now), **self.extra_columns(data)}
+        if self._remember is not None:
+            columns["remember"] = self._remember
+        text = self.encode(data)
+        if text != row.session_data:
+            columns |= {"session_data": text, "version": row.version + 1}
+        if self.counts_as_activity or "authenticated_at" in columns:
+            authenticated_at = columns.get("authenticated_at", row.authenticated_at)
+            expires_at = self._next_expiry(data, authenticated_at, now)
+            columns |= {"updated_at": now, "last_seen_at": now, "expires_at": expires_at}
+        return {name: value for name, value in columns.items() if getattr(row, name) != value}
+
+    def _identity_columns(
+        self, row: AbstractSession, data: dict[str, Any], now: datetime
+    ) -> Columns:
+        user_id = self._user_id(data)
+        if user_id is None:
+            return {"user_id": None, "authenticated_at": None}
+        if user_id == row.user_id and not self._authenticated_now:
+            return {}
+        return {"user_id": user_id, "authenticated_at": now, **self._client()}
+
+    def _touch_columns(self, row: AbstractSession, now: datetime) -> Columns:
+        """Return what use without a change has to write: nothing, most of the time."""
+        if not self.counts_as_activity:
+            return {}
+        columns: Columns = {}
+        explicit = self._session_cache.get(EXPIRY_KEY)
+        if not isinstance(explicit, (str, datetime)) and policy.is_slide_due(
+            updated_at=row.updated_at,
+            idle_age=timedelta(seconds=explicit) if explicit else self._idle_age(),
+            update_age=config.UPDATE_AGE,
+            now=now,
+        ):
+            expires_at = self._next_expiry(self._session_cache, row.authenticated_at, now)
+            columns |= {"updated_at": now, "expires_at": expires_at}
+        if columns or policy.is_last_seen_due(
+            last_seen_at=row.last_seen_at, interval=config.LAST_SEEN_INTERVAL, now=now
+        ):
+            columns |= {"last_seen_at": now, **self._changed_client(row)}
+        return columns
+
+    def _client(self) -> Columns:
+        """Return what the request said of its device, as far as recording is switched on."""
+        if self._meta is _NO_META:
+            return {}
+        address = devices.client_ip(self._meta, config.TRUSTED_PROXIES, config.CLIENT_IP_HEADER)
+        user_agent = self._meta.get("HTTP_USER_AGENT")
+        return {
+            "ip_address": devices.recorded_ip(address, config.RECORD_IP),
+            "user_agent": devices.recorded_user_agent(user_agent, config.RECORD_USER_AGENT),
+        }
+
+    def _changed_client(self, row: AbstractSession) -> Columns:
+        # What a request does not tell (a health check without a user agent) changes nothing.
+        known = {name: value for name, value in self._client().items() if value is not None}
+        return {name: value for name, value in known.items() if getattr(row, name) != value}
+
+    @classmethod
+    def get_model_class(cls) -> type[AbstractSession]:
+        """Return the model of this store's rows; engines decide."""
+        raise NotImplementedError("a store on rows must name its model in get_model_class()")
+
+    def _model(self) -> type[AbstractSession]:
+        return self.get_model_class()
+
+
+def _seconds(delta: timedelta) -> int:
+    return delta.days * 86400 + delta.seconds

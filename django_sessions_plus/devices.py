@@ -1,0 +1,149 @@
+"""What a request tells about its device: a readable name, and the client's IP address.
+
+Pure functions over text and a request's ``META``. Everything here comes from
+outside, so nothing raises: what cannot be understood is None, or an unnamed device.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
+from typing import Any, Literal
+
+from user_agents import parse as parse_user_agent
+
+IPAddress = IPv4Address | IPv6Address
+DeviceKind = Literal["desktop", "phone", "tablet", "bot", "other"]
+
+USER_AGENT_LENGTH = 512
+_UNIX = "unix"
+_IPV4_NETWORK_BITS = 24
+_IPV6_NETWORK_BITS = 48
+# A chain of proxies longer than this is an attempt to keep us busy.
+_LONGEST_FORWARDED = 2048
+
+
+@dataclass(frozen=True)
+class Device:
+    """A device as people know it; ``browser`` and ``os`` are empty where unknown."""
+
+    label: str
+    browser: str
+    os: str
+    kind: DeviceKind
+
+
+@lru_cache(maxsize=2048)
+def parse(user_agent: str | None) -> Device:
+    """Name the device behind a user agent.
+
+    Costs up to a millisecond for a text not seen before and is cached after, so it
+    belongs where devices are shown and not in every request.
+    """
+    text = clean_user_agent(user_agent)
+    if text is None:
+        return Device("", "", "", "other")
+    agent = parse_user_agent(text)
+    browser = "" if agent.browser.family == "Other" else _browser_name(agent.browser.family)
+    system = "" if agent.os.family == "Other" else _system_name(agent.os.family)
+    return Device(_label(browser, system), browser, system, _kind(agent))
+
+
+def clean_user_agent(value: object) -> str | None:
+    """Return a user agent fit to be stored: printable, 512 characters at most, or None.
+
+    PostgreSQL refuses NUL, logs and terminals obey control characters.
+    """
+    if not isinstance(value, str):
+        return None
+    text = "".join(c for c in value[:USER_AGENT_LENGTH] if c.isprintable()).strip()
+    return text or None
+
+
+def recorded_user_agent(value: object, mode: str) -> str | None:
+    """Return what of a user agent is kept under ``SESSIONS_PLUS_RECORD_USER_AGENT``."""
+    if mode == "off":
+        return None
+    text = clean_user_agent(value)
+    return parse(text).label or None if mode == "parsed" else text
+
+
+def client_ip(
+    meta: Mapping[str, Any], proxies: Sequence[str] = (), header: str = "X-Forwarded-For"
+) -> str | None:
+    """Return the client's address, believing forwarded ones only as far as ``proxies`` vouch.
+
+    Read from the right: each trusted proxy vouches for the address left of it, and
+    the first that is not trusted is the client. Anything that is not an address
+    ends the chain with None, for what stands left of it is hearsay.
+    """
+    peer = parse_ip(meta.get("REMOTE_ADDR"))
+    if not proxies:
+        return None if peer is None else str(peer)
+    if not (_is_trusted(peer, proxies) or (_UNIX in proxies and not meta.get("REMOTE_ADDR"))):
+        return None if peer is None else str(peer)
+    forwarded = str(meta.get("HTTP_" + header.upper().replace("-", "_"), ""))
+    client = peer
+    for entry in reversed(forwarded[-_LONGEST_FORWARDED:].split(",") if forwarded else []):
+        client = parse_ip(entry)
+        if not _is_trusted(client, proxies):
+            break
+    return None if client is None else str(client)
+
+
+def recorded_ip(address: str | None, mode: str) -> str | None:
+    """Return what of an address is kept under ``SESSIONS_PLUS_RECORD_IP``."""
+    if address is None or mode == "off":
+        return None
+    if mode == "truncated":
+        bits = _IPV6_NETWORK_BITS if ":" in address else _IPV4_NETWORK_BITS
+        return str(ip_network((address, bits), strict=False).network_address)
+    return address
+
+
+def parse_ip(value: object) -> IPAddress | None:
+    """Read an address as proxies and servers write it, or return None.
+
+    Takes a port (``1.2.3.4:80``, ``[::1]:80``), drops an IPv6 zone and turns an
+    IPv4 address mapped into IPv6 back into itself.
+    """
+    text = str(value or "").strip().strip('"')
+    if text.startswith("["):
+        text = text[1:].partition("]")[0]
+    elif text.count(":") == 1:
+        text = text.partition(":")[0]
+    try:
+        address = ip_address(text.partition("%")[0])
+    except ValueError:
+        return None
+    return getattr(address, "ipv4_mapped", None) or address
+
+
+def _is_trusted(address: IPAddress | None, proxies: Sequence[str]) -> bool:
+    if address is None:
+        return False
+    return any(address in ip_network(entry, strict=False) for entry in proxies if entry != _UNIX)
+
+
+def _browser_name(family: str) -> str:
+    return family.removesuffix(" iOS").removeprefix("Mobile ").replace(" Mobile", "")
+
+
+def _system_name(family: str) -> str:
+    return {"Mac OS X": "macOS", "Chrome OS": "ChromeOS"}.get(family, family)
+
+
+def _label(browser: str, system: str) -> str:
+    if browser and system:
+        return f"{browser} on {system}"
+    return browser or system
+
+
+def _kind(agent: Any) -> DeviceKind:
+    if agent.is_bot:
+        return "bot"
+    if agent.is_tablet:
+        return "tablet"
+    if agent.is_mobile:
+        return "phone"
+    return "desktop" if agent.is_pc else "other"

@@ -1,0 +1,41 @@
+"""Bring two sets of changes to one session's data together, key by key.
+
+Pure: three dictionaries in, one out. Who is signed in is never merged.
+"""
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
+
+IDENTITY_KEYS = (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY)
+
+_ABSENT = object()
+
+
+def is_same_identity(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
+    """Tell whether both say the same about who is signed in, and how."""
+    return all(one.get(key) == other.get(key) for key in IDENTITY_KEYS)
+
+
+def merge(
+    *, base: Mapping[str, Any], mine: Mapping[str, Any], theirs: Mapping[str, Any]
+) -> dict[str, Any] | None:
+    """Return ``theirs`` with every key that ``mine`` changed since ``base``.
+
+    A key that both changed takes my value, as if I had written a moment later.
+    None means that they changed who is signed in: what was done on behalf of
+    somebody else must not reach that person's session.
+    """
+    if not is_same_identity(base, theirs):
+        return None
+    merged = dict(theirs)
+    for key in base.keys() | mine.keys():
+        value = mine.get(key, _ABSENT)
+        if value == base.get(key, _ABSENT):
+            continue
+        if value is _ABSENT:
+            merged.pop(key, None)
+        else:
+            merged[key] = value
+    return merged

@@ -1,0 +1,105 @@
+"""Sets of sessions by state, and the bulk statements that end and purge them.
+
+Lazy until the terminal call; only those have twins.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+from django.db import models
+from django.db.models import Q
+from django.utils import timezone
+
+from django_sessions_plus.conf import config
+
+if TYPE_CHECKING:
+    from django_sessions_plus.base_session import AbstractSession
+
+Row = TypeVar("Row", bound="AbstractSession")
+
+
+class SessionQuerySet(models.QuerySet[Row]):
+    """The manager of every session model."""
+
+    def active(self, now: datetime | None = None) -> Self:
+        """Keep the sessions that can be used at ``now`` (default: this moment)."""
+        return self.filter(_is_active(now or timezone.now()))
+
+    def ended(self) -> Self:
+        """Keep the sessions that were stopped by act."""
+        return self.filter(ended_at__isnull=False)
+
+    def expired(self, now: datetime | None = None) -> Self:
+        """Keep the sessions that time has stopped, by either timeout."""
+        return self.filter(~_is_active(now or timezone.now()), ended_at=None)
+
+    def for_user(self, user: Any) -> Self:
+        """Keep the sessions of ``user`` (an instance or its primary key); none for an anonymous one."""
+        key = getattr(user, "pk", user)
+        return self.none() if key is None else self.filter(user=key)
+
+    def newest_activity_first(self) -> Self:
+        """Order by last activity; the id decides between equals, so that pages are stable."""
+        return self.order_by("-last_seen_at", "-id")
+
+    def end(self, *, reason: str, actor: Any = None, now: datetime | None = None) -> int:
+        """End what has not ended, wipe its data and return how many rows this call ended.
+
+        One conditional statement, so that of several callers only one ends a row. The
+        expiry moves to the end: an ended row has no future, and the purge needs one index.
+        """
+        return self.filter(ended_at=None).update(**_end_columns(reason, actor, now))
+
+    async def aend(self, *, reason: str, actor: Any = None, now: datetime | None = None) -> int:
+        """See end()."""
+        return await self.filter(ended_at=None).aupdate(**_end_columns(reason, actor, now))
+
+    def purge(self, now: datetime | None = None) -> int:
+        """Delete what nobody needs any more and return how many rows that were.
+
+        Expired anonymous sessions go at once, ended and expired sign-ins after
+        ``SESSIONS_PLUS_RETENTION``. Works in batches of ``SESSIONS_PLUS_PURGE_BATCH_SIZE``
+        rows, each its own short transaction, and may run in several processes at once.
+        """
+        deleted = 0
+        for condition in _purgeable(now or timezone.now()):
+            while keys := list(self._next_batch(condition)):
+                deleted += self.filter(pk__in=keys).delete()[0]
+        return deleted
+
+    async def apurge(self, now: datetime | None = None) -> int:
+        """See purge()."""
+        deleted = 0
+        for condition in _purgeable(now or timezone.now()):
+            while keys := [key async for key in self._next_batch(condition)]:
+                deleted += (await self.filter(pk__in=keys).adelete())[0]
+        return deleted
+
+    def _next_batch(self, condition: Q) -> models.QuerySet[Row, Any]:
+        batch = self.filter(condition).order_by("expires_at").values_list("pk", flat=True)
+        return batch[: config.PURGE_BATCH_SIZE]
+
+
+def _is_active(now: datetime) -> Q:
+    condition = Q(ended_at=None, expires_at__gt=now)
+    if config.ABSOLUTE_AGE is not None:
+        within_limit = Q(authenticated_at__gt=now - config.ABSOLUTE_AGE)
+        condition &= Q(authenticated_at=None) | within_limit
+    return condition
+
+
+def _end_columns(reason: str, actor: Any, now: datetime | None) -> dict[str, Any]:
+    now = now or timezone.now()
+    return {
+        "ended_at": now,
+        "expires_at": now,
+        "end_reason": reason,
+        "ended_by": getattr(actor, "pk", None),
+        "session_data": "",
+    }
+
+
+def _purgeable(now: datetime) -> tuple[Q, Q]:
+    return Q(user=None, expires_at__lte=now), Q(expires_at__lte=now - config.RETENTION)

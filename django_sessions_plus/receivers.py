@@ -1,0 +1,93 @@
+"""What ends or renews sessions by itself: sign-in, a changed password, a user who goes.
+
+Receivers only notice and call the verbs. Those that end sessions wait for the
+commit: a rolled back password change must not sign anybody out.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+from django.conf import settings
+from django.contrib.auth.signals import user_logged_in
+from django.db import transaction
+from django.db.models.signals import post_save, pre_delete
+from django.http import HttpRequest
+
+from django_sessions_plus import sessions
+from django_sessions_plus.backends.base import RowSession
+from django_sessions_plus.base_session import AbstractSession, EndReason
+from django_sessions_plus.conf import config
+from django_sessions_plus.middleware import set_request_user
+from django_sessions_plus.signals import session_started
+
+
+def connect() -> None:
+    """Connect everything; called once, when the app is ready."""
+    user_logged_in.connect(renew_session, dispatch_uid="django_sessions_plus.renew_session")
+    session_started.connect(limit_sessions, dispatch_uid="django_sessions_plus.limit_sessions")
+    post_save.connect(
+        follow_user,
+        sender=settings.AUTH_USER_MODEL,
+        dispatch_uid="django_sessions_plus.follow_user",
+    )
+    pre_delete.connect(
+        end_with_user,
+        sender=settings.AUTH_USER_MODEL,
+        dispatch_uid="django_sessions_plus.end_with_user",
+    )
+
+
+def renew_session(request: HttpRequest | None, user: Any, **kwargs: Any) -> None:
+    """Have the sign-in rotate the token, also for the user who was signed in already.
+
+    Django keeps the key in that case (OWASP ASVS 5.0 7.2.4 does not). It also leaves
+    the anonymous user that ``request.auser()`` may have cached, in versions before 6.1.
+    """
+    session = getattr(request, "session", None)
+    if request is not None and isinstance(session, RowSession):
+        session.mark_authenticated(user)
+        set_request_user(request, user)
+
+
+def limit_sessions(session: AbstractSession, user: Any, **kwargs: Any) -> None:
+    """Make room for the session that has just started."""
+    if user is not None:
+        sessions.enforce_limit(user, keep=session)
+
+
+def follow_user(instance: Any, created: bool, raw: bool, using: str, **kwargs: Any) -> None:
+    """End sessions when a user is saved as inactive or with a new password (OWASP ASVS 5.0 7.4.2, 7.4.3)."""
+    if created or raw:
+        return
+    if not getattr(instance, "is_active", True) and config.END_ON_DEACTIVATION:
+        transaction.on_commit(
+            partial(_end_all, instance, EndReason.USER_DEACTIVATED), using=using
+        )
+    # AbstractBaseUser keeps a newly set password in the clear until the save is over;
+    # an upgrade of the password's hash clears it first and is no change.
+    elif getattr(instance, "_password", None) is not None and config.END_ON_PASSWORD_CHANGE:
+        transaction.on_commit(partial(_end_others, instance), using=using)
+
+
+def end_with_user(instance: Any, **kwargs: Any) -> None:
+    """End the sessions of a user about to be deleted, before the cascade takes the rows."""
+    sessions.revoke_all(instance, reason=EndReason.USER_DELETED, actor=_acting())
+
+
+def _end_all(user: Any, reason: EndReason) -> None:
+    sessions.revoke_all(user, reason=reason, actor=_acting())
+
+
+def _end_others(user: Any) -> None:
+    store = sessions.current()
+    row = None if store is None else store.row
+    keep = row if row is not None and row.user_id == user.pk else None
+    sessions.revoke_others(user, keep=keep, reason=EndReason.PASSWORD_CHANGED, actor=_acting())
+
+
+def _acting() -> Any:
+    """Return the key of the person whose request this happens in; None outside of one."""
+    store = sessions.current()
+    return None if store is None or store.row is None else store.row.user_id

@@ -1,0 +1,37 @@
+"""What the package tells a project. Nothing is sent before its write is committed.
+
+All are sent with ``send_robust`` (``asend_robust`` from coroutines): a failing
+receiver is logged by Django and never undoes a sign-in or keeps a session alive.
+No argument carries a token or a digest that could be presented as one.
+"""
+
+from functools import partial
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.db import transaction
+from django.dispatch import Signal
+
+session_started = Signal()
+"""A person signed in: ``session`` (the row), ``user``."""
+
+session_ended = Signal()
+"""A signed-in session stopped by act: ``session``, ``user``, ``reason`` (``EndReason``), ``actor`` (who did it, or None)."""
+
+session_context_changed = Signal()
+"""IP address or user agent of a living session changed: ``session``, ``user``, ``changes`` (``{column: (old, new)}``)."""
+
+new_device_signed_in = Signal()
+"""A browser and system nobody signed in from before: ``session``, ``user``."""
+
+refresh_token_reused = Signal()
+"""A rotated refresh token came back after its grace: ``session``, ``user``."""
+
+
+def send_after_commit(signal: Signal, *, using: str, **arguments: Any) -> None:
+    """Send ``signal`` once the running transaction on ``using`` is committed; at once if there is none."""
+    transaction.on_commit(partial(signal.send_robust, **arguments), using=using)
+
+
+# Transactions belong to the thread the database is used from, so the twin goes there.
+asend_after_commit = sync_to_async(send_after_commit, thread_sensitive=True)

@@ -29,7 +29,7 @@ class EndReason(models.TextChoices):
     SIGNED_OUT = "signed_out", _("signed out")
     REVOKED = "revoked", _("revoked")
     LIMIT = "limit", _("too many sessions")
-    PASSWORD_CHANGED = "password_changed", _("password changed")  # noqa: S105 - a reason
+    PASSWORD_CHANGED = "password_changed", _("password changed")
     USER_DEACTIVATED = "user_deactivated", _("user deactivated")
     USER_DELETED = "user_deleted", _("user deleted")
 

@@ -86,9 +86,13 @@ LIMIT = Kind(
     "a whole number above zero, None, or a callable (or its dotted path) that takes a user and returns one of these",
     _is_limit,
 )
-NETWORKS = Kind('a list of IP addresses or networks such as "10.0.0.0/8", or "unix"', _is_network_list)
+NETWORKS = Kind(
+    'a list of IP addresses or networks such as "10.0.0.0/8", or "unix"', _is_network_list
+)
 TEXT = Kind("a text that is not empty", _is_text)
-OPTIONAL_TEXT = Kind("a text that is not empty, or None", lambda value: value is None or _is_text(value))
+OPTIONAL_TEXT = Kind(
+    "a text that is not empty, or None", lambda value: value is None or _is_text(value)
+)
 RATE = Kind('a rate such as "10/min", or None', _is_rate)
 FIELDS = Kind("a list of field names of the user model", _is_field_list)
 
@@ -129,7 +133,7 @@ class Setting(Generic[T]):
         value = getattr(django_settings, self.name, self.default)
         if value is not self.default and not self.kind.accepts(value):
             raise ConfigurationError(f"{self.name} must be {self.kind.wants}; it is {value!r}.")
-        return value  # type: ignore[no-any-return]
+        return value
 
 
 class Config:
@@ -138,17 +142,20 @@ class Config:
     UPDATE_AGE = Setting(
         DURATION,
         timedelta(days=1),
-        "How long after the last time a session's expiry was moved it is moved again by use. Zero moves it with every request.",
+        "How long after its expiry was last moved a session's use moves it again, at the latest after "
+        "a fifth of the idle timeout. Zero moves it with every request.",
     )
     LAST_SEEN_INTERVAL = Setting(
         DURATION,
         timedelta(minutes=5),
-        "How exact the time of last activity is; it is written at most once in this time. Zero writes it with every request.",
+        "How exact the time of last activity is: it is written at most once in this time. "
+        "Zero writes it with every request.",
     )
     ABSOLUTE_AGE = Setting(
         OPTIONAL_DURATION,
         timedelta(days=30),
-        "How long a sign-in lasts at most, however active it is, counted from the last authentication. None sets no limit.",
+        "How long a sign-in lasts at most, however active it is, counted from the last "
+        "authentication. None sets no limit.",
     )
     UNREMEMBERED_AGE = Setting(
         POSITIVE_DURATION,
@@ -163,13 +170,15 @@ class Config:
     RETENTION = Setting(
         DURATION,
         timedelta(days=30),
-        "How long the row of an ended or expired sign-in is kept (its data is wiped at the end) before the purge deletes it.",
+        "How long the row of an ended or expired sign-in is kept before the purge deletes it. "
+        "Its data is wiped when it ends.",
     )
     PURGE_BATCH_SIZE = Setting(COUNT, 1000, "How many rows one statement of the purge deletes.")
     MAX_PER_USER: "Setting[int | str | Callable[[Any], int | None] | None]" = Setting(
         LIMIT,
         None,
-        "How many sessions a person may have at once. A further sign-in ends those least recently seen. None sets no limit.",
+        "How many sessions a person may have at once. A further sign-in ends those least recently "
+        "seen. None sets no limit.",
     )
     END_ON_PASSWORD_CHANGE = Setting(
         SWITCH, True, "Whether a changed password ends the person's other sessions."
@@ -202,7 +211,8 @@ class Config:
     READ_FROM_REPLICA = Setting(
         SWITCH,
         False,
-        "Whether sessions are read from the router's read database. A replica that lags can sign people out or serve ended sessions.",
+        "Whether sessions are read from the router's read database. A replica that lags can sign "
+        "people out or serve ended sessions.",
     )
     REAUTHENTICATE_URL = Setting(
         OPTIONAL_TEXT,
@@ -216,10 +226,14 @@ class Config:
     )
     PAGE_SIZE = Setting(COUNT, 50, "How many sessions one page of the API's list holds.")
     SIGN_IN_RATE = Setting(
-        RATE, "10/min", "How many sign-in attempts the API takes from one address. None sets no limit."
+        RATE,
+        "10/min",
+        "How many sign-in attempts the API takes from one address. None sets no limit.",
     )
     REAUTHENTICATE_RATE = Setting(
-        RATE, "10/min", "How many password attempts the API takes for one session. None sets no limit."
+        RATE,
+        "10/min",
+        "How many password attempts the API takes for one session. None sets no limit.",
     )
 
     def max_per_user(self, user: Any) -> int | None:
@@ -237,8 +251,10 @@ class Config:
         if callable(limit):
             limit = limit(user)
         if limit is not None and not _is_count(limit):
-            raise ConfigurationError(f"{PREFIX}MAX_PER_USER must give a whole number above zero or None; it gave {limit!r}.")
-        return limit  # type: ignore[return-value]
+            raise ConfigurationError(
+                f"{PREFIX}MAX_PER_USER must give a whole number above zero or None; it gave {limit!r}."
+            )
+        return limit
 
 
 def declared() -> dict[str, Setting[Any]]:

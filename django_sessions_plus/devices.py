@@ -4,11 +4,12 @@ Pure functions over text and a request's ``META``. Everything here comes from
 outside, so nothing raises: what cannot be understood is None, or an unnamed device.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from ipaddress import IPv4Address, IPv6Address, ip_address, ip_network
-from typing import Any, Literal
+from typing import Any, Literal, cast
 
 from user_agents import parse as parse_user_agent
 
@@ -17,6 +18,8 @@ DeviceKind = Literal["desktop", "phone", "tablet", "bot", "other"]
 
 USER_AGENT_LENGTH = 512
 _UNIX = "unix"
+# How a device is recorded when the user agent is not: "Firefox on Windows (desktop)".
+_RECORDED_DEVICE = re.compile(r"(.*?) ?(?:\bon (.+))? \((desktop|phone|tablet|bot|other)\)")
 _IPV4_NETWORK_BITS = 24
 _IPV6_NETWORK_BITS = 48
 # A chain of proxies longer than this is an attempt to keep us busy.
@@ -33,20 +36,14 @@ class Device:
     kind: DeviceKind
 
 
-@lru_cache(maxsize=2048)
 def parse(user_agent: str | None) -> Device:
-    """Name the device behind a user agent.
+    """Name the device behind a user agent, or behind what ``recorded_user_agent()`` kept of one.
 
     Costs up to a millisecond for a text not seen before and is cached after, so it
     belongs where devices are shown and not in every request.
     """
     text = clean_user_agent(user_agent)
-    if text is None:
-        return Device("", "", "", "other")
-    agent = parse_user_agent(text)
-    browser = "" if agent.browser.family == "Other" else _browser_name(agent.browser.family)
-    system = "" if agent.os.family == "Other" else _system_name(agent.os.family)
-    return Device(_label(browser, system), browser, system, _kind(agent))
+    return Device("", "", "", "other") if text is None else _parse(text)
 
 
 def clean_user_agent(value: object) -> str | None:
@@ -61,11 +58,14 @@ def clean_user_agent(value: object) -> str | None:
 
 
 def recorded_user_agent(value: object, mode: str) -> str | None:
-    """Return what of a user agent is kept under ``SESSIONS_PLUS_RECORD_USER_AGENT``."""
+    """Return what of a user agent is kept under ``SESSIONS_PLUS_RECORD_USER_AGENT``.
+
+    ``parse()`` makes the same device of it, in every mode but off.
+    """
     if mode == "off":
         return None
     text = clean_user_agent(value)
-    return parse(text).label or None if mode == "parsed" else text
+    return text if text is None or mode == "full" else _recorded_device(_parse(text))
 
 
 def client_ip(
@@ -123,6 +123,25 @@ def _is_trusted(address: IPAddress | None, proxies: Sequence[str]) -> bool:
     if address is None:
         return False
     return any(address in ip_network(entry, strict=False) for entry in proxies if entry != _UNIX)
+
+
+# Of the cleaned text, so that the cache keeps nothing longer than what is stored.
+@lru_cache(maxsize=2048)
+def _parse(text: str) -> Device:
+    if recorded := _RECORDED_DEVICE.fullmatch(text):
+        browser, system = recorded[1], recorded[2] or ""
+        return Device(_label(browser, system), browser, system, cast(DeviceKind, recorded[3]))
+    agent = parse_user_agent(text)
+    browser = "" if agent.browser.family == "Other" else _browser_name(agent.browser.family)
+    system = "" if agent.os.family == "Other" else _system_name(agent.os.family)
+    return Device(_label(browser, system), browser, system, _kind(agent))
+
+
+def _recorded_device(device: Device) -> str | None:
+    if not device.label:
+        return None
+    parts = (device.browser, f"on {device.os}" if device.os else "", f"({device.kind})")
+    return clean_user_agent(" ".join(part for part in parts if part))
 
 
 def _browser_name(family: str) -> str:

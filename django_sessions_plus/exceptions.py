@@ -35,7 +35,8 @@ class StaleSessionError(SessionsPlusError, UpdateError, SessionInterrupted):
     code = "session_interrupted"
 
     def __init__(self) -> None:
+        # Django's own words, for logs and tests know them.
         super().__init__(
-            "The request's session ended, or got a new token, before the request completed. "
-            "The user may have signed out or signed in again in a parallel request."
+            "The request's session was deleted before the request completed. "
+            "The user may have logged out in a concurrent request, for example."
         )

@@ -32,10 +32,21 @@ def merge(
     merged = dict(theirs)
     for key in base.keys() | mine.keys():
         value = mine.get(key, _ABSENT)
-        if value == base.get(key, _ABSENT):
+        if _is_unchanged(base.get(key, _ABSENT), value):
             continue
         if value is _ABSENT:
             merged.pop(key, None)
         else:
             merged[key] = value
     return merged
+
+
+def _is_unchanged(before: Any, after: Any) -> bool:
+    """Tell whether both would be stored alike: to Python, not to JSON, 1 and 1.0 and True are equal."""
+    if type(before) is not type(after) or before != after:
+        return False
+    if isinstance(before, dict):
+        return all(_is_unchanged(value, after[key]) for key, value in before.items())
+    if isinstance(before, list):
+        return all(map(_is_unchanged, before, after))
+    return True

@@ -16,11 +16,13 @@ from django.conf import settings
 from django.contrib import auth
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY
 from django.contrib.auth.backends import ModelBackend
-from django.contrib.auth.middleware import AuthenticationMiddleware as DjangoAuthenticationMiddleware
+from django.contrib.auth.middleware import (
+    AuthenticationMiddleware as DjangoAuthenticationMiddleware,
+)
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
 from django.db import models, router
-from django.http import HttpRequest
+from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
@@ -67,7 +69,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
         if (session := _row_session(request)) is not None:
             session.bind(request.META)
 
-    def process_response(
+    def process_response(  # type: ignore[override]  # streaming responses are no HttpResponse
         self, request: HttpRequest, response: HttpResponseBase
     ) -> HttpResponseBase:
         """Save or touch the session, and bring the cookie in line with its row.
@@ -77,7 +79,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
         """
         session = _row_session(request)
         if session is None:
-            return cast(HttpResponseBase, super().process_response(request, response))
+            return super().process_response(request, cast(HttpResponse, response))
         moved = False
         if session.is_end_uncommitted:
             session.settle_end()
@@ -214,13 +216,14 @@ def _with_cookie(
     return response
 
 
-def _cached_user(request: HttpRequest) -> Any:
+# Any: the two attributes in which Django keeps a request's user are nobody's declared ones.
+def _cached_user(request: Any) -> Any:
     if not hasattr(request, "_cached_user"):
         request._cached_user = get_user(request)
     return request._cached_user
 
 
-async def _cached_auser(request: HttpRequest) -> Any:
+async def _cached_auser(request: Any) -> Any:
     if not hasattr(request, "_acached_user"):
         request._acached_user = await aget_user(request)
     return request._acached_user
@@ -233,7 +236,7 @@ def _make_anonymous(reference: ReferenceType[HttpRequest]) -> None:
         set_request_user(request, AnonymousUser())
 
 
-def set_request_user(request: HttpRequest, user: Any) -> None:
+def set_request_user(request: Any, user: Any) -> None:
     """Make ``user`` the user of the request for ``request.user`` and ``request.auser`` alike."""
     request._cached_user = request._acached_user = user
     if hasattr(request, "user"):
@@ -251,7 +254,7 @@ def _user_from_row(session: SessionStore, data: dict[str, Any]) -> Any:
     path, auth_hash = data.get(BACKEND_SESSION_KEY), data.get(HASH_SESSION_KEY)
     if not user or not auth_hash or path not in settings.AUTHENTICATION_BACKENDS:
         return None
-    backend: Any = auth.load_backend(path)
+    backend: Any = auth.load_backend(str(path))
     if not (
         session.is_row_user(data)
         and _gets_users_plainly(type(backend))

@@ -62,9 +62,7 @@ def follow_user(instance: Any, created: bool, raw: bool, using: str, **kwargs: A
     if created or raw:
         return
     if not getattr(instance, "is_active", True) and config.END_ON_DEACTIVATION:
-        transaction.on_commit(
-            partial(_end_all, instance, EndReason.USER_DEACTIVATED), using=using
-        )
+        transaction.on_commit(partial(_end_all, instance, EndReason.USER_DEACTIVATED), using=using)
     # AbstractBaseUser keeps a newly set password in the clear until the save is over;
     # an upgrade of the password's hash clears it first and is no change.
     elif getattr(instance, "_password", None) is not None and config.END_ON_PASSWORD_CHANGE:
@@ -88,6 +86,6 @@ def _end_others(user: Any) -> None:
 
 
 def _acting() -> Any:
-    """Return the key of the person whose request this happens in; None outside of one."""
+    """Return the person whose request this happens in; None outside of one."""
     store = sessions.current()
-    return None if store is None or store.row is None else store.row.user_id
+    return None if store is None or store.row is None else store.row.user

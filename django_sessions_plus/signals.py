@@ -16,10 +16,13 @@ session_started = Signal()
 """A person signed in: ``session`` (the row), ``user``."""
 
 session_ended = Signal()
-"""A signed-in session stopped by act: ``session``, ``user``, ``reason`` (``EndReason``), ``actor`` (who did it, or None)."""
+"""A signed-in session stopped by act: ``session``, ``user``, ``reason``, ``actor`` (or None)."""
 
 session_context_changed = Signal()
-"""IP address or user agent of a living session changed: ``session``, ``user``, ``changes`` (``{column: (old, new)}``)."""
+"""A living session's IP address or user agent is another one: ``session``, ``user``, ``changes``.
+
+``changes`` is ``{column: (old, new)}``.
+"""
 
 new_device_signed_in = Signal()
 """A browser and system nobody signed in from before: ``session``, ``user``."""

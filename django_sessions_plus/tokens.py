@@ -10,6 +10,7 @@ import secrets
 import time
 import uuid
 from hashlib import sha256
+from typing import TypeGuard
 
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 LENGTH = 32
@@ -28,7 +29,7 @@ def make_token() -> str:
     return "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
 
 
-def is_well_formed(token: object) -> bool:
+def is_well_formed(token: object) -> TypeGuard[str]:
     """Tell whether ``token`` could be one of ours, without looking it up.
 
     Anything else (other types, lengths, alphabets) costs no query.

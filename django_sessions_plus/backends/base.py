@@ -1,8 +1,8 @@
-"""What a session store knows and decides between its reads and writes. No I/O.
+"""What a session store knows between its reads and writes. No I/O.
 
-``RowSession`` holds the row a store has loaded, what the request said of itself,
-and what changed; it works out the columns a write has to carry. The engines on
-top of it move those columns to and from storage.
+``RowSession`` holds the row a store has loaded and what the request said of itself,
+and keeps Django's contract for data and expiry. ``columns`` works out what of it a
+write has to carry, ``statements`` carries it, ``db`` is the engine made of them.
 """
 
 from __future__ import annotations
@@ -17,10 +17,9 @@ from django.conf import settings
 from django.contrib.auth import SESSION_KEY
 from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.serializers import JSONSerializer
-from django.core.exceptions import ValidationError
 from django.utils import timezone
 
-from django_sessions_plus import devices, policy, tokens
+from django_sessions_plus import policy, tokens
 from django_sessions_plus.conf import config
 
 if TYPE_CHECKING:
@@ -29,14 +28,21 @@ if TYPE_CHECKING:
 EXPIRY_KEY = "_session_expiry"
 COMPRESS_ABOVE = 2048
 _COMPRESSED = "z:"
-_NO_META: Mapping[str, Any] = {}
+NO_META: Mapping[str, Any] = {}
 
 Transport = Literal["cookie", "bearer"]
-Columns = dict[str, Any]
 
 
 class RowSession(SessionBase):
     """A session that lives in a row of an ``AbstractSession``."""
+
+    if TYPE_CHECKING:
+        # Django's own, which its published types leave out.
+        def _get_session(self, no_load: bool = False) -> dict[str, Any]: ...
+        async def _aget_session(self, no_load: bool = False) -> dict[str, Any]: ...
+        def _get_or_create_session_key(self) -> str: ...
+        @property
+        def _session(self) -> dict[str, Any]: ...
 
     def __init__(self, session_key: str | None = None) -> None:
         self.transport: Transport = "cookie"
@@ -54,12 +60,17 @@ class RowSession(SessionBase):
         request; to delete the cookie then would delete its successor and sign the person out.
         """
         self._row: AbstractSession | None = None
-        self._meta: Mapping[str, Any] = _NO_META
+        self._meta: Mapping[str, Any] = NO_META
         self._remember: bool | None = None
         self._authenticated_now = False
         self._token_is_new = False
         self._user: Any = None
         super().__init__(session_key)
+
+    @classmethod
+    def get_model_class(cls) -> type[AbstractSession]:
+        """Return the model of this store's rows; engines decide."""
+        raise NotImplementedError("a store on rows must name its model in get_model_class()")
 
     @property
     def row(self) -> AbstractSession | None:
@@ -84,6 +95,14 @@ class RowSession(SessionBase):
         if self.on_end is not None:
             self.on_end()
 
+    def load_if_needed(self) -> dict[str, Any]:
+        """Return the data, from storage the first time."""
+        return self._get_session()
+
+    async def aload_if_needed(self) -> dict[str, Any]:
+        """See load_if_needed()."""
+        return await self._aget_session()
+
     # Django's data contract
 
     def encode(self, session_dict: dict[str, Any]) -> str:
@@ -101,7 +120,7 @@ class RowSession(SessionBase):
             return payload.decode("latin-1")
         return _COMPRESSED + b64encode(zlib.compress(payload)).decode("ascii")
 
-    def decode(self, session_data: str) -> dict[str, Any]:
+    def decode(self, session_data: str) -> dict[str, Any]:  # type: ignore[override]  # no bytes here
         """Return stored data, Django's signed form included; bad data is an empty session."""
         if not session_data:
             return {}
@@ -246,121 +265,6 @@ class RowSession(SessionBase):
     def is_fresh(self) -> bool:
         """Tell whether the loaded session was authenticated within ``SESSIONS_PLUS_FRESH_AGE``."""
         return self._row is not None and (self._authenticated_now or self._row.is_fresh())
-
-    def is_row_user(self, data: Mapping[str, Any]) -> bool:
-        """Tell whether the data names the same user as the loaded row."""
-        return self._row is not None and self._user_id(data) == self._row.user_id
-
-    def _user_id(self, data: Mapping[str, Any]) -> Any:
-        """Return the key of the user the data names, in the type of the user's key; None if it names none.
-
-        Data can hold anything under that name; what cannot be a key is nobody.
-        """
-        value = data.get(SESSION_KEY)
-        if value is None:
-            return None
-        field = self._model()._meta.get_field("user").target_field
-        try:
-            key = field.to_python(value)
-            field.run_validators(key)
-        except (ValidationError, ValueError, TypeError, OverflowError):
-            return None
-        return key
-
-    # Columns for a write
-
-    def extra_columns(self, data: Mapping[str, Any]) -> Columns:
-        """Return the values of your own columns for a session with this ``data``.
-
-        The hook for models with columns of their own. They are written with the
-        session when their value differs from the row's.
-        """
-        return {}
-
-    def _new_columns(self, data: dict[str, Any], now: datetime) -> Columns:
-        user_id = self._user_id(data)
-        authenticated_at = None if user_id is None else now
-        return {
-            "token_digest": tokens.digest(self._get_or_create_session_key()),
-            "user_id": user_id,
-            "session_data": self.encode(data),
-            "created_at": now,
-            "authenticated_at": authenticated_at,
-            "updated_at": now,
-            "last_seen_at": now,
-            "expires_at": self._next_expiry(data, authenticated_at, now),
-            "remember": self.remember,
-            **self._client(),
-            **self.extra_columns(data),
-        }
-
-    def _changed_columns(self, row: AbstractSession, data: dict[str, Any], now: datetime) -> Columns:
-        """Return what a save of ``data`` has to write over ``row``, and nothing it has not."""
-        columns = {**self._identity_columns(row, data, now), **self.extra_columns(data)}
-        if self._remember is not None:
-            columns["remember"] = self._remember
-        text = self.encode(data)
-        if text != row.session_data:
-            columns |= {"session_data": text, "version": row.version + 1}
-        if self.counts_as_activity or "authenticated_at" in columns:
-            authenticated_at = columns.get("authenticated_at", row.authenticated_at)
-            expires_at = self._next_expiry(data, authenticated_at, now)
-            columns |= {"updated_at": now, "last_seen_at": now, "expires_at": expires_at}
-        return {name: value for name, value in columns.items() if getattr(row, name) != value}
-
-    def _identity_columns(
-        self, row: AbstractSession, data: dict[str, Any], now: datetime
-    ) -> Columns:
-        user_id = self._user_id(data)
-        if user_id is None:
-            return {"user_id": None, "authenticated_at": None}
-        if user_id == row.user_id and not self._authenticated_now:
-            return {}
-        return {"user_id": user_id, "authenticated_at": now, **self._client()}
-
-    def _touch_columns(self, row: AbstractSession, now: datetime) -> Columns:
-        """Return what use without a change has to write: nothing, most of the time."""
-        if not self.counts_as_activity:
-            return {}
-        columns: Columns = {}
-        explicit = self._session_cache.get(EXPIRY_KEY)
-        if not isinstance(explicit, (str, datetime)) and policy.is_slide_due(
-            updated_at=row.updated_at,
-            idle_age=timedelta(seconds=explicit) if explicit else self._idle_age(),
-            update_age=config.UPDATE_AGE,
-            now=now,
-        ):
-            expires_at = self._next_expiry(self._session_cache, row.authenticated_at, now)
-            columns |= {"updated_at": now, "expires_at": expires_at}
-        if columns or policy.is_last_seen_due(
-            last_seen_at=row.last_seen_at, interval=config.LAST_SEEN_INTERVAL, now=now
-        ):
-            columns |= {"last_seen_at": now, **self._changed_client(row)}
-        return columns
-
-    def _client(self) -> Columns:
-        """Return what the request said of its device, as far as recording is switched on."""
-        if self._meta is _NO_META:
-            return {}
-        address = devices.client_ip(self._meta, config.TRUSTED_PROXIES, config.CLIENT_IP_HEADER)
-        user_agent = self._meta.get("HTTP_USER_AGENT")
-        return {
-            "ip_address": devices.recorded_ip(address, config.RECORD_IP),
-            "user_agent": devices.recorded_user_agent(user_agent, config.RECORD_USER_AGENT),
-        }
-
-    def _changed_client(self, row: AbstractSession) -> Columns:
-        # What a request does not tell (a health check without a user agent) changes nothing.
-        known = {name: value for name, value in self._client().items() if value is not None}
-        return {name: value for name, value in known.items() if getattr(row, name) != value}
-
-    @classmethod
-    def get_model_class(cls) -> type[AbstractSession]:
-        """Return the model of this store's rows; engines decide."""
-        raise NotImplementedError("a store on rows must name its model in get_model_class()")
-
-    def _model(self) -> type[AbstractSession]:
-        return self.get_model_class()
 
 
 def _seconds(delta: timedelta) -> int:

@@ -1,0 +1,212 @@
+"""What ends or renews sessions without anybody calling a verb."""
+
+from typing import Any
+
+import pytest
+from django.contrib.auth import get_user_model
+from django.contrib.auth.hashers import make_password
+from django.db import transaction
+from django.test import Client
+
+from django_sessions_plus import sessions
+from django_sessions_plus.base_session import EndReason
+from django_sessions_plus.exceptions import ConfigurationError
+from django_sessions_plus.models import Session
+from django_sessions_plus.signals import session_ended
+
+User = get_user_model()
+pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.site")]
+
+
+@pytest.fixture
+def ada():
+    return User.objects.create_user("ada", password="lovelace")
+
+
+def sign_in(user: Any) -> Client:
+    client = Client()
+    client.force_login(user)
+    return client
+
+
+def reasons() -> list[str]:
+    return sorted(Session.objects.values_list("end_reason", flat=True))
+
+
+def test_a_changed_password_ends_all_sessions_when_none_of_them_changed_it(ada):
+    sign_in(ada), sign_in(ada)
+    ada.set_password("byron")
+    ada.save()
+    assert reasons() == [EndReason.PASSWORD_CHANGED] * 2
+
+
+def test_the_session_that_changed_the_password_lives_on_under_a_new_token(ada):
+    here, elsewhere = sign_in(ada), sign_in(ada)
+    before = here.cookies["sessionid"].value
+    answer = here.post("/password", {"new": "byron"})
+    assert answer.status_code == 200
+    assert here.cookies["sessionid"].value != before
+    assert here.get("/who").content == b"ada"
+    assert elsewhere.get("/who").content == b""
+    assert reasons() == ["", EndReason.PASSWORD_CHANGED]
+
+
+def test_whose_session_changed_the_password_is_recorded(ada):
+    here, _ = sign_in(ada), sign_in(ada)
+    here.post("/password", {"new": "byron"})
+    assert Session.objects.ended().get().ended_by == ada
+
+
+def test_an_admin_who_changes_a_password_keeps_his_own_session(ada):
+    admin = sign_in(User.objects.create_user("grace"))
+    theirs = sign_in(ada)
+    admin.post("/password", {"new": "byron", "of": ada.pk})
+    assert admin.get("/who").content == b"grace"
+    assert theirs.get("/who").content == b""
+
+
+def test_sessions_survive_a_password_change_when_the_setting_says_so(ada, settings):
+    settings.SESSIONS_PLUS_END_ON_PASSWORD_CHANGE = False
+    sign_in(ada)
+    ada.set_password("byron")
+    ada.save()
+    assert reasons() == [""]
+
+
+def test_django_refuses_the_old_auth_hash_and_the_row_says_why(ada, settings):
+    settings.SESSIONS_PLUS_END_ON_PASSWORD_CHANGE = False
+    client = sign_in(ada)
+    User.objects.update(password=make_password("byron"))
+    assert client.get("/who").content == b""
+    assert reasons() == [EndReason.PASSWORD_CHANGED]
+
+
+def test_an_upgrade_of_the_password_hash_ends_nothing(ada, settings):
+    sign_in(ada)
+    settings.PASSWORD_HASHERS = [
+        "django.contrib.auth.hashers.PBKDF2PasswordHasher",
+        "django.contrib.auth.hashers.MD5PasswordHasher",
+    ]
+    assert ada.check_password("lovelace")
+    assert User.objects.get().password.startswith("pbkdf2")
+    assert reasons() == [""]
+
+
+def test_a_rolled_back_password_change_ends_nothing(ada):
+    sign_in(ada)
+    with transaction.atomic():
+        ada.set_password("byron")
+        ada.save()
+        transaction.set_rollback(True)
+    assert reasons() == [""]
+
+
+def test_saving_a_user_without_a_new_password_ends_nothing(ada):
+    sign_in(ada)
+    ada.email = "ada@example.org"
+    ada.save()
+    assert reasons() == [""]
+
+
+def test_a_user_saved_as_inactive_loses_all_sessions(ada):
+    client = sign_in(ada)
+    ada.is_active = False
+    ada.save()
+    assert reasons() == [EndReason.USER_DEACTIVATED]
+    assert client.get("/who").content == b""
+
+
+def test_a_user_made_inactive_behind_our_back_is_nobody_at_the_next_request(ada):
+    client = sign_in(ada)
+    User.objects.update(is_active=False)
+    assert client.get("/who").content == b""
+
+
+def test_deactivation_can_leave_sessions_alone(ada, settings):
+    settings.SESSIONS_PLUS_END_ON_DEACTIVATION = False
+    sign_in(ada)
+    ada.is_active = False
+    ada.save()
+    assert reasons() == [""]
+
+
+def test_a_deleted_user_takes_the_sessions_along_and_that_is_told(ada):
+    told = []
+    client = sign_in(ada)
+    session_ended.connect(
+        receiver := lambda reason, session, **kwargs: told.append((reason, session.pk))
+    )
+    row = Session.objects.get()
+    ada.delete()
+    session_ended.disconnect(receiver)
+    assert told == [(EndReason.USER_DELETED, row.pk)]
+    assert not Session.objects.exists()
+    assert client.get("/who").content == b""
+
+
+def test_a_user_who_deletes_himself_is_signed_out_cleanly(ada):
+    client = sign_in(ada)
+    answer = client.post("/vanish")
+    assert answer.status_code == 200
+    assert answer.cookies["sessionid"].value == ""
+    assert answer.content == b""
+
+
+def test_signing_in_again_as_the_same_user_rotates_the_token(ada):
+    client = Client()
+    client.post("/sign-in", {"user": "ada"})
+    first, row = client.cookies["sessionid"].value, Session.objects.get()
+    client.post("/sign-in", {"user": "ada"})
+    again = Session.objects.get()
+    assert client.cookies["sessionid"].value != first
+    assert (again.pk, again.created_at) == (row.pk, row.created_at)
+    assert again.authenticated_at > row.authenticated_at
+    thief = Client()
+    thief.cookies["sessionid"] = first
+    assert thief.get("/who").content == b""
+
+
+def test_signing_in_as_somebody_else_ends_the_first_session(ada):
+    User.objects.create_user("grace")
+    client = Client()
+    client.post("/sign-in", {"user": "ada"})
+    client.post("/sign-in", {"user": "grace"})
+    assert client.get("/who").content == b"grace"
+    assert reasons() == ["", EndReason.SIGNED_OUT]
+
+
+class TestLimit:
+    @pytest.fixture(autouse=True)
+    def two_sessions(self, settings):
+        settings.SESSIONS_PLUS_MAX_PER_USER = 2
+
+    def test_a_further_sign_in_ends_the_least_recently_seen(self, ada):
+        first, second, third = sign_in(ada), sign_in(ada), sign_in(ada)
+        assert [c.get("/who").content for c in (first, second, third)] == [b"", b"ada", b"ada"]
+        assert reasons() == ["", "", EndReason.LIMIT]
+
+    def test_others_are_not_counted(self, ada):
+        sign_in(User.objects.create_user("grace"))
+        sign_in(ada), sign_in(ada)
+        assert reasons() == ["", "", ""]
+
+    def test_the_newcomer_is_kept_even_at_a_limit_of_one(self, ada, settings):
+        settings.SESSIONS_PLUS_MAX_PER_USER = 1
+        first, second = sign_in(ada), sign_in(ada)
+        assert (first.get("/who").content, second.get("/who").content) == (b"", b"ada")
+
+    @pytest.mark.parametrize("limit", [lambda user: 1, "tests.test_receivers.one_for_everybody"])
+    def test_a_callable_or_its_path_decides_for_each_user(self, ada, settings, limit):
+        settings.SESSIONS_PLUS_MAX_PER_USER = limit
+        sign_in(ada), sign_in(ada)
+        assert reasons() == ["", EndReason.LIMIT]
+
+    def test_a_callable_that_gives_nonsense_is_a_configuration_error(self, ada, settings):
+        settings.SESSIONS_PLUS_MAX_PER_USER = lambda user: -1
+        session = Session(user=ada)
+        with pytest.raises(ConfigurationError, match="MAX_PER_USER"):
+            sessions.enforce_limit(ada, keep=session)
+
+
+def one_for_everybody(user: object) -> int:
+    return 1

@@ -1,0 +1,9 @@
+"""System checks: what is wrong, unsafe or without effect in a project's settings.
+
+Importing this package registers them. Every message has a stable id and a hint that
+says what to do; ``docs/checks.md`` lists them all.
+"""
+
+from django_sessions_plus.checks import cookies, installation, timeouts, values
+
+__all__ = ["cookies", "installation", "timeouts", "values"]

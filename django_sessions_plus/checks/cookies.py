@@ -1,0 +1,113 @@
+"""Checks of the session cookie: what browsers refuse, and what they should enforce.
+
+Django warns of a cookie that is not Secure or not HttpOnly (security.W010-W015) only
+where INSTALLED_APPS or MIDDLEWARE name its own app or middleware, letter by letter.
+A project that replaced both hears nothing, so the same is asked here, and only then.
+"""
+
+from django.conf import settings
+from django.core.checks import Tags
+
+from django_sessions_plus.checks.registry import Problems, check, problem
+from django_sessions_plus.conf import PREFIX, config
+
+
+@check(Tags.security)
+def check_prefix() -> Problems:
+    """Find cookies that browsers drop because they do not keep what their name promises (RFC 6265bis)."""
+    name = settings.SESSION_COOKIE_NAME.lower()
+    missing = []
+    if name.startswith(("__host-", "__secure-")) and not settings.SESSION_COOKIE_SECURE:
+        missing.append("SESSION_COOKIE_SECURE = True")
+    if name.startswith("__host-") and settings.SESSION_COOKIE_PATH != "/":
+        missing.append('SESSION_COOKIE_PATH = "/"')
+    if name.startswith("__host-") and settings.SESSION_COOKIE_DOMAIN:
+        missing.append("SESSION_COOKIE_DOMAIN = None")
+    if missing:
+        yield problem(
+            "E014",
+            f"Browsers drop a cookie of the name {settings.SESSION_COOKIE_NAME!r} with these"
+            " settings: nobody can sign in.",
+            f"Set {', '.join(missing)}, or take a name without the prefix.",
+        )
+
+
+@check(Tags.security)
+def check_same_site_none() -> Problems:
+    """Find cookies for other sites that browsers drop because they are not Secure."""
+    if settings.SESSION_COOKIE_SAMESITE == "None" and not settings.SESSION_COOKIE_SECURE:
+        yield problem(
+            "E015",
+            "Browsers drop a cookie with SameSite=None that is not Secure: nobody can sign in.",
+            'Set SESSION_COOKIE_SECURE = True, or SESSION_COOKIE_SAMESITE = "Lax".',
+        )
+
+
+@check(Tags.security, deploy=True)
+def check_secure() -> Problems:
+    """Find cookies that travel in clear, where Django itself does not look."""
+    if settings.SESSION_COOKIE_SECURE is not True and not _django_looks():
+        yield problem(
+            "W015",
+            "SESSION_COOKIE_SECURE is not True: the token also travels over plain HTTP, where"
+            " anybody on the way can read it.",
+            "Set SESSION_COOKIE_SECURE = True.",
+        )
+
+
+@check(Tags.security, deploy=True)
+def check_http_only() -> Problems:
+    """Find cookies that scripts can read, where Django itself does not look."""
+    if settings.SESSION_COOKIE_HTTPONLY is not True and not _django_looks():
+        yield problem(
+            "W016",
+            "SESSION_COOKIE_HTTPONLY is not True: a script that gets into a page can read the"
+            " token.",
+            "Set SESSION_COOKIE_HTTPONLY = True.",
+        )
+
+
+@check(Tags.security, deploy=True)
+def check_same_site() -> Problems:
+    """Find cookies that other sites may send (OWASP ASVS 5.0 3.3.2)."""
+    if settings.SESSION_COOKIE_SAMESITE not in {"Lax", "Strict"}:
+        yield problem(
+            "W017",
+            f"SESSION_COOKIE_SAMESITE is {settings.SESSION_COOKIE_SAMESITE!r}: requests from other"
+            " sites carry the session, and CSRF tokens are the only defence.",
+            'Set SESSION_COOKIE_SAMESITE = "Lax" unless other sites must embed this one.',
+        )
+
+
+@check(Tags.security, deploy=True)
+def check_host_prefix() -> Problems:
+    """Find cookies that a subdomain could overwrite (OWASP ASVS 5.0 3.3.1)."""
+    name = settings.SESSION_COOKIE_NAME.lower()
+    if not name.startswith(("__host-", "__secure-")):
+        yield problem(
+            "I002",
+            f"The session cookie's name, {settings.SESSION_COOKIE_NAME!r}, has no prefix: a"
+            " subdomain, or a network without TLS, can plant a cookie of that name.",
+            'Set SESSION_COOKIE_NAME = "__Host-session", or "__Secure-session" if subdomains share'
+            " it. The change signs everybody out once.",
+        )
+
+
+@check(Tags.security, deploy=True)
+def check_proxies() -> Problems:
+    """Find sites behind a proxy whose sessions would all record the proxy's address."""
+    behind_proxy = settings.SECURE_PROXY_SSL_HEADER or settings.USE_X_FORWARDED_HOST
+    if behind_proxy and not config.TRUSTED_PROXIES and config.RECORD_IP != "off":
+        yield problem(
+            "I003",
+            "The settings speak of a proxy, and none is trusted with the client's address: unless"
+            " the server sets REMOTE_ADDR to it, every session records the proxy's.",
+            f"Name your proxies in {PREFIX}TRUSTED_PROXIES, or silence this check.",
+        )
+
+
+def _django_looks() -> bool:
+    return (
+        "django.contrib.sessions" in settings.INSTALLED_APPS
+        or "django.contrib.sessions.middleware.SessionMiddleware" in settings.MIDDLEWARE
+    )

@@ -1,0 +1,50 @@
+"""How a check is written and registered here. No check lives in this module."""
+
+from collections.abc import Callable, Iterator
+from typing import Any
+
+from django.conf import settings
+from django.core import checks
+
+from django_sessions_plus.conf import PREFIX
+from django_sessions_plus.exceptions import ConfigurationError
+
+TAG = "django_sessions_plus"
+
+Problems = Iterator[checks.CheckMessage]
+Finder = Callable[[], Problems]
+Check = Callable[..., list[checks.CheckMessage]]
+
+_LEVELS = {"E": checks.Error, "W": checks.Warning, "I": checks.Info}
+
+
+def check(*tags: str, deploy: bool = False) -> Callable[[Finder], Check]:
+    """Register a generator of problems as a system check; ``deploy`` ones run with ``--deploy`` only.
+
+    A check that meets a setting of the wrong kind finds nothing: E001 reports it, and
+    what follows from a value that has to change anyway is not worth a message.
+    """
+
+    def decorate(find: Finder) -> Check:
+        def run(app_configs: Any = None, **kwargs: Any) -> list[checks.CheckMessage]:
+            try:
+                return list(find())
+            except ConfigurationError:
+                return []
+
+        # Not wraps(): Django reads the signature, and would see the generator's.
+        run.__name__, run.__doc__ = find.__name__, find.__doc__
+        checks.register(run, TAG, *tags, deploy=deploy)
+        return run
+
+    return decorate
+
+
+def problem(code: str, message: str, hint: str) -> checks.CheckMessage:
+    """Return the message with the id ``django_sessions_plus.<code>``; the code's letter is its level."""
+    return _LEVELS[code[0]](message, hint=hint, id=f"{TAG}.{code}")
+
+
+def is_set(name: str) -> bool:
+    """Tell whether the project sets ``SESSIONS_PLUS_<name>`` itself, be it to the default."""
+    return bool(settings.is_overridden(PREFIX + name))  # type: ignore[misc]

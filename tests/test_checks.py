@@ -1,0 +1,640 @@
+"""The system checks: each in both directions, and what they have in common."""
+
+import ast
+import sys
+from collections import defaultdict
+from datetime import timedelta
+from pathlib import Path
+from types import ModuleType
+from typing import Any
+
+import pytest
+from django.apps import apps
+from django.conf import settings
+from django.contrib.auth.models import User
+from django.contrib.sessions.backends.base import SessionBase
+from django.contrib.sessions.backends.signed_cookies import SessionStore as SignedCookieStore
+from django.core import checks
+from django.db import models
+from django.http import HttpRequest
+from django.test import override_settings
+from django.test.utils import isolate_apps
+
+import django_sessions_plus.checks
+from django_sessions_plus.backends import db
+from django_sessions_plus.checks import installation
+from django_sessions_plus.checks import values as value_checks
+from django_sessions_plus.conf import declared
+from django_sessions_plus.middleware import AuthenticationMiddleware, SessionMiddleware
+from django_sessions_plus.models import Session
+
+PREFIX = "django_sessions_plus."
+OURS = "django_sessions_plus.middleware.SessionMiddleware"
+DJANGOS = "django.contrib.sessions.middleware.SessionMiddleware"
+OUR_AUTH = "django_sessions_plus.middleware.AuthenticationMiddleware"
+DJANGOS_AUTH = "django.contrib.auth.middleware.AuthenticationMiddleware"
+
+SAFE_COOKIE = {
+    "SESSION_COOKIE_NAME": "__Host-session",
+    "SESSION_COOKIE_SECURE": True,
+    "SESSION_COOKIE_HTTPONLY": True,
+    "SESSION_COOKIE_SAMESITE": "Lax",
+    "SESSION_COOKIE_PATH": "/",
+    "SESSION_COOKIE_DOMAIN": None,
+}
+LOCAL_CACHE = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+SHARED_CACHE = {
+    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": ""}
+}
+# Settings that no check has anything to say of, in production either.
+SAFE = SAFE_COOKIE | {"CACHES": SHARED_CACHE}
+HOUR, DAY = 3600, 86400
+
+
+class ExtendedSessionMiddleware(SessionMiddleware):
+    """A project's own, on top of ours."""
+
+
+class ExtendedAuthenticationMiddleware(AuthenticationMiddleware):
+    """A project's own, on top of ours."""
+
+
+class ExtendedStore(db.SessionStore):
+    """A project's own, without a model of its own."""
+
+
+class SessionOfNoRows(Session):
+    """A model that names a store that keeps no rows."""
+
+    class Meta:
+        proxy = True
+        app_label = "django_sessions_plus"
+
+    @classmethod
+    def get_session_store_class(cls) -> type[SessionBase]:
+        return SignedCookieStore
+
+
+class StoreOfNoRows(db.SessionStore):
+    """A store on a model that names one without rows."""
+
+    @classmethod
+    def get_model_class(cls) -> Any:
+        return SessionOfNoRows
+
+
+class StoreOnUsers(db.SessionStore):
+    """A store whose rows are no sessions."""
+
+    @classmethod
+    def get_model_class(cls) -> Any:
+        return User
+
+
+class SessionOfAnother(Session):
+    """A model that leaves reading to a store it does not belong to."""
+
+    class Meta:
+        proxy = True
+        app_label = "django_sessions_plus"
+
+
+class StoreOfAnother(db.SessionStore):
+    """A store on a model that names another one."""
+
+    @classmethod
+    def get_model_class(cls) -> Any:
+        return SessionOfAnother
+
+
+def limit_of(user: Any) -> int:
+    """Return a limit for ``SESSIONS_PLUS_MAX_PER_USER``."""
+    return 3
+
+
+def plain_middleware(get_response: Any) -> Any:
+    """Return a middleware that is a function."""
+    return get_response
+
+
+# id -> settings that bring the message up, and their neighbours that do not.
+CASES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
+    "E001": (
+        [
+            {"SESSIONS_PLUS_UPDATE_AGE": 3600},
+            {"SESSIONS_PLUS_TRUSTED_PROXIES": "10.0.0.1"},
+            {"SESSIONS_PLUS_RECORD_IP": "some"},
+        ],
+        [
+            {"SESSIONS_PLUS_UPDATE_AGE": timedelta(0)},
+            {"SESSIONS_PLUS_TRUSTED_PROXIES": ["10.0.0.1", "unix"]},
+        ],
+    ),
+    "E002": (
+        [
+            {"SESSIONS_PLUS_UPDATE_AEG": timedelta(days=1)},
+            {"SESSION_PLUS_UPDATE_AGE": timedelta(days=1)},
+            {"SESSIONSPLUS_RETENTION": timedelta(days=1)},
+            {"SESSIONS_PLUS_": 1},
+        ],
+        [{"SESSIONS_PLUS_UPDATE_AGE": timedelta(days=1)}, {"MY_SESSIONS_PLUS_AGE": 1}],
+    ),
+    "E003": (
+        [
+            {"SESSIONS_PLUS_MAX_PER_USER": "tests.nowhere.limit"},
+            {"SESSIONS_PLUS_MAX_PER_USER": "tests.test_checks.HOUR"},
+            {"SESSIONS_PLUS_MAX_PER_USER": "five"},
+        ],
+        [
+            {"SESSIONS_PLUS_MAX_PER_USER": "tests.test_checks.limit_of"},
+            {"SESSIONS_PLUS_MAX_PER_USER": limit_of},
+            {"SESSIONS_PLUS_MAX_PER_USER": 5},
+        ],
+    ),
+    "E004": (
+        [
+            {"SESSIONS_PLUS_TRUSTED_PROXIES": ["10.0.0.1", "0.0.0.0/0"]},
+            {"SESSIONS_PLUS_TRUSTED_PROXIES": ["::/0"]},
+            {"SESSIONS_PLUS_TRUSTED_PROXIES": ("0.0.0.0/1", "128.0.0.0/1")},
+        ],
+        [{"SESSIONS_PLUS_TRUSTED_PROXIES": ["10.0.0.0/8", "fd00::/8", "unix"]}],
+    ),
+    "E005": (
+        [
+            {"SESSIONS_PLUS_USER_FIELDS": ["username", "password"]},
+            {"SESSIONS_PLUS_USER_FIELDS": ["otp_secret"]},
+            {"SESSIONS_PLUS_USER_FIELDS": ["api_key"]},
+        ],
+        [{"SESSIONS_PLUS_USER_FIELDS": ["email", "password_changed_at", "monkey", "mapping"]}],
+    ),
+    "E006": (
+        [
+            {"SESSIONS_PLUS_CLIENT_IP_HEADER": "HTTP_X_FORWARDED_FOR"},
+            {"SESSIONS_PLUS_CLIENT_IP_HEADER": "X-Real-IP:"},
+            {"SESSIONS_PLUS_CLIENT_IP_HEADER": "forwarded"},
+        ],
+        [
+            {"SESSIONS_PLUS_CLIENT_IP_HEADER": "X-Real-IP"},
+            {"SESSIONS_PLUS_CLIENT_IP_HEADER": "CF-Connecting-IP"},
+        ],
+    ),
+    "E007": (
+        [{"SESSIONS_PLUS_REAUTHENTICATE_URL": "no-such-name"}],
+        [
+            {"SESSIONS_PLUS_REAUTHENTICATE_URL": "admin:login"},
+            {"SESSIONS_PLUS_REAUTHENTICATE_URL": "/password/"},
+            {"SESSIONS_PLUS_REAUTHENTICATE_URL": None},
+        ],
+    ),
+    "E008": (
+        [
+            {"SESSION_ENGINE": "django_sessions_plus.backends.nowhere"},
+            {"SESSION_ENGINE": "django_sessions_plus.tokens"},
+            {"SESSION_ENGINE": "engine_of_limit_of"},
+            {"SESSION_ENGINE": "engine_of_User"},
+        ],
+        [{"SESSION_ENGINE": "django.contrib.sessions.backends.signed_cookies"}],
+    ),
+    "E009": (
+        [
+            {"SESSION_ENGINE": "engine_of_StoreOnUsers"},
+            {"SESSION_ENGINE": "engine_of_StoreOfAnother"},
+            {"SESSION_ENGINE": "engine_of_StoreOfNoRows"},
+        ],
+        [{"SESSION_ENGINE": "engine_of_ExtendedStore"}],
+    ),
+    "E010": (
+        [{"MIDDLEWARE": []}, {"MIDDLEWARE": ["tests.test_checks.plain_middleware", "no.such"]}],
+        [
+            {"MIDDLEWARE": [OURS]},
+            {"MIDDLEWARE": [], "SESSION_ENGINE": "django.contrib.sessions.backends.file"},
+        ],
+    ),
+    "E011": (
+        [
+            {"MIDDLEWARE": [DJANGOS, OURS]},
+            {"MIDDLEWARE": [OURS, OURS]},
+            {"MIDDLEWARE": [OURS, "tests.test_checks.ExtendedSessionMiddleware"]},
+        ],
+        [{"MIDDLEWARE": ["tests.test_checks.ExtendedSessionMiddleware"]}],
+    ),
+    "E012": (
+        [{"MIDDLEWARE": [OUR_AUTH, OURS]}, {"MIDDLEWARE": [DJANGOS_AUTH, OURS]}],
+        [{"MIDDLEWARE": [OURS, OUR_AUTH]}, {"MIDDLEWARE": [OURS]}, {"MIDDLEWARE": [OUR_AUTH]}],
+    ),
+    "E013": (
+        [{"MIDDLEWARE": [OURS, OUR_AUTH, DJANGOS_AUTH]}],
+        [{"MIDDLEWARE": [OURS, OUR_AUTH]}],
+    ),
+    "E014": (
+        [
+            SAFE_COOKIE | {"SESSION_COOKIE_SECURE": False},
+            SAFE_COOKIE | {"SESSION_COOKIE_PATH": "/app/"},
+            SAFE_COOKIE | {"SESSION_COOKIE_DOMAIN": "example.com"},
+            SAFE_COOKIE | {"SESSION_COOKIE_NAME": "__host-a", "SESSION_COOKIE_SECURE": False},
+            {"SESSION_COOKIE_NAME": "__Secure-session", "SESSION_COOKIE_SECURE": False},
+        ],
+        [
+            SAFE_COOKIE,
+            {
+                "SESSION_COOKIE_NAME": "__Secure-session",
+                "SESSION_COOKIE_SECURE": True,
+                "SESSION_COOKIE_DOMAIN": "example.com",
+                "SESSION_COOKIE_PATH": "/app/",
+            },
+            {"SESSION_COOKIE_SECURE": False, "SESSION_COOKIE_DOMAIN": "example.com"},
+        ],
+    ),
+    "E015": (
+        [{"SESSION_COOKIE_SAMESITE": "None", "SESSION_COOKIE_SECURE": False}],
+        [
+            {"SESSION_COOKIE_SAMESITE": "None", "SESSION_COOKIE_SECURE": True},
+            {"SESSION_COOKIE_SAMESITE": None},
+            {"SESSION_COOKIE_SAMESITE": "Lax"},
+        ],
+    ),
+    "W001": (
+        [{"SESSION_ENGINE": "django.contrib.sessions.backends.signed_cookies"}],
+        [{"SESSION_ENGINE": "engine_of_ExtendedStore"}],
+    ),
+    "W002": (
+        [{"MIDDLEWARE": [DJANGOS]}],
+        [
+            {"MIDDLEWARE": [OURS]},
+            {"MIDDLEWARE": ["tests.test_checks.ExtendedSessionMiddleware"]},
+            {
+                "MIDDLEWARE": [DJANGOS],
+                "SESSION_ENGINE": "django.contrib.sessions.backends.signed_cookies",
+            },
+        ],
+    ),
+    "W003": (
+        [{"MIDDLEWARE": [OURS, DJANGOS_AUTH]}],
+        [
+            {"MIDDLEWARE": [OURS, OUR_AUTH]},
+            {"MIDDLEWARE": [OURS, "tests.test_checks.ExtendedAuthenticationMiddleware"]},
+            {"MIDDLEWARE": [OURS]},
+            {"MIDDLEWARE": [DJANGOS, DJANGOS_AUTH]},
+        ],
+    ),
+    "W004": ([{"SESSION_SAVE_EVERY_REQUEST": True}], [{"SESSION_SAVE_EVERY_REQUEST": False}]),
+    "W005": (
+        [
+            {"SESSIONS_PLUS_ABSOLUTE_AGE": timedelta(hours=1), "SESSION_COOKIE_AGE": DAY},
+            {"SESSION_COOKIE_AGE": 60 * DAY},
+        ],
+        [
+            {"SESSIONS_PLUS_ABSOLUTE_AGE": timedelta(days=1), "SESSION_COOKIE_AGE": DAY},
+            {"SESSIONS_PLUS_ABSOLUTE_AGE": None, "SESSION_COOKIE_AGE": 60 * DAY},
+        ],
+    ),
+    "W006": (
+        [{"SESSIONS_PLUS_UPDATE_AGE": timedelta(hours=1), "SESSION_COOKIE_AGE": 4 * HOUR}],
+        [
+            {"SESSIONS_PLUS_UPDATE_AGE": timedelta(hours=1), "SESSION_COOKIE_AGE": 5 * HOUR},
+            {"SESSION_COOKIE_AGE": HOUR},
+        ],
+    ),
+    "W007": (
+        [{"SESSIONS_PLUS_LAST_SEEN_INTERVAL": timedelta(hours=1), "SESSION_COOKIE_AGE": HOUR}],
+        [
+            {"SESSIONS_PLUS_LAST_SEEN_INTERVAL": timedelta(minutes=59), "SESSION_COOKIE_AGE": HOUR},
+            {"SESSION_COOKIE_AGE": 60},
+        ],
+    ),
+    "W008": (
+        [
+            {"SESSIONS_PLUS_FRESH_AGE": timedelta(days=30)},
+            {"SESSIONS_PLUS_ABSOLUTE_AGE": timedelta(minutes=15)},
+        ],
+        [
+            {"SESSIONS_PLUS_FRESH_AGE": timedelta(days=29)},
+            {"SESSIONS_PLUS_FRESH_AGE": timedelta(days=99), "SESSIONS_PLUS_ABSOLUTE_AGE": None},
+        ],
+    ),
+    "W009": (
+        [{"SESSIONS_PLUS_UNREMEMBERED_AGE": timedelta(days=2), "SESSION_COOKIE_AGE": DAY}],
+        [
+            {"SESSIONS_PLUS_UNREMEMBERED_AGE": timedelta(days=1), "SESSION_COOKIE_AGE": DAY},
+            {"SESSION_COOKIE_AGE": HOUR},
+        ],
+    ),
+    "W010": ([{"SESSION_COOKIE_AGE": 401 * DAY}], [{"SESSION_COOKIE_AGE": 400 * DAY}]),
+    "W011": (
+        [{"SESSIONS_PLUS_CLIENT_IP_HEADER": "X-Forwarded-For"}],
+        [
+            {},
+            {
+                "SESSIONS_PLUS_CLIENT_IP_HEADER": "X-Real-IP",
+                "SESSIONS_PLUS_TRUSTED_PROXIES": ["10.0.0.1"],
+            },
+        ],
+    ),
+    "W012": (
+        [{"SESSIONS_PLUS_READ_FROM_REPLICA": True}],
+        [
+            {"SESSIONS_PLUS_READ_FROM_REPLICA": True, "DATABASE_ROUTERS": [object()]},
+            {"SESSIONS_PLUS_READ_FROM_REPLICA": False},
+        ],
+    ),
+    "W013": (
+        [
+            {"SESSIONS_PLUS_USER_FIELDS": ["username", name]}
+            for name in ("emial", "pk", "groups", "logentry", "is_authenticated")
+        ],
+        [{"SESSIONS_PLUS_USER_FIELDS": ["username", "email", "last_login"]}, {}],
+    ),
+    "W015": (
+        [SAFE_COOKIE | {"SESSION_COOKIE_NAME": "a", "SESSION_COOKIE_SECURE": False}],
+        [SAFE_COOKIE],
+    ),
+    "W016": ([SAFE_COOKIE | {"SESSION_COOKIE_HTTPONLY": False}], [SAFE_COOKIE]),
+    "W017": (
+        [{"SESSION_COOKIE_SAMESITE": value} for value in ("None", None, False)],
+        [{"SESSION_COOKIE_SAMESITE": value} for value in ("Lax", "Strict")],
+    ),
+    "W018": (
+        [{"SESSIONS_PLUS_PURGE_BATCH_SIZE": 10_001}],
+        [{"SESSIONS_PLUS_PURGE_BATCH_SIZE": 10_000}],
+    ),
+    "I001": (
+        [{"INSTALLED_APPS": [*settings.INSTALLED_APPS, "django.contrib.sessions"]}],
+        [
+            {},
+            {
+                "INSTALLED_APPS": [*settings.INSTALLED_APPS, "django.contrib.sessions"],
+                "SESSION_ENGINE": "django.contrib.sessions.backends.db",
+            },
+        ],
+    ),
+    "I002": (
+        [{"SESSION_COOKIE_NAME": "sessionid"}],
+        [SAFE_COOKIE, SAFE_COOKIE | {"SESSION_COOKIE_NAME": "__Secure-session"}],
+    ),
+    "I003": (
+        [
+            {"SECURE_PROXY_SSL_HEADER": ("HTTP_X_FORWARDED_PROTO", "https")},
+            {"USE_X_FORWARDED_HOST": True},
+        ],
+        [
+            {},
+            {"USE_X_FORWARDED_HOST": True, "SESSIONS_PLUS_RECORD_IP": "off"},
+            {"USE_X_FORWARDED_HOST": True, "SESSIONS_PLUS_TRUSTED_PROXIES": ["unix"]},
+        ],
+    ),
+    "I004": (
+        [
+            {"CACHES": {"default": {"BACKEND": f"django.core.cache.backends.{name}"}}}
+            for name in ("locmem.LocMemCache", "dummy.DummyCache")
+        ]
+        + [
+            {"CACHES": LOCAL_CACHE, name: None}
+            for name in ("SESSIONS_PLUS_SIGN_IN_RATE", "SESSIONS_PLUS_REAUTHENTICATE_RATE")
+        ],
+        [
+            {"CACHES": SHARED_CACHE},
+            {
+                "CACHES": {"default": {"BACKEND": "django.core.cache.backends.dummy.DummyCache"}},
+                "SESSIONS_PLUS_SIGN_IN_RATE": None,
+                "SESSIONS_PLUS_REAUTHENTICATE_RATE": None,
+            },
+        ],
+    ),
+}
+# W014 looks at models and has tests of its own.
+TESTED = {*CASES, "W014"}
+
+BAD = [(code, values) for code, (bad, _) in CASES.items() for values in bad]
+GOOD = [(code, values) for code, (_, good) in CASES.items() for values in good]
+
+
+@pytest.fixture(autouse=True)
+def engines(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Modules for ``SESSION_ENGINE``: ``engine_of_<class>`` exports that class as its store."""
+    stores = (ExtendedStore, StoreOnUsers, StoreOfAnother, StoreOfNoRows, User, limit_of)
+    for store in stores:
+        module = ModuleType(f"engine_of_{store.__name__}")
+        module.SessionStore = store  # type: ignore[attr-defined]
+        monkeypatch.setitem(sys.modules, module.__name__, module)
+
+
+def messages(**values: Any) -> list[checks.CheckMessage]:
+    """Return what our checks say of the test settings with ``values`` put over them."""
+    with override_settings(**values):
+        return checks.run_checks(tags=["django_sessions_plus"], include_deployment_checks=True)
+
+
+def codes(**values: Any) -> list[str]:
+    """Return the codes of ``messages(...)``, without the package's name."""
+    return [str(message.id).removeprefix(PREFIX) for message in messages(**values)]
+
+
+def codes_in_source() -> dict[str, set[str]]:
+    """Return for each code in the package's checks the functions that give it."""
+    found = defaultdict(set)
+    for path in Path(str(django_sessions_plus.checks.__file__)).parent.glob("*.py"):
+        for function in ast.walk(ast.parse(path.read_text())):
+            if not isinstance(function, ast.FunctionDef):
+                continue
+            for node in ast.walk(function):
+                if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "problem":
+                    assert isinstance(node.args[0], ast.Constant)
+                    found[str(node.args[0].value)].add(function.name)
+    return found
+
+
+@pytest.mark.parametrize(("code", "values"), BAD)
+def test_what_is_wrong_is_found_once(code: str, values: dict[str, Any]):
+    assert codes(**values).count(code) == 1
+
+
+@pytest.mark.parametrize(("code", "values"), GOOD)
+def test_what_is_right_is_left_alone(code: str, values: dict[str, Any]):
+    assert code not in codes(**values)
+
+
+@pytest.mark.parametrize(("code", "values"), BAD)
+def test_a_message_has_the_level_of_its_letter_and_a_hint(code: str, values: dict[str, Any]):
+    (message,) = (m for m in messages(**values) if m.id == PREFIX + code)
+    level = {"E": checks.ERROR, "W": checks.WARNING, "I": checks.INFO}[code[0]]
+    assert message.level == level
+    assert message.hint is not None
+    assert message.hint[0].isupper()
+    assert message.hint[-1] in ".?"
+
+
+def test_the_default_fields_may_be_missing_from_the_user_model(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr(value_checks, "get_user_model", lambda: Session)
+    assert "W013" not in codes()
+    assert codes(SESSIONS_PLUS_USER_FIELDS=["username", "email"]).count("W013") == 2
+
+
+def test_the_settings_of_the_tests_are_in_order():
+    assert codes(**SAFE) == []
+
+
+def test_every_code_belongs_to_one_check_and_is_tested_here():
+    found = codes_in_source()
+    assert {code for code, functions in found.items() if len(functions) > 1} == set()
+    assert set(found) == TESTED
+
+
+def test_codes_are_numbered_without_gaps():
+    for letter in "EWI":
+        numbers = sorted(int(code[1:]) for code in codes_in_source() if code[0] == letter)
+        assert numbers == list(range(1, len(numbers) + 1))
+
+
+def test_only_what_concerns_production_waits_for_deploy():
+    wrong = {"SESSION_COOKIE_SECURE": False, "SESSION_COOKIE_HTTPONLY": False}
+    with override_settings(SESSION_COOKIE_SAMESITE=None, USE_X_FORWARDED_HOST=True, **wrong):
+        assert checks.run_checks(tags=["django_sessions_plus"]) == []
+    found = codes(
+        SESSION_COOKIE_SAMESITE=None, USE_X_FORWARDED_HOST=True, CACHES=LOCAL_CACHE, **wrong
+    )
+    assert sorted(found) == ["I002", "I003", "I004", "W015", "W016", "W017"]
+
+
+def test_every_setting_is_checked():
+    wrong = dict.fromkeys(declared(), object())
+    found = [m.msg for m in messages(**wrong) if m.id == f"{PREFIX}E001"]
+    assert [message.split()[0] for message in found] == list(declared())
+
+
+def test_a_wrong_value_is_reported_and_does_not_stop_the_other_checks():
+    wrong = {"SESSIONS_PLUS_ABSOLUTE_AGE": "long", "SESSIONS_PLUS_USER_FIELDS": ["password"]}
+    assert sorted(codes(**wrong, **SAFE)) == ["E001", "E005"]
+
+
+def test_the_hint_for_a_wrong_value_says_what_it_takes_and_what_the_default_is():
+    (message,) = messages(SESSIONS_PLUS_PAGE_SIZE=0, **SAFE)
+    assert message.msg == "SESSIONS_PLUS_PAGE_SIZE must be a whole number above zero; it is 0."
+    assert str(message.hint).endswith("or remove it for the default, 50.")
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("SESSIONS_PLUS_UPDATE_AEG", "SESSIONS_PLUS_UPDATE_AGE"),
+        ("SESSIONS_PLUS_TRUSTED_PROXYS", "SESSIONS_PLUS_TRUSTED_PROXIES"),
+        ("SESSION_PLUS_RETENTION", "SESSIONS_PLUS_RETENTION"),
+    ],
+)
+def test_a_typo_is_told_what_was_meant(name: str, meant: str):
+    (message,) = messages(**{name: 1}, **SAFE)
+    assert name in message.msg
+    assert message.hint == f"Did you mean {meant}?"
+
+
+def test_a_name_like_no_other_is_told_where_all_are_listed():
+    (message,) = messages(SESSIONS_PLUS_ZZZ=1, **SAFE)
+    assert "docs/settings.md" in str(message.hint)
+
+
+def test_a_cookie_that_would_be_dropped_is_told_all_that_is_missing():
+    values = {
+        "SESSION_COOKIE_SECURE": False,
+        "SESSION_COOKIE_PATH": "/a",
+        "SESSION_COOKIE_DOMAIN": "b",
+    }
+    (message,) = (m for m in messages(**(SAFE_COOKIE | values)) if m.id == f"{PREFIX}E014")
+    for name in values:
+        assert name in str(message.hint)
+
+
+@pytest.mark.parametrize("setting", ["SESSION_COOKIE_SECURE", "SESSION_COOKIE_HTTPONLY"])
+@pytest.mark.parametrize("app", [True, False])
+@pytest.mark.parametrize("middleware", [True, False])
+def test_an_unsafe_cookie_is_warned_of_once_by_django_or_by_us(
+    setting: str, app: bool, middleware: bool
+):
+    values: dict[str, Any] = {
+        **SAFE_COOKIE,
+        "SESSION_COOKIE_NAME": "sessionid",
+        setting: False,
+        "MIDDLEWARE": [DJANGOS if middleware else OURS, OUR_AUTH],
+    }
+    if app:
+        values["INSTALLED_APPS"] = [*settings.INSTALLED_APPS, "django.contrib.sessions"]
+    with override_settings(**values):
+        found = checks.run_checks(tags=["security"], include_deployment_checks=True)
+    about_it = [message.id for message in found if setting in message.msg]
+    assert len(about_it) == 1
+    assert str(about_it[0]).startswith("security." if app or middleware else PREFIX)
+
+
+def test_the_admin_accepts_our_middleware():
+    assert [
+        m for m in checks.run_checks(tags=["admin"]) if m.id in {"admin.E408", "admin.E410"}
+    ] == []
+
+
+def test_apps_that_store_session_keys_are_named(monkeypatch: pytest.MonkeyPatch):
+    with isolate_apps("django.contrib.auth"):
+
+        class Visit(models.Model):
+            session_key = models.CharField(max_length=40)
+
+            class Meta:
+                app_label = "auth"
+
+        class Cart(models.Model):
+            session_key = models.TextField()
+
+            class Meta:
+                app_label = "auth"
+
+        monkeypatch.setattr(apps, "get_models", lambda: [Session, User, Visit, Cart])
+        (message,) = (m for m in messages() if m.id == f"{PREFIX}W014")
+    assert "'django.contrib.auth'" in message.msg
+    assert "Visit.session_key, Cart.session_key" in message.msg
+
+
+def test_a_field_of_a_known_app_is_found_under_its_own_name(monkeypatch: pytest.MonkeyPatch):
+    with isolate_apps("django.contrib.auth"):
+
+        class Hit(models.Model):
+            session = models.CharField(max_length=40)
+
+            class Meta:
+                app_label = "auth"
+
+        class Talk(models.Model):
+            session = models.CharField(max_length=40)
+
+            class Meta:
+                app_label = "auth"
+
+        monkeypatch.setattr(apps, "get_models", lambda: [Hit, Talk])
+        assert "W014" not in codes()
+        monkeypatch.setattr(installation, "_OTHER_KEY_FIELDS", {"auth.hit": {"session"}})
+        (message,) = (m for m in messages() if m.id == f"{PREFIX}W014")
+    assert "Hit.session." in message.msg
+    assert "Talk" not in message.msg
+
+
+def test_tables_of_session_engines_and_keys_to_other_rows_are_no_copies(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    with isolate_apps("django.contrib.auth"):
+
+        class Stock(models.Model):
+            session_key = models.CharField(max_length=40, primary_key=True)
+
+            class Meta:
+                app_label = "auth"
+
+        class Booking(models.Model):
+            session_key = models.ForeignKey(Stock, models.CASCADE)
+
+            class Meta:
+                app_label = "auth"
+
+        monkeypatch.setattr(apps, "get_models", lambda: [Stock, Booking])
+        assert "W014" not in codes()
+
+
+def test_the_stores_of_these_tests_are_what_they_pretend():
+    request = HttpRequest()
+    assert plain_middleware(request) is request
+    assert limit_of(None) == 3

@@ -23,17 +23,6 @@ if TYPE_CHECKING:
     from django.contrib.sessions.backends.base import SessionBase
 
 
-class EndReason(models.TextChoices):
-    """Why a session stopped by act. Expiry is no act and has no reason."""
-
-    SIGNED_OUT = "signed_out", _("signed out")
-    REVOKED = "revoked", _("revoked")
-    LIMIT = "limit", _("too many sessions")
-    PASSWORD_CHANGED = "password_changed", _("password changed")
-    USER_DEACTIVATED = "user_deactivated", _("user deactivated")
-    USER_DELETED = "user_deleted", _("user deleted")
-
-
 class AbstractSession(models.Model):
     """One session. Its ``id`` is public; the token it belongs to is stored only as a digest."""
 
@@ -127,7 +116,7 @@ class AbstractSession(models.Model):
     @property
     def end_reason_label(self) -> str:
         """The reason of the end in words; the reason itself if it is a project's own."""
-        labels = dict(EndReason.choices)
+        labels = dict(policy.EndReason.choices)
         return str(labels.get(self.end_reason, self.end_reason))
 
     @property

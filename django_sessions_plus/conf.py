@@ -151,7 +151,7 @@ class Config:
         "How exact the time of last activity is: it is written at most once in this time. "
         "Zero writes it with every request.",
     )
-    ABSOLUTE_AGE = Setting(
+    ABSOLUTE_AGE: "Setting[timedelta | None]" = Setting(
         OPTIONAL_DURATION,
         timedelta(days=30),
         "How long a sign-in lasts at most, however active it is, counted from the last "
@@ -214,7 +214,7 @@ class Config:
         "Whether sessions are read from the router's read database. A replica that lags can sign "
         "people out or serve ended sessions.",
     )
-    REAUTHENTICATE_URL = Setting(
+    REAUTHENTICATE_URL: "Setting[str | None]" = Setting(
         OPTIONAL_TEXT,
         None,
         "Where a person whose session is not fresh is sent: a URL or the name of one. None means LOGIN_URL.",
@@ -225,12 +225,12 @@ class Config:
         "Which fields of the user the API returns beside the id; fields the user model does not have are left out.",
     )
     PAGE_SIZE = Setting(COUNT, 50, "How many sessions one page of the API's list holds.")
-    SIGN_IN_RATE = Setting(
+    SIGN_IN_RATE: "Setting[str | None]" = Setting(
         RATE,
         "10/min",
         "How many sign-in attempts the API takes from one address. None sets no limit.",
     )
-    REAUTHENTICATE_RATE = Setting(
+    REAUTHENTICATE_RATE: "Setting[str | None]" = Setting(
         RATE,
         "10/min",
         "How many password attempts the API takes for one session. None sets no limit.",

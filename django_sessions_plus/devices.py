@@ -18,6 +18,8 @@ DeviceKind = Literal["desktop", "phone", "tablet", "bot", "other"]
 
 USER_AGENT_LENGTH = 512
 _UNIX = "unix"
+# What servers give for the address of a peer on a unix socket; the last is nginx's.
+_UNIX_PEERS = (None, "", "unix:")
 # How a device is recorded when the user agent is not: "Firefox on Windows (desktop)".
 _RECORDED_DEVICE = re.compile(r"(.*?) ?(?:\bon (.+))? \((desktop|phone|tablet|bot|other)\)")
 _IPV4_NETWORK_BITS = 24
@@ -77,10 +79,10 @@ def client_ip(
     the first that is not trusted is the client. Anything that is not an address
     ends the chain with None, for what stands left of it is hearsay.
     """
-    peer = parse_ip(meta.get("REMOTE_ADDR"))
-    if not proxies:
-        return None if peer is None else str(peer)
-    if not (_is_trusted(peer, proxies) or (_UNIX in proxies and not meta.get("REMOTE_ADDR"))):
+    remote = meta.get("REMOTE_ADDR")
+    peer = parse_ip(remote)
+    is_unix = _UNIX in proxies and remote in _UNIX_PEERS
+    if not (is_unix or _is_trusted(peer, proxies)):
         return None if peer is None else str(peer)
     forwarded = str(meta.get("HTTP_" + header.upper().replace("-", "_"), ""))
     client = peer

@@ -31,7 +31,7 @@ from django.utils.functional import SimpleLazyObject
 
 from django_sessions_plus import sessions
 from django_sessions_plus.backends.db import SessionStore
-from django_sessions_plus.base_session import EndReason
+from django_sessions_plus.policy import EndReason
 
 
 class SessionMiddleware(DjangoSessionMiddleware):

@@ -8,6 +8,9 @@ queryset's ``active()`` says the first rule once more in SQL; a test holds them 
 from datetime import datetime, timedelta
 from enum import StrEnum
 
+from django.db import models
+from django.utils.translation import gettext_lazy as _
+
 Expiry = datetime | str | int | None
 """What ``set_expiry`` leaves behind: a moment (perhaps in ISO form), idle seconds, or nothing."""
 
@@ -25,6 +28,17 @@ class Status(StrEnum):
     ACTIVE = "active"
     ENDED = "ended"
     EXPIRED = "expired"
+
+
+class EndReason(models.TextChoices):
+    """Why a session stopped by act. Expiry is no act and has no reason."""
+
+    SIGNED_OUT = "signed_out", _("signed out")
+    REVOKED = "revoked", _("revoked")
+    LIMIT = "limit", _("too many sessions")
+    PASSWORD_CHANGED = "password_changed", _("password changed")
+    USER_DEACTIVATED = "user_deactivated", _("user deactivated")
+    USER_DELETED = "user_deleted", _("user deleted")
 
 
 def deadline(authenticated_at: datetime | None, absolute_age: timedelta | None) -> datetime | None:
@@ -88,4 +102,6 @@ def is_fresh(*, authenticated_at: datetime | None, fresh_age: timedelta, now: da
 
 def is_just_signed_out(reason: str, ended_at: datetime | None, now: datetime) -> bool:
     """Tell whether the browser itself gave the session up a moment ago, and may have signed in anew since."""
-    return ended_at is not None and reason == "signed_out" and now - ended_at < SUCCESSION_WINDOW
+    if ended_at is None or reason != EndReason.SIGNED_OUT:
+        return False
+    return now - ended_at < SUCCESSION_WINDOW

@@ -96,7 +96,7 @@ def _end_columns(reason: str, actor: Any, now: datetime | None) -> dict[str, Any
         "ended_at": now,
         "expires_at": now,
         "end_reason": reason,
-        "ended_by": getattr(actor, "pk", None),
+        "ended_by": getattr(actor, "pk", actor),
         "session_data": "",
     }
 

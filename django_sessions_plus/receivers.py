@@ -17,9 +17,10 @@ from django.http import HttpRequest
 
 from django_sessions_plus import sessions
 from django_sessions_plus.backends.base import RowSession
-from django_sessions_plus.base_session import AbstractSession, EndReason
+from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.conf import config
 from django_sessions_plus.middleware import set_request_user
+from django_sessions_plus.policy import EndReason
 from django_sessions_plus.signals import session_started
 
 
@@ -61,12 +62,17 @@ def follow_user(instance: Any, created: bool, raw: bool, using: str, **kwargs: A
     """End sessions when a user is saved as inactive or with a new password (OWASP ASVS 5.0 7.4.2, 7.4.3)."""
     if created or raw:
         return
+    # Whose request this is has to be asked now: the commit may come after it.
     if not getattr(instance, "is_active", True) and config.END_ON_DEACTIVATION:
-        transaction.on_commit(partial(_end_all, instance, EndReason.USER_DEACTIVATED), using=using)
+        reason, keep = EndReason.USER_DEACTIVATED, None
     # AbstractBaseUser keeps a newly set password in the clear until the save is over;
     # an upgrade of the password's hash clears it first and is no change.
     elif getattr(instance, "_password", None) is not None and config.END_ON_PASSWORD_CHANGE:
-        transaction.on_commit(partial(_end_others, instance), using=using)
+        reason, keep = EndReason.PASSWORD_CHANGED, _own_session(instance)
+    else:
+        return
+    verb = partial(sessions.revoke_others, instance, keep=keep, reason=reason, actor=_acting())
+    transaction.on_commit(verb, using=using)
 
 
 def end_with_user(instance: Any, **kwargs: Any) -> None:
@@ -74,15 +80,11 @@ def end_with_user(instance: Any, **kwargs: Any) -> None:
     sessions.revoke_all(instance, reason=EndReason.USER_DELETED, actor=_acting())
 
 
-def _end_all(user: Any, reason: EndReason) -> None:
-    sessions.revoke_all(user, reason=reason, actor=_acting())
-
-
-def _end_others(user: Any) -> None:
+def _own_session(user: Any) -> AbstractSession | None:
+    """Return the session of the running request if it is one of ``user``."""
     store = sessions.current()
     row = None if store is None else store.row
-    keep = row if row is not None and row.user_id == user.pk else None
-    sessions.revoke_others(user, keep=keep, reason=EndReason.PASSWORD_CHANGED, actor=_acting())
+    return row if row is not None and row.user_id == user.pk else None
 
 
 def _acting() -> Any:

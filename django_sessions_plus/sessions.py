@@ -19,9 +19,10 @@ from django.http import HttpRequest
 from django.utils import timezone
 
 from django_sessions_plus.backends.base import RowSession
-from django_sessions_plus.base_session import AbstractSession, EndReason
+from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.conf import config
 from django_sessions_plus.models import Session
+from django_sessions_plus.policy import EndReason
 from django_sessions_plus.querysets import SessionQuerySet
 from django_sessions_plus.signals import send_after_commit, session_ended
 

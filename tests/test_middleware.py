@@ -18,9 +18,9 @@ from django.utils import timezone
 
 from django_sessions_plus import sessions
 from django_sessions_plus.backends.db import SessionStore
-from django_sessions_plus.base_session import EndReason
 from django_sessions_plus.middleware import AuthenticationMiddleware, SessionMiddleware
 from django_sessions_plus.models import Session
+from django_sessions_plus.policy import EndReason
 from django_sessions_plus.tokens import digest, make_token
 
 User = get_user_model()

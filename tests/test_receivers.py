@@ -9,9 +9,9 @@ from django.db import transaction
 from django.test import Client
 
 from django_sessions_plus import sessions
-from django_sessions_plus.base_session import EndReason
 from django_sessions_plus.exceptions import ConfigurationError
 from django_sessions_plus.models import Session
+from django_sessions_plus.policy import EndReason
 from django_sessions_plus.signals import session_ended
 
 User = get_user_model()
@@ -49,6 +49,14 @@ def test_the_session_that_changed_the_password_lives_on_under_a_new_token(ada):
     assert here.get("/who").content == b"ada"
     assert elsewhere.get("/who").content == b""
     assert reasons() == ["", EndReason.PASSWORD_CHANGED]
+
+
+def test_the_session_that_changed_the_password_is_known_even_if_the_commit_comes_later(ada):
+    here, elsewhere = sign_in(ada), sign_in(ada)
+    with transaction.atomic():
+        here.post("/password", {"new": "byron"})
+    assert here.get("/who").content == b"ada"
+    assert elsewhere.get("/who").content == b""
 
 
 def test_whose_session_changed_the_password_is_recorded(ada):

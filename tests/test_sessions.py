@@ -15,8 +15,8 @@ from django.utils import timezone
 
 from django_sessions_plus import sessions
 from django_sessions_plus.backends.db import SessionStore
-from django_sessions_plus.base_session import EndReason
 from django_sessions_plus.models import Session
+from django_sessions_plus.policy import EndReason
 from django_sessions_plus.signals import session_ended
 from django_sessions_plus.tokens import make_token
 

@@ -81,14 +81,22 @@ class ColumnSession(RowSession):
             authenticated_at = columns.get("authenticated_at", row.authenticated_at)
             expires_at = self._next_expiry(data, authenticated_at, now)
             columns |= {"updated_at": now, "last_seen_at": now, "expires_at": expires_at}
+        elif self._is_expiry_decided(row, data):
+            columns["expires_at"] = self._next_expiry(data, row.authenticated_at, now)
         return {name: value for name, value in columns.items() if getattr(row, name) != value}
+
+    def _is_expiry_decided(self, row: AbstractSession, data: dict[str, Any]) -> bool:
+        """Tell whether the expiry was set, or the session's being remembered changed, since the row was read."""
+        if self._remember not in (None, row.remember):
+            return True
+        return self.decode(row.session_data).get(EXPIRY_KEY) != data.get(EXPIRY_KEY)
 
     def _identity_columns(
         self, row: AbstractSession, data: dict[str, Any], now: datetime
     ) -> Columns:
         user_id = self._user_id(data)
         if user_id is None:
-            return {"user_id": None, "authenticated_at": None}
+            return {} if row.user_id is None else {"user_id": None, "authenticated_at": None}
         if user_id == row.user_id and not self._authenticated_now:
             return {}
         return {"user_id": user_id, "authenticated_at": now, **self._client()}

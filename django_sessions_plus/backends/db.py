@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from copy import copy
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 from django.contrib.sessions.backends.base import CreateError
@@ -20,9 +20,11 @@ from django_sessions_plus.backends.statements import (
     context_changes,
     required,
 )
-from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.exceptions import StaleSessionError
 from django_sessions_plus.signals import session_context_changed
+
+if TYPE_CHECKING:
+    from django_sessions_plus.base_session import AbstractSession
 
 
 class SessionStore(StatementSession):
@@ -103,7 +105,7 @@ class SessionStore(StatementSession):
             return
         row = self._row or required(self._first(self._lookup()))
         columns = self._save_columns(row, data)
-        if columns and not self._alive(row, columns).update(**columns):
+        if self._is_rolled_back() or (columns and not self._alive(row, columns).update(**columns)):
             self._settle(row, data)
             return
         self._keep_until_commit("_before_transaction", copy(row))
@@ -121,7 +123,9 @@ class SessionStore(StatementSession):
             return
         row = self._row or required(await self._afirst(self._lookup()))
         columns = self._save_columns(row, data)
-        if columns and not await self._alive(row, columns).aupdate(**columns):
+        if await self._ais_rolled_back() or (
+            columns and not await self._alive(row, columns).aupdate(**columns)
+        ):
             await self._asettle(row, data)
             return
         if self._note_saved(row, columns):
@@ -192,9 +196,8 @@ class SessionStore(StatementSession):
         The row of a sign-in is kept, its data wiped, until ``SESSIONS_PLUS_RETENTION``
         has passed; an anonymous row is deleted. Harmless for None and unknown tokens.
         """
-        row = self._own_row(session_key) or self._first(
-            self._bearing(session_key or self.session_key)
-        )
+        token = self.session_key if session_key is None else session_key
+        row = self._own_row(token) or self._first(self._bearing(token))
         if row is not None:
             self._end(row)
 

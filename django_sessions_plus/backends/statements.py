@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from copy import copy
 from functools import partial
-from typing import Any, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from asgiref.sync import sync_to_async
 from django.contrib.sessions.backends.base import CreateError
@@ -17,22 +18,26 @@ from django.utils.functional import cached_property
 
 from django_sessions_plus import policy, tokens
 from django_sessions_plus.backends.columns import Columns, ColumnSession
-from django_sessions_plus.base_session import AbstractSession, EndReason
 from django_sessions_plus.conf import config
 from django_sessions_plus.exceptions import StaleSessionError
 from django_sessions_plus.merging import merge
 from django_sessions_plus.querysets import SessionQuerySet
 from django_sessions_plus.signals import send_after_commit, session_ended, session_started
 
+if TYPE_CHECKING:
+    # Not at run time: the engine must be importable while apps are still loading.
+    from django_sessions_plus.base_session import AbstractSession
+
+    Rows = SessionQuerySet[AbstractSession]
+
 T = TypeVar("T")
-Rows = SessionQuerySet[AbstractSession]
 
 
 class StatementSession(ColumnSession):
     """A session that can find and write its row, in statements that a parallel end defeats."""
 
     def __init__(self, session_key: str | None = None) -> None:
-        self.end_reason: str = EndReason.SIGNED_OUT
+        self.end_reason: str = policy.EndReason.SIGNED_OUT
         """The reason that is recorded when this store ends its session."""
         # What this store wrote in a transaction that is not committed, and may never be: whether
         # it inserted the row, the row as it was before, the row it ended.
@@ -45,6 +50,12 @@ class StatementSession(ColumnSession):
     def model(self) -> type[AbstractSession]:
         """The model of the rows."""
         return self.get_model_class()
+
+    def forget(self) -> None:
+        """Become empty without touching storage; an end that is not committed stays in mind."""
+        self._uncommitted_insert = None
+        self._before_transaction = None
+        super().forget()
 
     # Queries
 
@@ -98,23 +109,29 @@ class StatementSession(ColumnSession):
         return self._alive(row, {}).filter(last_seen_at=row.last_seen_at)
 
     def _own_row(self, token: str | None) -> AbstractSession | None:
-        return self._row if token is None or token == self.session_key else None
+        return self._row if token == self.session_key else None
 
     # What comes of reads and writes
 
     def _adopt(self, row: AbstractSession | None) -> dict[str, Any]:
-        if row is None or not row.is_active():
-            self.may_have_successor = tokens.is_well_formed(self.session_key) and (
-                row is None
-                or policy.is_just_signed_out(row.end_reason, row.ended_at, timezone.now())
-            )
-            self._session_key = None
-            return {}
         # An explicit load() beside data that is already here must not become the base of
-        # its next save: what others wrote in between would look like ours to overwrite.
-        if not hasattr(self, "_session_cache"):
+        # its next save: what others wrote in between would look like ours to overwrite, and
+        # the data of a session that has ended would go into a new one.
+        is_first = not hasattr(self, "_session_cache")
+        if row is None or not row.is_active():
+            if is_first:
+                self._note_nothing_opened(row)
+            return {}
+        if is_first:
             self._row = row
         return self.decode(row.session_data)
+
+    def _note_nothing_opened(self, row: AbstractSession | None) -> None:
+        self.may_have_successor = tokens.is_well_formed(self.session_key) and (
+            row is None or policy.is_just_signed_out(row.end_reason, row.ended_at, timezone.now())
+        )
+        self._session_key = None
+        self._row = None
 
     def _save_columns(self, row: AbstractSession, data: dict[str, Any]) -> Columns:
         columns = self._changed_columns(row, data, timezone.now())
@@ -123,7 +140,9 @@ class StatementSession(ColumnSession):
         return columns
 
     def _due_columns(self) -> Columns:
-        return {} if self._row is None else self._touch_columns(self._row, timezone.now())
+        if self._row is None or not hasattr(self, "_session_cache"):
+            return {}
+        return self._touch_columns(self._row, timezone.now())
 
     def _rotation_columns(self) -> Columns:
         self._next_token = self._get_new_session_key()
@@ -165,6 +184,8 @@ class StatementSession(ColumnSession):
             raise
         self._note_saved(row, {})
         self._token_is_new = True
+        # Of the row there may have been before nothing is left to be restored.
+        self._uncommitted_insert = self._before_transaction = None
         self._keep_until_commit("_uncommitted_insert", True)
         if row.user_id is not None:
             self._tell_started(row)
@@ -174,14 +195,15 @@ class StatementSession(ColumnSession):
 
         Under a lock, so that it succeeds or fails for good whatever the contention.
         """
-        using = self._rows().db
-        if not connections[using].in_atomic_block:
-            if self._uncommitted_insert:
-                self._insert_again(row, data)
-                return
-            # Rolled back with the view's transaction; what the session says now still counts.
-            row = self._before_transaction or row
-        with transaction.atomic(using=using):
+        is_rolled_back = self._is_rolled_back()
+        if is_rolled_back and self._uncommitted_insert:
+            self._insert_again(row, data)
+            return
+        if is_rolled_back:
+            # Gone with the view's transaction; what the session says now still counts.
+            self._remember = self.remember
+            row = required(self._before_transaction)
+        with transaction.atomic(using=self._rows().db):
             stored = required(self._locked(row))
             merged = merge(
                 base=self.decode(row.session_data),
@@ -192,12 +214,25 @@ class StatementSession(ColumnSession):
             columns = self._with_own_token(stored, columns)
             self._rows().filter(pk=stored.pk).update(**columns)
         self._session_cache = required(merged)
-        self._before_transaction = None
+        if is_rolled_back:
+            self._before_transaction = None
+        self._keep_until_commit("_before_transaction", copy(stored))
         if self._note_saved(stored, columns):
             self._tell_started(stored)
 
     _ainsert = sync_to_async(_insert, thread_sensitive=True)
     _asettle = sync_to_async(_settle, thread_sensitive=True)
+
+    def _is_rolled_back(self) -> bool:
+        """Tell whether what this store wrote in a transaction is gone with it."""
+        return self._is_uncommitted and not connections[self._rows().db].in_atomic_block
+
+    async def _ais_rolled_back(self) -> bool:
+        return self._is_uncommitted and await sync_to_async(self._is_rolled_back)()
+
+    @property
+    def _is_uncommitted(self) -> bool:
+        return bool(self._uncommitted_insert) or self._before_transaction is not None
 
     def _insert_again(self, row: AbstractSession, data: dict[str, Any]) -> None:
         again = self.create_model_instance(data)
@@ -221,11 +256,16 @@ class StatementSession(ColumnSession):
         return columns if digest == stored.token_digest else columns | {"token_digest": digest}
 
     def _end(self, row: AbstractSession) -> None:
+        before = self._before_transaction if row is self._row else None
+        self._keep_until_commit("_uncommitted_end", before or row)
+        if row is self._row:
+            self._uncommitted_insert = None
+        if before is not None and self._is_rolled_back():
+            row = before
         rows = self._rows().filter(pk=row.pk, token_digest=row.token_digest)
         if row.user_id is None and rows.filter(user=None).delete()[0]:
             return
-        self._keep_until_commit("_uncommitted_end", row)
-        actor = self._person(row) if self.end_reason == EndReason.SIGNED_OUT else None
+        actor = self._person(row) if self.end_reason == policy.EndReason.SIGNED_OUT else None
         if rows.end(reason=self.end_reason, actor=actor):
             self._tell(session_ended, row, reason=self.end_reason, actor=actor)
 

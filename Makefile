@@ -1,0 +1,112 @@
+# Python 3.11 or newer and make are all this needs. Each command prepares what it needs in
+# .venv, once, and again when pyproject.toml has changed.
+#
+#   PYTHON=python3.13      the Python that .venv is built with, when there is none yet
+#   PORT=8001              where "make demo" serves
+#   DATABASE_URL=...       postgres://user:password@host:5432/name or mysql://...; without it SQLite
+#   REDIS_URL=...          redis://host:6379/0, for the cache; without it the process's memory
+#   WORKERS=0              how many processes "make test" runs; 0 shows output as it comes
+#   PYTEST_ARGS="-k sign"  more arguments for pytest
+
+VENV ?= .venv
+PORT ?= 8000
+WORKERS ?= 2
+PYTEST_ARGS ?=
+export PORT
+
+# The drivers of the servers that are asked for, and no others.
+EXTRAS := $(strip \
+	$(if $(filter postgres% pgsql%,$(DATABASE_URL)),postgres) \
+	$(if $(filter mysql%,$(DATABASE_URL)),mysql) \
+	$(if $(REDIS_URL),redis))
+comma := ,
+empty :=
+space := $(empty) $(empty)
+PACKAGE := .$(if $(EXTRAS),[$(subst $(space),$(comma),$(EXTRAS))])
+
+PY := $(VENV)/bin/python
+READY := $(VENV)/.ready$(if $(EXTRAS),-$(subst $(space),-,$(EXTRAS)))
+PYTEST = $(PY) -m pytest $(PYTEST_ARGS)
+
+.DEFAULT_GOAL := help
+.NOTPARALLEL:
+.PHONY: help demo test lint format types docs cov browser wheel packaging django-suite clean
+
+help:
+	@echo "make demo          run the example site on http://127.0.0.1:$(PORT)/"
+	@echo "make test          run the test suite"
+	@echo "make lint          check style and format; make format repairs them"
+	@echo "make types         check types"
+	@echo "make docs          hold the documentation against the code"
+	@echo "make cov           run the test suite and report what it does not reach"
+	@echo "make browser       run the tests that drive Chromium"
+	@echo "make django-suite  run Django's own session and auth tests on this engine"
+	@echo "make wheel         build the distributions into dist/"
+	@echo "make packaging     install the wheel and follow the README with it"
+	@echo "make clean         remove what these commands made"
+
+demo: $(READY)-demo
+	@$(PY) -c 'import socket; s = socket.socket(); \
+		s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); \
+		s.bind(("127.0.0.1", int("$(PORT)")))' 2>/dev/null \
+		|| { echo "Port $(PORT) cannot be used: something else may be serving there." \
+		"Choose another, for example: make demo PORT=8001" >&2; exit 1; }
+	@$(PY) manage.py migrate --verbosity 0
+	@$(PY) manage.py add_demo_data
+	@DJANGO_RUNSERVER_HIDE_WARNING=true exec $(PY) manage.py runserver --noreload 127.0.0.1:$(PORT)
+
+test: $(READY)-test
+	@$(PYTEST) -n $(WORKERS)
+
+lint: $(READY)-lint
+	@$(PY) -m ruff check .
+	@$(PY) -m ruff format --check .
+
+format: $(READY)-lint
+	@$(PY) -m ruff check --fix .
+	@$(PY) -m ruff format .
+
+types: $(READY)-types
+	@$(PY) -m mypy
+
+docs: $(READY)-docs
+	@$(PYTEST) -m docs
+
+cov: $(READY)-cov
+	@$(PYTEST) -n $(WORKERS) --cov --cov-report=term
+
+browser: $(READY)-browser
+	@$(PYTEST) -m browser
+
+django-suite: $(READY)-test
+	@$(PY) tests/django_suite/run.py
+
+wheel: $(READY)-packaging
+	@$(PY) -m build --outdir dist
+	@$(PY) -m twine check --strict dist/*
+
+packaging: $(READY)-packaging
+	@$(PYTEST) -m packaging
+
+clean:
+	@rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache \
+		.ruff_cache .tox
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+$(READY)-%: pyproject.toml | $(PY)
+	@echo "Installing what make $* needs into $(VENV)"
+	@$(PY) -m pip install -qq --editable '$(PACKAGE)' --group $*
+	@touch $@
+
+# The pip of older Pythons does not know dependency groups.
+$(PY):
+	@for python in $(or $(PYTHON),python3 python3.14 python3.13 python3.12 python3.11); do \
+		if "$$python" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then \
+			echo "Creating $(VENV) with $$("$$python" --version)"; \
+			"$$python" -m venv $(VENV) && $(PY) -m pip install -qq --upgrade 'pip>=25.1' && exit 0; \
+			rm -rf $(VENV); exit 1; \
+		fi; \
+	done; \
+	echo "Python 3.11 or newer is needed and $(or $(PYTHON),python3) is not." \
+		"Name one: make $(or $(firstword $(MAKECMDGOALS)),demo) PYTHON=/path/to/python3.13" >&2; \
+	exit 1

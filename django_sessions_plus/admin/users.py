@@ -1,0 +1,81 @@
+"""Sessions on the admin pages of users, without replacing the project's ``UserAdmin``."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from django.contrib import admin, messages
+from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
+from django.utils.translation import gettext, gettext_lazy
+
+from django_sessions_plus.admin.ending import END_AT_ONCE, EndSessionsMixin
+from django_sessions_plus.sessions import session_model
+
+if TYPE_CHECKING:
+    _Base = admin.ModelAdmin[Any]
+else:
+    _Base = object
+
+
+class UserSessionsMixin(_Base):
+    """Put a user's sessions within reach of the user's admin page.
+
+    Adds two buttons to the page (see the sessions, end them all) and the action
+    ``end_all_sessions`` to the list::
+
+        @admin.register(User)
+        class MyUserAdmin(UserSessionsMixin, UserAdmin): ...
+
+    An admin with ``actions`` of its own names ``"end_all_sessions"`` among them. Whatever
+    template the page has is kept. Shows nothing on a site that has no admin of sessions.
+    """
+
+    actions = ["end_all_sessions"]
+
+    def has_end_sessions_permission(self, request: HttpRequest) -> bool:
+        """Tell whether this person may end sessions; the sessions' admin decides."""
+        session_admin = self._session_admin()
+        return session_admin is not None and session_admin.has_revoke_permission(request)
+
+    @admin.action(
+        description=gettext_lazy("End all sessions of selected users"),
+        permissions=["end_sessions"],
+    )
+    def end_all_sessions(self, request: HttpRequest, queryset: Any) -> None:
+        """End all sessions of the chosen users; more than ``END_AT_ONCE`` users are refused."""
+        users = list(queryset[: END_AT_ONCE + 1])
+        session_admin = self._session_admin()
+        if len(users) > END_AT_ONCE:
+            text = gettext("The sessions of at most %(count)d users can be ended at once.")
+            messages.error(request, text % {"count": END_AT_ONCE})
+        elif session_admin is not None:
+            session_admin.end_all(request, users)
+
+    def render_change_form(
+        self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
+    ) -> HttpResponse:
+        """Show the user's page as it is, with the buttons added."""
+        response = super().render_change_form(request, context, *args, **kwargs)
+        user, session_admin = context.get("original"), self._session_admin()
+        if user is None or session_admin is None or not isinstance(response, TemplateResponse):
+            return response
+        links = {}
+        if session_admin.has_view_permission(request):
+            links["list"] = session_admin.list_url(user)
+        if session_admin.has_revoke_permission(request):
+            links["end_all"] = session_admin.url("end_all", user.pk)
+        response.context_data = {
+            **(response.context_data or {}),
+            "session_links": links,
+            "wrapped_template": response.resolve_template(response.template_name),
+        }
+        response.template_name = "admin/django_sessions_plus/user_change_form.html"
+        return response
+
+    def _session_admin(self) -> EndSessionsMixin | None:
+        model = session_model()
+        if not self.admin_site.is_registered(model):
+            return None
+        session_admin = self.admin_site.get_model_admin(model)
+        return session_admin if isinstance(session_admin, EndSessionsMixin) else None

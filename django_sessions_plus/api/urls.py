@@ -1,0 +1,18 @@
+"""The endpoints' addresses, for ``path("auth/", include("django_sessions_plus.api.urls"))``."""
+
+from django.urls import path
+
+from django_sessions_plus.api import views
+
+app_name = "django_sessions_plus_api"
+
+urlpatterns = [
+    path("session", views.SessionView.as_view(), name="session"),
+    path("sign-in", views.SignInView.as_view(), name="sign-in"),
+    path("sign-out", views.SignOutView.as_view(), name="sign-out"),
+    path("sessions", views.SessionListView.as_view(), name="sessions"),
+    # Before the id, which takes any text so that every wrong one gets the same 404.
+    path("sessions/revoke", views.RevokeView.as_view(), name="revoke"),
+    path("sessions/<str:id>", views.SessionDetailView.as_view(), name="session-detail"),
+    path("reauthenticate", views.ReauthenticateView.as_view(), name="reauthenticate"),
+]

@@ -73,9 +73,9 @@ class AbstractSession(models.Model):
         verbose_name_plural = _("sessions")
         indexes = [
             # A person's live sessions; with NULL, anonymous rows that the purge may delete.
-            models.Index(fields=["user", "expires_at"], name="%(class)s_plus_live"),
+            models.Index(fields=["user", "expires_at"], name="%(class)s_live"),
             # Signed-in rows whose retention has passed.
-            models.Index(fields=["expires_at"], name="%(class)s_plus_purge"),
+            models.Index(fields=["expires_at"], name="%(class)s_purge"),
         ]
 
     def __str__(self) -> str:

@@ -214,6 +214,12 @@ class Config:
         "Whether sessions are read from the router's read database. A replica that lags can sign "
         "people out or serve ended sessions.",
     )
+    FAST_PATH = Setting(
+        SWITCH,
+        True,
+        "Whether the statements nearly every request runs are compiled once and kept. "
+        "Off, each is built by the ORM anew; the behaviour is the same.",
+    )
     REAUTHENTICATE_URL: "Setting[str | None]" = Setting(
         OPTIONAL_TEXT,
         None,

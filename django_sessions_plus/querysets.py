@@ -25,7 +25,7 @@ class SessionQuerySet(models.QuerySet[Row]):
 
     def active(self, now: datetime | None = None) -> Self:
         """Keep the sessions that can be used at ``now`` (default: this moment)."""
-        return self.filter(_is_active(now or timezone.now()))
+        return self.filter(active_at(now or timezone.now()))
 
     def ended(self) -> Self:
         """Keep the sessions that were stopped by act."""
@@ -33,7 +33,7 @@ class SessionQuerySet(models.QuerySet[Row]):
 
     def expired(self, now: datetime | None = None) -> Self:
         """Keep the sessions that time has stopped, by either timeout."""
-        return self.filter(~_is_active(now or timezone.now()), ended_at=None)
+        return self.filter(~active_at(now or timezone.now()), ended_at=None)
 
     def for_user(self, user: Any) -> Self:
         """Keep the sessions of ``user`` (an instance or its primary key); none for an anonymous one."""
@@ -82,7 +82,8 @@ class SessionQuerySet(models.QuerySet[Row]):
         return batch[: config.PURGE_BATCH_SIZE]
 
 
-def _is_active(now: datetime) -> Q:
+def active_at(now: datetime) -> Q:
+    """Return the condition that a session can be used at ``now``."""
     condition = Q(ended_at=None, expires_at__gt=now)
     if config.ABSOLUTE_AGE is not None:
         within_limit = Q(authenticated_at__gt=now - config.ABSOLUTE_AGE)

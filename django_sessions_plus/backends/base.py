@@ -131,7 +131,7 @@ class RowSession(SessionBase):
                 return self._loads(session_data.encode("latin-1"))
             if session_data.startswith(_COMPRESSED):
                 return self._loads(zlib.decompress(b64decode(session_data[len(_COMPRESSED) :])))
-        except (ValueError, zlib.error):
+        except (ValueError, RecursionError, zlib.error):
             return {}
         return super().decode(session_data)
 

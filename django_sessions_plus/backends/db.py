@@ -15,8 +15,8 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import sync_to_async
 from django.contrib.sessions.backends.base import CreateError
 
-from django_sessions_plus.backends.statements import (
-    StatementSession,
+from django_sessions_plus.backends.settling import (
+    SettlingSession,
     context_changes,
     required,
 )
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
 
 
-class SessionStore(StatementSession):
+class SessionStore(SettlingSession):
     """Keep sessions in the database, each bound to the digest of its token."""
 
     @classmethod
@@ -46,11 +46,11 @@ class SessionStore(StatementSession):
         Unknown, expired, ended and malformed are the same to the caller: no row is
         created (CVE-2015-5143) and nothing is raised.
         """
-        return self._adopt(self._first(self._lookup()))
+        return self._adopt(self._read())
 
     async def aload(self) -> dict[str, Any]:
         """See load()."""
-        return self._adopt(await self._afirst(self._lookup()))
+        return self._adopt(await self._aread())
 
     def exists(self, session_key: str | None) -> bool:
         """Tell whether the token names a session that has not ended."""
@@ -103,9 +103,9 @@ class SessionStore(StatementSession):
         if must_create:
             self._insert(self.create_model_instance(data))
             return
-        row = self._row or required(self._first(self._lookup()))
+        row = self._row or required(self._read())
         columns = self._save_columns(row, data)
-        if self._is_rolled_back() or (columns and not self._alive(row, columns).update(**columns)):
+        if self._is_rolled_back() or (columns and not self._write(row, columns)):
             self._settle(row, data)
             return
         self._keep_until_commit("_before_transaction", copy(row))
@@ -121,11 +121,9 @@ class SessionStore(StatementSession):
         if must_create:
             await self._ainsert(await self.acreate_model_instance(data))
             return
-        row = self._row or required(await self._afirst(self._lookup()))
+        row = self._row or required(await self._aread())
         columns = self._save_columns(row, data)
-        if await self._ais_rolled_back() or (
-            columns and not await self._alive(row, columns).aupdate(**columns)
-        ):
+        if await self._ais_rolled_back() or (columns and not await self._awrite(row, columns)):
             await self._asettle(row, data)
             return
         if self._note_saved(row, columns):
@@ -139,12 +137,12 @@ class SessionStore(StatementSession):
                 data under another token would bring it back.
         """
         self.load_if_needed()
-        row = self._row or self._first(self._lookup())
+        row = self._row or self._read()
         if row is None:
             self.create()
             return
         columns = self._rotation_columns()
-        if not self._alive(row, columns).update(**columns):
+        if not self._write(row, columns):
             raise StaleSessionError
         self._keep_until_commit("_before_transaction", copy(row))
         self._note_rotated(row, columns)
@@ -152,12 +150,12 @@ class SessionStore(StatementSession):
     async def acycle_key(self) -> None:
         """See cycle_key()."""
         await self.aload_if_needed()
-        row = self._row or await self._afirst(self._lookup())
+        row = self._row or await self._aread()
         if row is None:
             await self.acreate()
             return
         columns = self._rotation_columns()
-        if not await self._alive(row, columns).aupdate(**columns):
+        if not await self._awrite(row, columns):
             raise StaleSessionError
         self._note_rotated(row, columns)
 
@@ -169,7 +167,7 @@ class SessionStore(StatementSession):
         ended meanwhile.
         """
         row, columns = self._row, self._due_columns()
-        if row is None or not columns or not self._untouched(row).update(**columns):
+        if row is None or not columns or not self._write_touch(row, columns):
             return False
         changes = context_changes(row, columns)
         self._note_written(row, columns)
@@ -180,7 +178,7 @@ class SessionStore(StatementSession):
     async def atouch(self) -> bool:
         """See touch()."""
         row, columns = self._row, self._due_columns()
-        if row is None or not columns or not await self._untouched(row).aupdate(**columns):
+        if row is None or not columns or not await self._awrite_touch(row, columns):
             return False
         changes = context_changes(row, columns)
         self._note_written(row, columns)

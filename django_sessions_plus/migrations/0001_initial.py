@@ -115,8 +115,8 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "sessions",
                 "abstract": False,
                 "indexes": [
-                    models.Index(fields=["user", "expires_at"], name="session_plus_live"),
-                    models.Index(fields=["expires_at"], name="session_plus_purge"),
+                    models.Index(fields=["user", "expires_at"], name="session_live"),
+                    models.Index(fields=["expires_at"], name="session_purge"),
                 ],
             },
         ),

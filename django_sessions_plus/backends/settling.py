@@ -1,0 +1,183 @@
+"""What needs a transaction: the insert, the merge, the end, and what is told after the commit."""
+
+from __future__ import annotations
+
+from contextlib import nullcontext
+from copy import copy
+from functools import partial
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from asgiref.sync import sync_to_async
+from django.contrib.sessions.backends.base import CreateError
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import IntegrityError, connections, router, transaction
+from django.db.models import F, Q
+from django.dispatch import Signal
+from django.utils import timezone
+
+from django_sessions_plus import policy, tokens
+from django_sessions_plus.backends.columns import Columns
+from django_sessions_plus.backends.statements import StatementSession
+from django_sessions_plus.exceptions import StaleSessionError
+from django_sessions_plus.merging import merge
+from django_sessions_plus.signals import send_after_commit, session_ended, session_started
+
+if TYPE_CHECKING:
+    # Not at run time: the engine must be importable while apps are still loading.
+    from django_sessions_plus.base_session import AbstractSession
+
+T = TypeVar("T")
+
+
+class SettlingSession(StatementSession):
+    """A session that settles in a short transaction what one statement could not."""
+
+    def __init__(self, session_key: str | None = None) -> None:
+        self.end_reason: str = policy.EndReason.SIGNED_OUT
+        """The reason that is recorded when this store ends its session."""
+        # What this store wrote in a transaction that is not committed, and may never be: whether
+        # it inserted the row, the row as it was before, the row it ended.
+        self._uncommitted_insert: bool | None = None
+        self._before_transaction: AbstractSession | None = None
+        self._uncommitted_end: AbstractSession | None = None
+        super().__init__(session_key)
+
+    def forget(self) -> None:
+        """Become empty without touching storage; an end that is not committed stays in mind."""
+        self._uncommitted_insert = None
+        self._before_transaction = None
+        super().forget()
+
+    def _insert(self, row: AbstractSession) -> None:
+        using = router.db_for_write(self.model, instance=row)
+        # A savepoint only where a collision would otherwise break somebody's transaction.
+        inside = connections[using].in_atomic_block
+        try:
+            with transaction.atomic(using=using) if inside else nullcontext():
+                row.save(force_insert=True, using=using)
+        except IntegrityError as exc:
+            if self._rows().filter(token_digest=row.token_digest).exists():
+                raise CreateError from exc
+            raise
+        self._note_saved(row, {})
+        self._token_is_new = True
+        # Of the row there may have been before nothing is left to be restored.
+        self._uncommitted_insert = self._before_transaction = None
+        self._keep_until_commit("_uncommitted_insert", True)
+        if row.user_id is not None:
+            self._tell_started(row)
+
+    def _settle(self, row: AbstractSession, data: dict[str, Any]) -> None:
+        """Save after a conditional statement found no row: merge, restore, or refuse.
+
+        Under a lock, so that it succeeds or fails for good whatever the contention.
+        """
+        is_rolled_back = self._is_rolled_back()
+        if is_rolled_back and self._uncommitted_insert:
+            self._insert_again(row, data)
+            return
+        if is_rolled_back:
+            # Gone with the view's transaction; what the session says now still counts.
+            self._remember = self.remember
+            row = required(self._before_transaction)
+        with transaction.atomic(using=self._rows().db):
+            stored = required(self._locked(row))
+            merged = merge(
+                base=self.decode(row.session_data),
+                mine=self.decode(self.encode(data)),
+                theirs=self.decode(stored.session_data),
+            )
+            columns = self._save_columns(stored, required(merged))
+            columns = self._with_own_token(stored, columns)
+            self._rows().filter(pk=stored.pk).update(**columns)
+        self._session_cache = required(merged)
+        if is_rolled_back:
+            self._before_transaction = None
+        self._keep_until_commit("_before_transaction", copy(stored))
+        if self._note_saved(stored, columns):
+            self._tell_started(stored)
+
+    _ainsert = sync_to_async(_insert, thread_sensitive=True)
+    _asettle = sync_to_async(_settle, thread_sensitive=True)
+
+    def _is_rolled_back(self) -> bool:
+        """Tell whether what this store wrote in a transaction is gone with it."""
+        return self._is_uncommitted and not connections[self._rows().db].in_atomic_block
+
+    async def _ais_rolled_back(self) -> bool:
+        return self._is_uncommitted and await sync_to_async(self._is_rolled_back)()
+
+    @property
+    def _is_uncommitted(self) -> bool:
+        return bool(self._uncommitted_insert) or self._before_transaction is not None
+
+    def _insert_again(self, row: AbstractSession, data: dict[str, Any]) -> None:
+        again = self.create_model_instance(data)
+        again.pk = row.pk
+        self._uncommitted_insert = None
+        self._insert(again)
+
+    def _locked(self, row: AbstractSession) -> AbstractSession | None:
+        alive = self._alive(row, timezone.now())
+        if connections[alive.db].features.has_select_for_update:
+            return self._first(alive.select_for_update())
+        # SQLite: a transaction that begins with a write waits for its turn, one that begins
+        # with a read is refused when it comes to write.
+        return self._first(alive) if alive.update(version=F("version")) else None
+
+    def _with_own_token(self, stored: AbstractSession, columns: Columns) -> Columns:
+        if "token_digest" in columns or self.session_key is None:
+            return columns
+        self._next_token = self.session_key
+        digest = tokens.digest(self.session_key)
+        return columns if digest == stored.token_digest else columns | {"token_digest": digest}
+
+    def _end(self, row: AbstractSession) -> None:
+        before = self._before_transaction if row is self._row else None
+        self._keep_until_commit("_uncommitted_end", before or row)
+        if row is self._row:
+            self._uncommitted_insert = None
+        if before is not None and self._is_rolled_back():
+            row = before
+        if row.user_id is None and self._bound(row, Q(user=None)).delete()[0]:
+            return
+        actor = self._person(row) if self.end_reason == policy.EndReason.SIGNED_OUT else None
+        if self._bound(row, Q()).end(reason=self.end_reason, actor=actor):
+            self._tell(session_ended, row, reason=self.end_reason, actor=actor)
+
+    def _keep_until_commit(self, name: str, value: Any) -> None:
+        using = self._rows().db
+        if getattr(self, name) is None and connections[using].in_atomic_block:
+            setattr(self, name, value)
+            transaction.on_commit(partial(setattr, self, name, None), using=using)
+
+    def _tell_started(self, row: AbstractSession) -> None:
+        self._tell(session_started, row)
+
+    _atell_started = sync_to_async(_tell_started, thread_sensitive=True)
+
+    def _tell(self, signal: Signal, row: AbstractSession, **arguments: Any) -> None:
+        if signal.has_listeners(self.model):
+            arguments |= {"sender": self.model, "session": row, "user": self._person(row)}
+            send_after_commit(signal, using=self._rows().db, **arguments)
+
+    def _person(self, row: AbstractSession) -> Any:
+        if getattr(self._user, "pk", None) == row.user_id:
+            return self._user
+        try:
+            return row.user
+        except ObjectDoesNotExist:
+            return None
+
+
+def required(value: T | None) -> T:
+    """Return ``value``, or refuse the write because there is none."""
+    if value is None:
+        raise StaleSessionError
+    return value
+
+
+def context_changes(row: AbstractSession, columns: Columns) -> dict[str, tuple[Any, Any]]:
+    """Return what of the device is about to differ. To learn what was not known is no change."""
+    known = {name: getattr(row, name) for name in ("ip_address", "user_agent") if name in columns}
+    return {name: (old, columns[name]) for name, old in known.items() if old is not None}

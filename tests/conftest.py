@@ -1,0 +1,123 @@
+"""What tests of all parts share: people, a clock that stands still, sessions in both modes, statements."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.dispatch import Signal
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from django_sessions_plus import signals as all_signals
+from tests.backends.drivers import AsyncSession, SyncSession
+
+OpenSession = Callable[..., SyncSession]
+
+_TRANSACTIONS = ("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK", "COMMIT", "SET ")
+
+
+class Clock:
+    """The time, as long as a test wants it to be."""
+
+    def __init__(self, moment: datetime) -> None:
+        self.moment = moment
+
+    def now(self) -> datetime:
+        return self.moment
+
+    def advance(self, **duration: float) -> datetime:
+        self.moment += timedelta(**duration)
+        return self.moment
+
+
+class Statements(list[str]):
+    """The SQL that was executed, without that of transactions."""
+
+    @property
+    def reads(self) -> list[str]:
+        return [sql for sql in self if sql.startswith("SELECT")]
+
+    @property
+    def writes(self) -> list[str]:
+        return [sql for sql in self if not sql.startswith("SELECT")]
+
+    @property
+    def written_columns(self) -> set[str]:
+        """The columns that the one write, an UPDATE, sets."""
+        (sql,) = self.writes
+        assert sql.startswith("UPDATE"), sql
+        assignments = sql.partition(" SET ")[2].rpartition(" WHERE ")[0]
+        return set(re.findall(r"[\"`](\w+)[\"`] = ", assignments))
+
+
+class Told(list[tuple[Signal, dict[str, Any]]]):
+    """The signals that were sent, with what they said."""
+
+    def of(self, signal: Signal) -> list[dict[str, Any]]:
+        return [said for sent, said in self if sent is signal]
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    """A clock that moves only when a test moves it."""
+    clock = Clock(datetime(2030, 1, 1, 12, tzinfo=UTC))
+    monkeypatch.setattr(timezone, "now", clock.now)
+    return clock
+
+
+@pytest.fixture(params=[SyncSession, AsyncSession], ids=["sync", "async"])
+def open_session(request: pytest.FixtureRequest, db: None) -> OpenSession:
+    """Open a store for a token (or a new one), with the request's META if there is one; in both modes."""
+    driver: OpenSession = request.param
+    return driver
+
+
+@pytest.fixture
+def statements() -> Callable[[], AbstractContextManager[Statements]]:
+    """Record the SQL executed in a block."""
+
+    @contextmanager
+    def record() -> Iterator[Statements]:
+        found = Statements()
+        with CaptureQueriesContext(connection) as captured:
+            yield found
+        executed = (str(query["sql"]).strip() for query in captured.captured_queries)
+        found.extend(sql for sql in executed if not sql.startswith(_TRANSACTIONS))
+
+    return record
+
+
+@pytest.fixture
+def told() -> Iterator[Told]:
+    """The signals of this package, as they are sent from here on."""
+    told = Told()
+    connected: list[tuple[Signal, Callable[..., None]]] = []
+    for signal in vars(all_signals).values():
+        if not isinstance(signal, Signal):
+            continue
+
+        def receive(sender: Any, signal: Signal, **said: Any) -> None:
+            told.append((signal, said))
+
+        signal.connect(receive, weak=False)
+        connected.append((signal, receive))
+    yield told
+    for signal, receive in connected:
+        signal.disconnect(receive)
+
+
+@pytest.fixture
+def alice(db: None) -> User:
+    return User.objects.create_user("alice", "alice@example.com", "wonderland")
+
+
+@pytest.fixture
+def bob(db: None) -> User:
+    return User.objects.create_user("bob", "bob@example.com", "builder")

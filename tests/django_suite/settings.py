@@ -1,0 +1,19 @@
+"""What Django's own tests run with: its settings for SQLite, and our engine."""
+
+import os
+
+import dj_database_url
+
+SECRET_KEY = "known to everybody, used by the tests alone"
+USE_TZ = False
+SESSION_ENGINE = "django_sessions_plus.backends.db"
+PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
+DEFAULT_AUTO_FIELD = "django.db.models.AutoField"
+TEST_RUNNER = "tests.django_suite.recorder.RecordingRunner"
+
+DATABASES = {
+    "default": dj_database_url.config(default="sqlite://:memory:"),
+    "other": dj_database_url.config(default="sqlite://:memory:"),
+}
+if os.environ.get("DATABASE_URL"):
+    DATABASES["other"]["NAME"] += "_other"

@@ -1,0 +1,1 @@
+"""The built distributions, and what happens to those who install them."""

@@ -7,11 +7,13 @@
 #   REDIS_URL=...          redis://host:6379/0, for the cache; without it the process's memory
 #   WORKERS=0              how many processes "make test" runs; 0 shows output as it comes
 #   PYTEST_ARGS="-k sign"  more arguments for pytest
+#   BENCH_ROWS=1000000     how many rows "make bench" lets a table grow to; ten million without it
 
 VENV ?= .venv
 PORT ?= 8000
 WORKERS ?= 2
 PYTEST_ARGS ?=
+BENCH_ROWS ?= 10000000
 export PORT
 
 # The drivers of the servers that are asked for, and no others.
@@ -30,7 +32,7 @@ PYTEST = $(PY) -m pytest $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint format types docs cov browser wheel packaging django-suite clean
+.PHONY: help demo test lint format types docs cov browser wheel packaging django-suite bench bench-quick clean
 
 help:
 	@echo "make demo          run the example site on http://127.0.0.1:$(PORT)/"
@@ -41,6 +43,7 @@ help:
 	@echo "make cov           run the test suite and report what it does not reach"
 	@echo "make browser       run the tests that drive Chromium"
 	@echo "make django-suite  run Django's own session and auth tests on this engine"
+	@echo "make bench         compare with other packages and write docs/performance.md; bench-quick prints a glance"
 	@echo "make wheel         build the distributions into dist/"
 	@echo "make packaging     install the wheel and follow the README with it"
 	@echo "make clean         remove what these commands made"
@@ -80,6 +83,15 @@ browser: $(READY)-browser
 
 django-suite: $(READY)-test
 	@$(PY) tests/django_suite/run.py
+
+bench: $(READY)-bench
+	@$(PY) -m benchmarks compare
+	@$(PY) -m benchmarks contention
+	@$(PY) -m benchmarks scale --database sqlite
+	@$(PY) -m benchmarks scale --rows $(BENCH_ROWS)
+
+bench-quick: $(READY)-bench
+	@$(PY) -m benchmarks compare --quick
 
 wheel: $(READY)-packaging
 	@$(PY) -m build --outdir dist

@@ -17,6 +17,7 @@ from django.utils.module_loading import import_string
 from django_sessions_plus.exceptions import ConfigurationError
 
 PREFIX = "SESSIONS_PLUS_"
+LONGEST_DURATION = timedelta(days=36500)
 
 T = TypeVar("T")
 
@@ -30,11 +31,12 @@ class Kind:
 
 
 def _is_duration(value: Any) -> bool:
-    return isinstance(value, timedelta) and value >= timedelta(0)
+    # The bound keeps dates computed from it inside the calendar.
+    return isinstance(value, timedelta) and timedelta(0) <= value <= LONGEST_DURATION
 
 
 def _is_positive_duration(value: Any) -> bool:
-    return isinstance(value, timedelta) and value > timedelta(0)
+    return _is_duration(value) and value > timedelta(0)
 
 
 def _is_count(value: Any) -> bool:
@@ -74,10 +76,12 @@ def _is_field_list(value: Any) -> bool:
     return isinstance(value, (list, tuple)) and all(_is_text(entry) for entry in value)
 
 
-DURATION = Kind("a datetime.timedelta, zero or more", _is_duration)
-POSITIVE_DURATION = Kind("a datetime.timedelta above zero", _is_positive_duration)
+DURATION = Kind("a datetime.timedelta from zero to 36,500 days", _is_duration)
+POSITIVE_DURATION = Kind(
+    "a datetime.timedelta above zero, 36,500 days at most", _is_positive_duration
+)
 OPTIONAL_DURATION = Kind(
-    "a datetime.timedelta above zero, or None",
+    "a datetime.timedelta above zero, 36,500 days at most, or None",
     lambda value: value is None or _is_positive_duration(value),
 )
 SWITCH = Kind("True or False", lambda value: isinstance(value, bool))

@@ -147,9 +147,12 @@ def get_user(request: HttpRequest) -> Any:
     session = _row_session(request)
     if session is None:
         return auth.get_user(request)
-    user = _user_from_row(session, session.load_if_needed())
+    data = session.load_if_needed()
+    user = _user_from_row(session, data)
     if user is not None:
         return user
+    if session.user_id(data) is None:
+        return AnonymousUser()
     with session.ending_as(EndReason.PASSWORD_CHANGED):
         return auth.get_user(request)
 
@@ -159,9 +162,12 @@ async def aget_user(request: HttpRequest) -> Any:
     session = _row_session(request)
     if session is None:
         return await auth.aget_user(request)
-    user = _user_from_row(session, await session.aload_if_needed())
+    data = await session.aload_if_needed()
+    user = _user_from_row(session, data)
     if user is not None:
         return user
+    if session.user_id(data) is None:
+        return AnonymousUser()
     with session.ending_as(EndReason.PASSWORD_CHANGED):
         return await auth.aget_user(request)
 

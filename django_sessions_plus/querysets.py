@@ -8,7 +8,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from django.db import models
+from django.db import models, router
 from django.db.models import Q
 from django.utils import timezone
 
@@ -63,19 +63,27 @@ class SessionQuerySet(models.QuerySet[Row]):
         ``SESSIONS_PLUS_RETENTION``. Works in batches of ``SESSIONS_PLUS_PURGE_BATCH_SIZE``
         rows, each its own short transaction, and may run in several processes at once.
         """
-        deleted = 0
+        deleted, rows = 0, self._written()
         for condition in _purgeable(now or timezone.now()):
-            while keys := list(self._next_batch(condition)):
-                deleted += self.filter(pk__in=keys).delete()[0]
+            while keys := list(rows._next_batch(condition)):
+                deleted += rows.filter(pk__in=keys).delete()[0]
         return deleted
 
     async def apurge(self, now: datetime | None = None) -> int:
         """See purge()."""
-        deleted = 0
+        deleted, rows = 0, self._written()
         for condition in _purgeable(now or timezone.now()):
-            while keys := [key async for key in self._next_batch(condition)]:
-                deleted += (await self.filter(pk__in=keys).adelete())[0]
+            while keys := [key async for key in rows._next_batch(condition)]:
+                deleted += (await rows.filter(pk__in=keys).adelete())[0]
         return deleted
+
+    def _written(self) -> Self:
+        # On a replica that lags, what was deleted would come up again in the next batch.
+        return self.using(self._chosen_alias() or router.db_for_write(self.model))
+
+    def _chosen_alias(self) -> str | None:
+        alias: str | None = vars(self)["_db"]
+        return alias
 
     def _next_batch(self, condition: Q) -> models.QuerySet[Row, Any]:
         batch = self.filter(condition).order_by("expires_at").values_list("pk", flat=True)

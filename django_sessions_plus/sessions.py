@@ -14,6 +14,7 @@ from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
+from django.contrib.auth import get_user_model
 from django.db import router
 from django.http import HttpRequest
 from django.utils import timezone
@@ -200,7 +201,7 @@ def _end_batch(
     if not batch.active(now).end(reason=reason, actor=actor, now=now):
         return 0
     # Several may be ending the same rows: those that bear our moment are the ones we ended.
-    ended = list(batch.filter(ended_at=now).select_related("user"))
+    ended = list(_with_users(batch.filter(ended_at=now)))
     for session in ended:
         send_after_commit(
             session_ended,
@@ -213,6 +214,13 @@ def _end_batch(
         )
     _forget_current({session.pk for session in ended})
     return len(ended)
+
+
+def _with_users(rows: SessionQuerySet[AbstractSession]) -> SessionQuerySet[AbstractSession]:
+    # Users may live in another database, where no join reaches.
+    if router.db_for_read(get_user_model()) == rows.db:
+        return rows.select_related("user")
+    return rows.prefetch_related("user")
 
 
 def _forget_current(ids: set[uuid.UUID]) -> None:

@@ -68,7 +68,7 @@ class SessionOfNoRows(Session):
 
     class Meta:
         proxy = True
-        app_label = "django_sessions_plus"
+        app_label = "auth"
 
     @classmethod
     def get_session_store_class(cls) -> type[SessionBase]:
@@ -96,7 +96,7 @@ class SessionOfAnother(Session):
 
     class Meta:
         proxy = True
-        app_label = "django_sessions_plus"
+        app_label = "auth"
 
 
 class StoreOfAnother(db.SessionStore):

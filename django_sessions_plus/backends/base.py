@@ -241,7 +241,7 @@ class RowSession(SessionBase):
         self, data: Mapping[str, Any], authenticated_at: datetime | None, now: datetime
     ) -> datetime:
         return policy.next_expiry(
-            explicit=data.get(EXPIRY_KEY),
+            explicit=_comparable(data.get(EXPIRY_KEY), now),
             idle_age=self._idle_age(),
             limit=policy.deadline(authenticated_at, config.ABSOLUTE_AGE),
             now=now,
@@ -265,6 +265,14 @@ class RowSession(SessionBase):
     def is_fresh(self) -> bool:
         """Tell whether the loaded session was authenticated within ``SESSIONS_PLUS_FRESH_AGE``."""
         return self._row is not None and (self._authenticated_now or self._row.is_fresh())
+
+
+def _comparable(explicit: policy.Expiry, now: datetime) -> policy.Expiry:
+    """Return a moment with or without a time zone as ``now`` has one; Django takes both."""
+    moment = datetime.fromisoformat(explicit) if isinstance(explicit, str) else explicit
+    if not isinstance(moment, datetime) or timezone.is_aware(moment) == timezone.is_aware(now):
+        return moment
+    return timezone.make_naive(moment) if timezone.is_aware(moment) else timezone.make_aware(moment)
 
 
 def _seconds(delta: timedelta) -> int:

@@ -24,9 +24,13 @@ class ColumnSession(RowSession):
 
     def is_row_user(self, data: Mapping[str, Any]) -> bool:
         """Tell whether the data names the same user as the loaded row."""
-        return self._row is not None and self._user_id(data) == self._row.user_id
+        if self._row is None:
+            return False
+        # As Django writes it, mostly; what else may mean the same key has to be converted.
+        key = self._row.user_id
+        return data.get(SESSION_KEY) == str(key) or self.user_id(data) == key
 
-    def _user_id(self, data: Mapping[str, Any]) -> Any:
+    def user_id(self, data: Mapping[str, Any]) -> Any:
         """Return the key of the user the data names, in the type of the user's key; None if it names none.
 
         Data can hold anything under that name; what cannot be a key is nobody.
@@ -51,7 +55,7 @@ class ColumnSession(RowSession):
         return {}
 
     def _new_columns(self, data: dict[str, Any], now: datetime) -> Columns:
-        user_id = self._user_id(data)
+        user_id = self.user_id(data)
         authenticated_at = None if user_id is None else now
         return {
             "token_digest": tokens.digest(self._get_or_create_session_key()),
@@ -81,6 +85,7 @@ class ColumnSession(RowSession):
             authenticated_at = columns.get("authenticated_at", row.authenticated_at)
             expires_at = self._next_expiry(data, authenticated_at, now)
             columns |= {"updated_at": now, "last_seen_at": now, "expires_at": expires_at}
+            columns |= self._changed_client(row)
         elif self._is_expiry_decided(row, data):
             columns["expires_at"] = self._next_expiry(data, row.authenticated_at, now)
         return {name: value for name, value in columns.items() if getattr(row, name) != value}
@@ -94,7 +99,7 @@ class ColumnSession(RowSession):
     def _identity_columns(
         self, row: AbstractSession, data: dict[str, Any], now: datetime
     ) -> Columns:
-        user_id = self._user_id(data)
+        user_id = self.user_id(data)
         if user_id is None:
             return {} if row.user_id is None else {"user_id": None, "authenticated_at": None}
         if user_id == row.user_id and not self._authenticated_now:

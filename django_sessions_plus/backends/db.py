@@ -17,11 +17,10 @@ from django.contrib.sessions.backends.base import CreateError
 
 from django_sessions_plus.backends.settling import (
     SettlingSession,
-    context_changes,
+    news_of,
     required,
 )
 from django_sessions_plus.exceptions import StaleSessionError
-from django_sessions_plus.signals import session_context_changed
 
 if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
@@ -109,8 +108,9 @@ class SessionStore(SettlingSession):
             self._settle(row, data)
             return
         self._keep_until_commit("_before_transaction", copy(row))
-        if self._note_saved(row, columns):
-            self._tell_started(row)
+        news = news_of(row, columns)
+        self._note_saved(row, columns)
+        self._tell_all(row, news)
 
     async def asave(self, must_create: bool = False) -> None:
         """See save()."""
@@ -126,8 +126,9 @@ class SessionStore(SettlingSession):
         if await self._ais_rolled_back() or (columns and not await self._awrite(row, columns)):
             await self._asettle(row, data)
             return
-        if self._note_saved(row, columns):
-            await self._atell_started(row)
+        news = news_of(row, columns)
+        self._note_saved(row, columns)
+        await self._atell_all(row, news)
 
     def cycle_key(self) -> None:
         """Give the session a new token on the same row; the old one is dead at once.
@@ -169,10 +170,9 @@ class SessionStore(SettlingSession):
         row, columns = self._row, self._due_columns()
         if row is None or not columns or not self._write_touch(row, columns):
             return False
-        changes = context_changes(row, columns)
+        news = news_of(row, columns)
         self._note_written(row, columns)
-        if changes:
-            self._tell(session_context_changed, row, changes=changes)
+        self._tell_all(row, news)
         return "expires_at" in columns
 
     async def atouch(self) -> bool:
@@ -180,10 +180,9 @@ class SessionStore(SettlingSession):
         row, columns = self._row, self._due_columns()
         if row is None or not columns or not await self._awrite_touch(row, columns):
             return False
-        changes = context_changes(row, columns)
+        news = news_of(row, columns)
         self._note_written(row, columns)
-        if changes:
-            await sync_to_async(self._tell)(session_context_changed, row, changes=changes)
+        await self._atell_all(row, news)
         return "expires_at" in columns
 
     # End
@@ -194,8 +193,7 @@ class SessionStore(SettlingSession):
         The row of a sign-in is kept, its data wiped, until ``SESSIONS_PLUS_RETENTION``
         has passed; an anonymous row is deleted. Harmless for None and unknown tokens.
         """
-        token = self.session_key if session_key is None else session_key
-        row = self._own_row(token) or self._first(self._bearing(token))
+        row = self._own_row(session_key) or self._first(self._named(session_key))
         if row is not None:
             self._end(row)
 

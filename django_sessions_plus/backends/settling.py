@@ -20,13 +20,19 @@ from django_sessions_plus.backends.columns import Columns
 from django_sessions_plus.backends.statements import StatementSession
 from django_sessions_plus.exceptions import StaleSessionError
 from django_sessions_plus.merging import merge
-from django_sessions_plus.signals import send_after_commit, session_ended, session_started
+from django_sessions_plus.signals import (
+    send_after_commit,
+    session_context_changed,
+    session_ended,
+    session_started,
+)
 
 if TYPE_CHECKING:
     # Not at run time: the engine must be importable while apps are still loading.
     from django_sessions_plus.base_session import AbstractSession
 
 T = TypeVar("T")
+News = list[tuple[Signal, dict[str, Any]]]
 
 
 class SettlingSession(StatementSession):
@@ -41,12 +47,6 @@ class SettlingSession(StatementSession):
         self._before_transaction: AbstractSession | None = None
         self._uncommitted_end: AbstractSession | None = None
         super().__init__(session_key)
-
-    def forget(self) -> None:
-        """Become empty without touching storage; an end that is not committed stays in mind."""
-        self._uncommitted_insert = None
-        self._before_transaction = None
-        super().forget()
 
     def _insert(self, row: AbstractSession) -> None:
         using = router.db_for_write(self.model, instance=row)
@@ -65,7 +65,7 @@ class SettlingSession(StatementSession):
         self._uncommitted_insert = self._before_transaction = None
         self._keep_until_commit("_uncommitted_insert", True)
         if row.user_id is not None:
-            self._tell_started(row)
+            self._tell(session_started, row)
 
     def _settle(self, row: AbstractSession, data: dict[str, Any]) -> None:
         """Save after a conditional statement found no row: merge, restore, or refuse.
@@ -94,8 +94,9 @@ class SettlingSession(StatementSession):
         if is_rolled_back:
             self._before_transaction = None
         self._keep_until_commit("_before_transaction", copy(stored))
-        if self._note_saved(stored, columns):
-            self._tell_started(stored)
+        news = news_of(stored, columns)
+        self._note_saved(stored, columns)
+        self._tell_all(stored, news)
 
     _ainsert = sync_to_async(_insert, thread_sensitive=True)
     _asettle = sync_to_async(_settle, thread_sensitive=True)
@@ -141,8 +142,11 @@ class SettlingSession(StatementSession):
             row = before
         if row.user_id is None and self._bound(row, Q(user=None)).delete()[0]:
             return
-        actor = self._person(row) if self.end_reason == policy.EndReason.SIGNED_OUT else None
-        if self._bound(row, Q()).end(reason=self.end_reason, actor=actor):
+        is_own_act = self.end_reason == policy.EndReason.SIGNED_OUT
+        actor = self._person(row) if is_own_act else None
+        # Who signs out means the session, also if a parallel request has just rotated its token.
+        rows = self._rows().filter(pk=row.pk) if is_own_act else self._bound(row, Q())
+        if rows.end(reason=self.end_reason, actor=actor):
             self._tell(session_ended, row, reason=self.end_reason, actor=actor)
 
     def _keep_until_commit(self, name: str, value: Any) -> None:
@@ -151,10 +155,13 @@ class SettlingSession(StatementSession):
             setattr(self, name, value)
             transaction.on_commit(partial(setattr, self, name, None), using=using)
 
-    def _tell_started(self, row: AbstractSession) -> None:
-        self._tell(session_started, row)
+    def _tell_all(self, row: AbstractSession, news: News) -> None:
+        for signal, arguments in news:
+            self._tell(signal, row, **arguments)
 
-    _atell_started = sync_to_async(_tell_started, thread_sensitive=True)
+    async def _atell_all(self, row: AbstractSession, news: News) -> None:
+        if news:
+            await sync_to_async(self._tell_all, thread_sensitive=True)(row, news)
 
     def _tell(self, signal: Signal, row: AbstractSession, **arguments: Any) -> None:
         if signal.has_listeners(self.model):
@@ -177,7 +184,12 @@ def required(value: T | None) -> T:
     return value
 
 
-def context_changes(row: AbstractSession, columns: Columns) -> dict[str, tuple[Any, Any]]:
-    """Return what of the device is about to differ. To learn what was not known is no change."""
+def news_of(row: AbstractSession, columns: Columns) -> News:
+    """Return what is to be told of ``columns`` about to be written over ``row``."""
+    if columns.get("user_id") is not None:
+        return [(session_started, {})]
+    # Who signs in again may do so from anywhere, and to learn what was not known is no change.
     known = {name: getattr(row, name) for name in ("ip_address", "user_agent") if name in columns}
-    return {name: (old, columns[name]) for name, old in known.items() if old is not None}
+    changes = {name: (old, columns[name]) for name, old in known.items() if old is not None}
+    is_news = bool(changes) and "authenticated_at" not in columns
+    return [(session_context_changed, {"changes": changes})] if is_news else []

@@ -56,10 +56,10 @@ class StatementSession(ColumnSession):
 
     def _read(self) -> AbstractSession | None:
         """Return the row of this store's token, whatever its state; no query for what no row can bear."""
-        token = self.session_key
-        if not tokens.is_well_formed(token):
+        # The token is in no local variable: should the database fail, error reports show those.
+        if not tokens.is_well_formed(self.session_key):
             return None
-        digest, with_user = tokens.digest(token), self._can_join_user()
+        digest, with_user = tokens.digest(self.session_key), self._can_join_user()
         if config.FAST_PATH:
             key = (self.model, self._read_alias(), with_user)
             lookup = partial(self._lookup, compiled.DIGEST_MARK, with_user)
@@ -150,7 +150,10 @@ class StatementSession(ColumnSession):
         return rows.filter(condition)
 
     def _own_row(self, token: str | None) -> AbstractSession | None:
-        return self._row if token == self.session_key else None
+        return self._row if token is None or token == self.session_key else None
+
+    def _named(self, token: str | None) -> Rows | None:
+        return self._bearing(self.session_key if token is None else token)
 
     # What comes of reads and writes
 
@@ -202,10 +205,9 @@ class StatementSession(ColumnSession):
         self._token_is_new = True
         self.modified = True
 
-    def _note_saved(self, row: AbstractSession, columns: Columns) -> bool:
-        """Note that nothing is left to be written; return whether a person signed in by this save."""
+    def _note_saved(self, row: AbstractSession, columns: Columns) -> None:
+        """Note that nothing is left to be written."""
         self._note_written(row, columns)
         self._remember = None
         self._authenticated_now = False
         self._token_is_new = False
-        return columns.get("user_id") is not None

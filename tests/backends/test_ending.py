@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 from django.contrib.auth.models import User
 
 from django_sessions_plus.models import Session
+from django_sessions_plus.policy import EndReason
 from tests.backends.drivers import sign_in
 from tests.conftest import Clock, OpenSession, Statements
 
@@ -105,7 +106,7 @@ def test_an_expired_session_can_still_be_deleted(
     assert session.stored.end_reason == "signed_out"
 
 
-def test_a_delete_that_raced_a_rotation_leaves_the_new_token_alone(
+def test_a_sign_out_that_raced_a_rotation_ends_the_session_all_the_same(
     open_session: OpenSession, alice: User
 ):
     session = open_session()
@@ -114,6 +115,20 @@ def test_a_delete_that_raced_a_rotation_leaves_the_new_token_alone(
     late.get("")
     session.cycle_key()
     late.delete()
+    assert not session.exists(session.token)
+    assert session.stored.end_reason == "signed_out"
+
+
+def test_an_auth_hash_that_was_refused_late_does_not_end_the_session_that_changed_it(
+    open_session: OpenSession, alice: User
+):
+    session = open_session()
+    sign_in(session, alice)
+    late = open_session(session.token)
+    late.get("")
+    session.cycle_key()
+    with late.store.ending_as(EndReason.PASSWORD_CHANGED):
+        late.flush()
     assert session.exists(session.token)
 
 

@@ -176,10 +176,13 @@ def test_expiry_set_in_a_request_that_is_no_activity_counts_at_once(
     session.save()
     assert left(session, clock) == timedelta(minutes=1)
     assert session.stored.last_seen_at == seen
-    session.store.remember = False
     session.set_expiry(None)
     session.save()
+    assert left(session, clock) == IDLE
+    session.store.remember = False
+    session.save()
     assert left(session, clock) == timedelta(days=1)
+    assert session.stored.last_seen_at == seen
 
 
 def test_the_timeout_is_the_stores_to_override(

@@ -145,6 +145,18 @@ def test_a_store_goes_on_after_a_merge(open_session: OpenSession):
     assert len(stored()) == 6
 
 
+def test_looking_at_what_is_stored_does_not_make_it_the_base_of_the_next_save(
+    open_session: OpenSession,
+):
+    one, other = two(open_session, colour="red")
+    one.set("size", 1)
+    one.save()
+    other.load()
+    other.set("colour", "blue")
+    other.save()
+    assert stored() == {"colour": "blue", "size": 1}
+
+
 def test_clear_removes_what_it_knew_and_keeps_what_came_meanwhile(open_session: OpenSession):
     one, other = two(open_session, colour="red")
     one.set("size", 1)

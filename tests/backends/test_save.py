@@ -84,7 +84,7 @@ def test_a_key_that_changed_writes_data_and_use_and_nothing_else(
     session = open_session(None, META)
     session.save()
     clock.advance(seconds=1)
-    again = open_session(session.token, {"REMOTE_ADDR": "192.0.2.2"})
+    again = open_session(session.token, {"REMOTE_ADDR": "192.0.2.1"})
     again.set("colour", "red")
     with statements() as executed:
         again.save()

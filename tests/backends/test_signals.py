@@ -88,6 +88,36 @@ def test_a_change_of_device_is_told_with_old_and_new(
     assert said["changes"] == {"user_agent": ("Firefox", "Safari")}
 
 
+def test_a_change_of_device_is_told_also_when_the_session_is_saved(
+    open_session: OpenSession, alice: User, told: Told
+):
+    session = open_session(None, META)
+    sign_in(session, alice)
+    told.clear()
+    for colour in ("red", "blue"):
+        again = open_session(session.token, META | {"REMOTE_ADDR": "192.0.2.2"})
+        again.set("colour", colour)
+        again.save()
+    ((signal, said),) = told
+    assert signal is session_context_changed
+    assert said["changes"] == {"ip_address": ("192.0.2.1", "192.0.2.2")}
+    assert session.stored.ip_address == "192.0.2.2"
+
+
+def test_signing_in_again_from_elsewhere_is_no_change_of_device(
+    open_session: OpenSession, alice: User, told: Told
+):
+    session = open_session(None, META)
+    sign_in(session, alice)
+    told.clear()
+    again = open_session(session.token, META | {"REMOTE_ADDR": "192.0.2.2"})
+    again.get("")
+    again.store.mark_authenticated()
+    again.save()
+    assert told == []
+    assert session.stored.ip_address == "192.0.2.2"
+
+
 def test_to_learn_what_was_not_known_is_no_change(
     open_session: OpenSession, alice: User, told: Told, clock: Clock
 ):

@@ -121,10 +121,10 @@ def test_keys_of_another_type_are_read_as_that_type(form: Any):
             return _PersonSession
 
     key = uuid.uuid4()
-    assert Store()._user_id({SESSION_KEY: form(key)}) == key
+    assert Store().user_id({SESSION_KEY: form(key)}) == key
     for garbage in ["garbage", 1, "1", 10**40, [], "\x00"]:
-        assert Store()._user_id({SESSION_KEY: garbage}) is None or isinstance(garbage, int)
-    assert Store()._user_id({}) is None
+        assert Store().user_id({SESSION_KEY: garbage}) is None or isinstance(garbage, int)
+    assert Store().user_id({}) is None
 
 
 def test_is_row_user_compares_data_and_row(open_session: OpenSession, alice: User, bob: User):

@@ -1,0 +1,230 @@
+"""The rules of a session's life, at their boundaries and for any values."""
+
+from datetime import UTC, datetime, timedelta, timezone
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from django_sessions_plus import policy
+from django_sessions_plus.policy import Status
+
+briefly = settings(max_examples=60, deadline=None)
+
+NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
+TICK = timedelta(microseconds=1)
+HOUR = timedelta(hours=1)
+DAY = timedelta(days=1)
+
+moments = st.datetimes(datetime(2000, 1, 1), datetime(2100, 1, 1), timezones=st.just(UTC))
+spans = st.timedeltas(timedelta(0), timedelta(days=4000))
+
+
+def judge(**facts):
+    given_facts = {
+        "ended_at": None,
+        "expires_at": NOW + HOUR,
+        "authenticated_at": NOW - HOUR,
+        "absolute_age": DAY,
+        "now": NOW,
+    }
+    return policy.status(**given_facts | facts)
+
+
+@pytest.mark.parametrize(
+    ("facts", "expected"),
+    [
+        ({}, Status.ACTIVE),
+        ({"expires_at": NOW + TICK}, Status.ACTIVE),
+        ({"expires_at": NOW}, Status.EXPIRED),
+        ({"expires_at": NOW - TICK}, Status.EXPIRED),
+        ({"authenticated_at": NOW - DAY + TICK}, Status.ACTIVE),
+        ({"authenticated_at": NOW - DAY}, Status.EXPIRED),
+        ({"authenticated_at": NOW - DAY - TICK}, Status.EXPIRED),
+        ({"authenticated_at": None}, Status.ACTIVE),
+        ({"authenticated_at": NOW - 1000 * DAY, "absolute_age": None}, Status.ACTIVE),
+        ({"authenticated_at": NOW + HOUR}, Status.ACTIVE),
+        ({"ended_at": NOW}, Status.ENDED),
+        ({"ended_at": NOW - DAY}, Status.ENDED),
+        ({"ended_at": NOW + HOUR}, Status.ENDED),
+        ({"ended_at": NOW, "expires_at": NOW - DAY}, Status.ENDED),
+        ({"ended_at": NOW, "authenticated_at": NOW - 9 * DAY}, Status.ENDED),
+    ],
+)
+def test_a_session_is_active_until_it_ends_or_either_timeout_strikes(facts, expected):
+    assert judge(**facts) is expected
+
+
+def test_the_words_of_the_status_are_plain_text():
+    assert [str(status) for status in Status] == ["active", "ended", "expired"]
+
+
+@pytest.mark.parametrize(
+    ("authenticated_at", "absolute_age", "expected"),
+    [(NOW, DAY, NOW + DAY), (None, DAY, None), (NOW, None, None), (None, None, None)],
+)
+def test_the_absolute_limit_needs_a_sign_in_and_a_setting(authenticated_at, absolute_age, expected):
+    assert policy.deadline(authenticated_at, absolute_age) == expected
+
+
+@pytest.mark.parametrize(
+    ("explicit", "limit", "expected"),
+    [
+        (None, None, NOW + HOUR),
+        (None, NOW + DAY, NOW + HOUR),
+        (None, NOW + TICK, NOW + TICK),
+        # Until the browser closes: the row has its idle timeout all the same.
+        (0, None, NOW + HOUR),
+        (0, NOW + TICK, NOW + TICK),
+        (1, None, NOW + timedelta(seconds=1)),
+        (7200, None, NOW + 2 * HOUR),
+        (7200, NOW + HOUR, NOW + HOUR),
+        (-5, None, NOW - timedelta(seconds=5)),
+        (NOW + 9 * DAY, None, NOW + 9 * DAY),
+        (NOW + 9 * DAY, NOW + DAY, NOW + DAY),
+        (NOW - DAY, NOW + DAY, NOW - DAY),
+        ((NOW + 9 * DAY).isoformat(), None, NOW + 9 * DAY),
+        ((NOW + 9 * DAY).isoformat(), NOW + DAY, NOW + DAY),
+        ("2026-04-01T02:00:00+02:00", None, datetime(2026, 4, 1, tzinfo=UTC)),
+        (None, NOW - DAY, NOW - DAY),
+    ],
+)
+def test_the_limit_caps_what_was_asked_for_and_that_goes_before_the_idle_timeout(
+    explicit, limit, expected
+):
+    found = policy.next_expiry(explicit=explicit, idle_age=HOUR, limit=limit, now=NOW)
+    assert found == expected
+
+
+@briefly
+@given(
+    explicit=st.one_of(
+        st.none(),
+        st.integers(-(10**6), 10**8),
+        moments,
+        moments.map(datetime.isoformat),
+    ),
+    idle_age=spans,
+    limit=moments,
+    now=moments,
+)
+def test_no_expiry_is_ever_after_the_limit(explicit, idle_age, limit, now):
+    found = policy.next_expiry(explicit=explicit, idle_age=idle_age, limit=limit, now=now)
+    assert found <= limit
+    free = policy.next_expiry(explicit=explicit, idle_age=idle_age, limit=None, now=now)
+    assert found == min(free, limit)
+
+
+@briefly
+@given(expiry=moments, authenticated_at=moments, absolute_age=spans, idle_age=spans, now=moments)
+def test_a_session_is_active_exactly_until_its_next_expiry(
+    expiry, authenticated_at, absolute_age, idle_age, now
+):
+    expires_at = policy.next_expiry(
+        explicit=expiry,
+        idle_age=idle_age,
+        limit=policy.deadline(authenticated_at, absolute_age),
+        now=now,
+    )
+    found = policy.status(
+        ended_at=None,
+        expires_at=expires_at,
+        authenticated_at=authenticated_at,
+        absolute_age=absolute_age,
+        now=now,
+    )
+    assert found is (Status.ACTIVE if now < expires_at else Status.EXPIRED)
+
+
+@pytest.mark.parametrize(
+    ("passed", "idle_age", "update_age", "expected"),
+    [
+        (DAY - TICK, 30 * DAY, DAY, False),
+        (DAY, 30 * DAY, DAY, True),
+        (DAY + TICK, 30 * DAY, DAY, True),
+        # A fifth of the idle timeout at the latest, or a short one would never move.
+        (12 * timedelta(minutes=1) - TICK, HOUR, DAY, False),
+        (12 * timedelta(minutes=1), HOUR, DAY, True),
+        (timedelta(0), 30 * DAY, timedelta(0), True),
+        (timedelta(0), 30 * DAY, DAY, False),
+        # A clock that went back moves nothing.
+        (-HOUR, 30 * DAY, DAY, False),
+    ],
+)
+def test_the_expiry_moves_once_per_update_age(passed, idle_age, update_age, expected):
+    found = policy.is_slide_due(
+        updated_at=NOW - passed, idle_age=idle_age, update_age=update_age, now=NOW
+    )
+    assert found is expected
+
+
+@briefly
+@given(idle_age=st.timedeltas(TICK, 400 * DAY), update_age=spans, updated_at=moments)
+def test_a_session_in_use_can_always_move_before_it_expires(idle_age, update_age, updated_at):
+    latest = updated_at + idle_age - TICK if idle_age > TICK else updated_at + idle_age
+    assert policy.is_slide_due(
+        updated_at=updated_at, idle_age=idle_age, update_age=update_age, now=latest
+    )
+
+
+@pytest.mark.parametrize(
+    ("passed", "interval", "expected"),
+    [
+        (HOUR - TICK, HOUR, False),
+        (HOUR, HOUR, True),
+        (timedelta(0), timedelta(0), True),
+        (-HOUR, HOUR, False),
+    ],
+)
+def test_last_activity_is_written_once_per_interval(passed, interval, expected):
+    found = policy.is_last_seen_due(last_seen_at=NOW - passed, interval=interval, now=NOW)
+    assert found is expected
+
+
+@pytest.mark.parametrize(
+    ("authenticated_at", "expected"),
+    [
+        (None, False),
+        (NOW, True),
+        (NOW - HOUR + TICK, True),
+        (NOW - HOUR, False),
+        (NOW - HOUR - TICK, False),
+    ],
+)
+def test_freshness_ends_at_its_age(authenticated_at, expected):
+    found = policy.is_fresh(authenticated_at=authenticated_at, fresh_age=HOUR, now=NOW)
+    assert found is expected
+
+
+@pytest.mark.parametrize(
+    ("reason", "ended_at", "expected"),
+    [
+        ("signed_out", NOW, True),
+        ("signed_out", NOW - policy.SUCCESSION_WINDOW + TICK, True),
+        ("signed_out", NOW - policy.SUCCESSION_WINDOW, False),
+        ("signed_out", None, False),
+        ("revoked", NOW, False),
+        ("", NOW, False),
+    ],
+)
+def test_only_who_signed_out_a_moment_ago_may_have_signed_in_since(reason, ended_at, expected):
+    assert policy.is_just_signed_out(reason, ended_at, NOW) is expected
+
+
+def test_moments_without_a_time_zone_work_as_well():
+    now = NOW.replace(tzinfo=None)
+    assert judge(now=now, expires_at=now + HOUR, authenticated_at=now) is Status.ACTIVE
+    assert judge(now=now, expires_at=now, authenticated_at=now) is Status.EXPIRED
+    limit = policy.deadline(now, DAY)
+    text = (now + HOUR).isoformat()
+    for explicit in (None, 3600, now + HOUR, text):
+        found = policy.next_expiry(explicit=explicit, idle_age=HOUR, limit=limit, now=now)
+        assert found == now + HOUR
+    assert policy.is_fresh(authenticated_at=now, fresh_age=HOUR, now=now)
+    assert policy.is_slide_due(updated_at=now, idle_age=DAY, update_age=timedelta(0), now=now)
+
+
+def test_the_time_zone_of_a_moment_does_not_matter():
+    there = timezone(timedelta(hours=-11))
+    assert judge(expires_at=(NOW + TICK).astimezone(there)) is Status.ACTIVE
+    assert judge(expires_at=NOW.astimezone(there)) is Status.EXPIRED

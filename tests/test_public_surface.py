@@ -1,0 +1,65 @@
+"""The names other code may rely on. One that goes, or comes, is a decision and not an accident."""
+
+import ast
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+
+import django_sessions_plus
+
+SURFACE = {
+    "backends.db": {"SessionStore"},
+    "base_session": {"AbstractSession"},
+    "decorators": {"fresh_session_required", "no_activity"},
+    "exceptions": {"ConfigurationError", "SessionsPlusError", "StaleSessionError"},
+    "middleware": {
+        *("AuthenticationMiddleware", "SessionMiddleware"),
+        *("aget_user", "get_user", "set_request_user"),
+    },
+    "models": {"Session"},
+    "sessions": {
+        *("list_for", "resolve", "revoke", "revoke_all", "revoke_others"),
+        *("alist_for", "aresolve", "arevoke", "arevoke_all", "arevoke_others"),
+        *("current", "enforce_limit", "reset_current", "session_model", "set_current"),
+    },
+    "signals": {
+        *("new_device_signed_in", "refresh_token_reused", "session_context_changed"),
+        *("session_ended", "session_started", "asend_after_commit", "send_after_commit"),
+    },
+    "tokens": {"digest", "is_well_formed", "make_id", "make_token"},
+}
+
+
+@pytest.mark.parametrize("name", SURFACE)
+def test_a_module_defines_exactly_these_public_names(name):
+    source = Path(django_sessions_plus.__file__).parent / f"{name.replace('.', '/')}.py"
+    assert defined(source) == SURFACE[name]
+    module = import_module(f"django_sessions_plus.{name}")
+    assert all(hasattr(module, public) for public in SURFACE[name])
+
+
+def defined(source: Path) -> set[str]:
+    """Return the public classes, functions and signals that a file defines; not types and constants."""
+    names = set()
+    for node in ast.parse(source.read_text()).body:
+        if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)):
+            names.add(node.name)
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            names |= {target.id for target in node.targets if isinstance(target, ast.Name)}
+    return {name for name in names if not name.startswith("_") and name != "View"}
+
+
+def test_every_error_has_a_root_and_a_code_of_its_own():
+    exceptions = import_module("django_sessions_plus.exceptions")
+    errors = [getattr(exceptions, name) for name in SURFACE["exceptions"]]
+    assert all(issubclass(error, exceptions.SessionsPlusError) for error in errors)
+    codes = [error.code for error in errors]
+    assert len(set(codes)) == len(codes)
+    assert all(code == code.lower() and code.replace("_", "").isalpha() for code in codes)
+
+
+def test_the_store_has_the_name_that_django_salts_signatures_with():
+    store = import_module("django_sessions_plus.backends.db").SessionStore
+    assert store.__qualname__ == "SessionStore"
+    assert store().key_salt == "django.contrib.sessions.SessionStore"

@@ -27,7 +27,7 @@ class AbstractSession(models.Model):
     """One session. Its ``id`` is public; the token it belongs to is stored only as a digest."""
 
     id = models.UUIDField(_("id"), primary_key=True, default=tokens.make_id, editable=False)
-    token_digest = models.CharField(_("token digest"), max_length=64, unique=True, editable=False)
+    token_digest = models.CharField(_("token digest"), max_length=64, editable=False)
     # No constraint in the database: the session table may live in another one, and a
     # session that names a deleted user must be an anonymous visit, not an error.
     user = models.ForeignKey(
@@ -71,6 +71,10 @@ class AbstractSession(models.Model):
         abstract = True
         verbose_name = _("session")
         verbose_name_plural = _("sessions")
+        constraints = [
+            # Not unique=True, for which Django makes a second index on PostgreSQL, for LIKE.
+            models.UniqueConstraint(fields=["token_digest"], name="%(class)s_token"),
+        ]
         indexes = [
             # A person's live sessions; with NULL, anonymous rows that the purge may delete.
             models.Index(fields=["user", "expires_at"], name="%(class)s_live"),

@@ -12,6 +12,7 @@ from ipaddress import ip_network
 from typing import Any, Generic, TypeVar, overload
 
 from django.conf import settings as django_settings
+from django.utils.functional import empty
 from django.utils.module_loading import import_string
 
 from django_sessions_plus.exceptions import ConfigurationError
@@ -134,7 +135,12 @@ class Setting(Generic[T]):
         Raises:
             ConfigurationError: it is set to something it cannot be.
         """
-        value = getattr(django_settings, self.name, self.default)
+        # Past the lazy object, whose way to a setting that is not set costs two microseconds,
+        # ten times in a request; before the first access there is nothing behind it.
+        settings = object.__getattribute__(django_settings, "_wrapped")
+        if settings is empty:
+            settings = django_settings
+        value = getattr(settings, self.name, self.default)
         if value is not self.default and not self.kind.accepts(value):
             raise ConfigurationError(f"{self.name} must be {self.kind.wants}; it is {value!r}.")
         return value

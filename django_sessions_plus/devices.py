@@ -55,8 +55,10 @@ def clean_user_agent(value: object) -> str | None:
     """
     if not isinstance(value, str):
         return None
-    text = "".join(c for c in value[:USER_AGENT_LENGTH] if c.isprintable()).strip()
-    return text or None
+    text = value[:USER_AGENT_LENGTH]
+    if not text.isprintable():
+        text = "".join(c for c in text if c.isprintable())
+    return text.strip() or None
 
 
 def recorded_user_agent(value: object, mode: str) -> str | None:

@@ -7,7 +7,8 @@ session engine; what they add needs one of ours.
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from functools import partial
+from contextlib import suppress
+from functools import lru_cache, partial
 from typing import Any, cast
 from weakref import ReferenceType, ref
 
@@ -21,6 +22,7 @@ from django.contrib.auth.middleware import (
 )
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
+from django.core.exceptions import ValidationError
 from django.db import models, router
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
@@ -28,6 +30,7 @@ from django.utils import timezone
 from django.utils.cache import patch_vary_headers
 from django.utils.crypto import constant_time_compare
 from django.utils.functional import SimpleLazyObject
+from django.utils.module_loading import import_string
 
 from django_sessions_plus import sessions
 from django_sessions_plus.backends.db import SessionStore
@@ -147,14 +150,13 @@ def get_user(request: HttpRequest) -> Any:
     session = _row_session(request)
     if session is None:
         return auth.get_user(request)
-    data = session.load_if_needed()
-    user = _user_from_row(session, data)
+    user = _user_from_row(session, session.load_if_needed())
     if user is not None:
         return user
-    if session.user_id(data) is None:
-        return AnonymousUser()
-    with session.ending_as(EndReason.PASSWORD_CHANGED):
+    # What stands there in place of a key may fit no user of this project: that is nobody.
+    with session.ending_as(EndReason.PASSWORD_CHANGED), suppress(ValidationError):
         return auth.get_user(request)
+    return AnonymousUser()
 
 
 async def aget_user(request: HttpRequest) -> Any:
@@ -162,14 +164,12 @@ async def aget_user(request: HttpRequest) -> Any:
     session = _row_session(request)
     if session is None:
         return await auth.aget_user(request)
-    data = await session.aload_if_needed()
-    user = _user_from_row(session, data)
+    user = _user_from_row(session, await session.aload_if_needed())
     if user is not None:
         return user
-    if session.user_id(data) is None:
-        return AnonymousUser()
-    with session.ending_as(EndReason.PASSWORD_CHANGED):
+    with session.ending_as(EndReason.PASSWORD_CHANGED), suppress(ValidationError):
         return await auth.aget_user(request)
+    return AnonymousUser()
 
 
 def _row_session(request: HttpRequest) -> SessionStore | None:
@@ -260,27 +260,32 @@ def _user_from_row(session: SessionStore, data: dict[str, Any]) -> Any:
     path, auth_hash = data.get(BACKEND_SESSION_KEY), data.get(HASH_SESSION_KEY)
     if not user or not auth_hash or path not in settings.AUTHENTICATION_BACKENDS:
         return None
-    backend: Any = auth.load_backend(str(path))
+    backend = _plain_backend(str(path))
     if not (
-        session.is_row_user(data)
-        and _gets_users_plainly(type(backend))
+        backend is not None
+        and session.is_row_user(data)
         and _is_plainly_managed(type(user), row._state.db)
-        and backend.user_can_authenticate(user)
+        and backend().user_can_authenticate(user)
         and constant_time_compare(auth_hash, user.get_session_auth_hash())
     ):
         return None
     return user
 
 
-def _gets_users_plainly(backend: type[Any]) -> bool:
-    return (
+@lru_cache(maxsize=16)
+def _plain_backend(path: str) -> type[ModelBackend] | None:
+    """Return the class at ``path`` if it finds users as ``ModelBackend`` does; else None."""
+    backend: Any = import_string(path)
+    is_plain = (
         issubclass(backend, ModelBackend)
         and backend.get_user is ModelBackend.get_user
         and backend.aget_user is ModelBackend.aget_user
     )
+    return backend if is_plain else None
 
 
 def _is_plainly_managed(user_model: type[models.Model], alias: str | None) -> bool:
     manager = user_model._default_manager
-    is_unfiltered = type(manager).get_queryset is models.Manager.get_queryset
-    return is_unfiltered and router.db_for_read(user_model) == alias
+    if type(manager).get_queryset is not models.Manager.get_queryset:
+        return False
+    return not router.routers or router.db_for_read(user_model) == alias

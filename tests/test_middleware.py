@@ -455,6 +455,12 @@ class TestWhoMayBeTakenFromTheRow:
         )
         assert browser.get("who").content == b""
 
+    def test_a_key_that_fits_no_user_is_nobody(self, browser, ada):
+        store = SessionStore(browser.sign_in(ada))
+        store["_auth_user_id"] = "5e1f0c1e-a1f2-4e5c-9d6c-2b9f6d4b3c2a"
+        store.save()
+        assert browser.get("who").content == b""
+
     def test_a_row_whose_user_is_gone_is_nobody(self, browser, ada):
         browser.sign_in(ada)
         User.objects.all()._raw_delete(User.objects.db)

@@ -126,6 +126,10 @@ def put_bearer_session(http_request: HttpRequest, token: str | None) -> SessionS
     if not issubclass(engine, SessionStore):
         raise ConfigurationError(_ENGINE_NEEDED)
     store: SessionStore = engine(token)
+    replaced = getattr(http_request, "session", None)
+    if isinstance(replaced, SessionStore):
+        # What ``no_activity`` said, before anybody had read the header, is said of the request.
+        store.counts_as_activity = replaced.counts_as_activity
     store.transport = "bearer"
     store.wants_user = True
     store.bind(http_request.META)

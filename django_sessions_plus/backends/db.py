@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from copy import copy
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
@@ -107,7 +106,7 @@ class SessionStore(SettlingSession):
         if self._is_rolled_back() or (columns and not self._write(row, columns)):
             self._settle(row, data)
             return
-        self._keep_until_commit("_before_transaction", copy(row))
+        self._keep_row_until_commit(row)
         news = news_of(row, columns)
         self._note_saved(row, columns)
         self._tell_all(row, news)
@@ -145,7 +144,7 @@ class SessionStore(SettlingSession):
         columns = self._rotation_columns()
         if not self._write(row, columns):
             raise StaleSessionError
-        self._keep_until_commit("_before_transaction", copy(row))
+        self._keep_row_until_commit(row)
         self._note_rotated(row, columns)
 
     async def acycle_key(self) -> None:

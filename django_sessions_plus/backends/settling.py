@@ -38,15 +38,13 @@ News = list[tuple[Signal, dict[str, Any]]]
 class SettlingSession(StatementSession):
     """A session that settles in a short transaction what one statement could not."""
 
-    def __init__(self, session_key: str | None = None) -> None:
-        self.end_reason: str = policy.EndReason.SIGNED_OUT
-        """The reason that is recorded when this store ends its session."""
-        # What this store wrote in a transaction that is not committed, and may never be: whether
-        # it inserted the row, the row as it was before, the row it ended.
-        self._uncommitted_insert: bool | None = None
-        self._before_transaction: AbstractSession | None = None
-        self._uncommitted_end: AbstractSession | None = None
-        super().__init__(session_key)
+    end_reason: str = policy.EndReason.SIGNED_OUT
+    """The reason that is recorded when this store ends its session."""
+    # What this store wrote in a transaction that is not committed, and may never be: whether
+    # it inserted the row, the row as it was before, the row it ended.
+    _uncommitted_insert: bool | None = None
+    _before_transaction: AbstractSession | None = None
+    _uncommitted_end: AbstractSession | None = None
 
     def _insert(self, row: AbstractSession) -> None:
         using = router.db_for_write(self.model, instance=row)
@@ -93,7 +91,7 @@ class SettlingSession(StatementSession):
         self._session_cache = required(merged)
         if is_rolled_back:
             self._before_transaction = None
-        self._keep_until_commit("_before_transaction", copy(stored))
+        self._keep_row_until_commit(stored)
         news = news_of(stored, columns)
         self._note_saved(stored, columns)
         self._tell_all(stored, news)
@@ -103,7 +101,7 @@ class SettlingSession(StatementSession):
 
     def _is_rolled_back(self) -> bool:
         """Tell whether what this store wrote in a transaction is gone with it."""
-        return self._is_uncommitted and not connections[self._rows().db].in_atomic_block
+        return self._is_uncommitted and not connections[self._write_alias()].in_atomic_block
 
     async def _ais_rolled_back(self) -> bool:
         return self._is_uncommitted and await sync_to_async(self._is_rolled_back)()
@@ -149,8 +147,13 @@ class SettlingSession(StatementSession):
         if rows.end(reason=self.end_reason, actor=actor):
             self._tell(session_ended, row, reason=self.end_reason, actor=actor)
 
+    def _keep_row_until_commit(self, row: AbstractSession) -> None:
+        # A copy takes longer than the write: only where there is something to be rolled back.
+        if connections[self._write_alias()].in_atomic_block:
+            self._keep_until_commit("_before_transaction", copy(row))
+
     def _keep_until_commit(self, name: str, value: Any) -> None:
-        using = self._rows().db
+        using = self._write_alias()
         if getattr(self, name) is None and connections[using].in_atomic_block:
             setattr(self, name, value)
             transaction.on_commit(partial(setattr, self, name, None), using=using)

@@ -47,10 +47,12 @@ class StatementSession(ColumnSession):
         """See create_model_instance()."""
         return self.create_model_instance(data)
 
-    def _rows(self, *, for_write: bool = True) -> Rows:
-        route = router.db_for_write if for_write else router.db_for_read
-        rows: Rows = self.model.objects.using(route(self.model))
+    def _rows(self) -> Rows:
+        rows: Rows = self.model.objects.using(self._write_alias())
         return rows
+
+    def _write_alias(self) -> str:
+        return router.db_for_write(self.model)
 
     # Read
 
@@ -59,31 +61,28 @@ class StatementSession(ColumnSession):
         # The token is in no local variable: should the database fail, error reports show those.
         if not tokens.is_well_formed(self.session_key):
             return None
-        digest, with_user = tokens.digest(self.session_key), self._can_join_user()
+        digest, alias = tokens.digest(self.session_key), self._read_alias()
+        with_user = self.wants_user and _is_user_in(alias)
         if config.FAST_PATH:
-            key = (self.model, self._read_alias(), with_user)
-            lookup = partial(self._lookup, compiled.DIGEST_MARK, with_user)
-            if (statement := compiled.select(key, lookup)) is not None:
+            lookup = partial(self._lookup, compiled.DIGEST_MARK, alias, with_user)
+            statement = compiled.select((self.model, alias, with_user), lookup)
+            if statement is not None:
                 return statement.run(digest)
-        return self._first(self._lookup(digest, with_user))
+        return self._first(self._lookup(digest, alias, with_user))
 
     async def _aread(self) -> AbstractSession | None:
         if not tokens.is_well_formed(self.session_key):
             return None
         return await sync_to_async(self._read, thread_sensitive=True)()
 
-    def _lookup(self, digest: str, with_user: bool) -> Rows:
-        rows = self.model.objects.using(self._read_alias())
+    def _lookup(self, digest: str, alias: str, with_user: bool) -> Rows:
+        rows = self.model.objects.using(alias)
         return (rows.select_related("user") if with_user else rows).filter(token_digest=digest)
 
     def _read_alias(self) -> str:
         # A replica that lags would serve sessions that have ended.
         route = router.db_for_read if config.READ_FROM_REPLICA else router.db_for_write
         return route(self.model)
-
-    def _can_join_user(self) -> bool:
-        """Tell whether the user is wanted and lives in the same database."""
-        return self.wants_user and router.db_for_read(get_user_model()) == self._read_alias()
 
     def _bearing(self, token: str | None) -> Rows | None:
         if not tokens.is_well_formed(token):
@@ -119,7 +118,7 @@ class StatementSession(ColumnSession):
     ) -> bool:
         now = timezone.now()
         if config.FAST_PATH:
-            key = (self.model, router.db_for_write(self.model), condition.__name__)
+            key = (self.model, self._write_alias(), condition.__name__)
             names = tuple(columns)
             statement = compiled.update(key, self.model, names, condition, skip_locked=skip_locked)
             if statement is not None:
@@ -211,3 +210,9 @@ class StatementSession(ColumnSession):
         self._remember = None
         self._authenticated_now = False
         self._token_is_new = False
+
+
+def _is_user_in(alias: str) -> bool:
+    """Tell whether users live in the database ``alias``, where a join can reach them."""
+    # Without routers there is but one place, and no need to look up the model.
+    return not router.routers or router.db_for_read(get_user_model()) == alias

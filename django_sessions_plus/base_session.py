@@ -11,13 +11,13 @@ from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db import models
+from django.db import models, router
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from django_sessions_plus import devices, policy, tokens
 from django_sessions_plus.conf import config
-from django_sessions_plus.querysets import SessionQuerySet
+from django_sessions_plus.querysets import SessionQuerySet, copying_store
 
 if TYPE_CHECKING:
     from django.contrib.sessions.backends.base import SessionBase
@@ -69,6 +69,8 @@ class AbstractSession(models.Model):
 
     class Meta:
         abstract = True
+        # A cascade uses the base manager; by this one the copies of rows it deletes are withdrawn.
+        base_manager_name = "objects"
         verbose_name = _("session")
         verbose_name_plural = _("sessions")
         constraints = [
@@ -84,6 +86,24 @@ class AbstractSession(models.Model):
 
     def __str__(self) -> str:
         return str(self.pk)
+
+    def save(self, *args: Any, **kwargs: Any) -> None:
+        """Save as Django does, and withdraw the copies of a row that was there."""
+        is_new = self._state.adding
+        super().save(*args, **kwargs)
+        if not is_new:
+            self._withdraw_copies()
+
+    def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
+        """Delete as Django does, and withdraw the copies."""
+        deleted = super().delete(*args, **kwargs)
+        self._withdraw_copies()
+        return deleted
+
+    def _withdraw_copies(self) -> None:
+        store = copying_store(type(self))
+        if store is not None:
+            store.withdraw([self.token_digest], self._state.db or router.db_for_write(type(self)))
 
     @classmethod
     def get_session_store_class(cls) -> type[SessionBase]:

@@ -230,6 +230,12 @@ class Config:
         "Whether the statements nearly every request runs are compiled once and kept. "
         "Off, each is built by the ORM anew; the behaviour is the same.",
     )
+    CACHE_AGE = Setting(
+        POSITIVE_DURATION,
+        timedelta(minutes=1),
+        "How long after the database was read the engine cached_db believes a copy of a row, at the "
+        "most. It is also how long an ended session can be served if the cache loses or refuses the news.",
+    )
     REAUTHENTICATE_URL: "Setting[str | None]" = Setting(
         OPTIONAL_TEXT,
         None,

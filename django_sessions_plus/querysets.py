@@ -6,10 +6,12 @@ Lazy until the terminal call; only those have twins.
 from __future__ import annotations
 
 from datetime import datetime
+from importlib import import_module
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from django.db import models, router
-from django.db.models import Q
+from django.conf import settings
+from django.db import connections, models, router, transaction
+from django.db.models import F, Q
 from django.utils import timezone
 
 from django_sessions_plus.conf import config
@@ -17,11 +19,20 @@ from django_sessions_plus.conf import config
 if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
 
+# How many rows one statement changes where each of them has to be named.
+BATCH_SIZE = 500
+
 Row = TypeVar("Row", bound="AbstractSession")
 
 
 class SessionQuerySet(models.QuerySet[Row]):
-    """The manager of every session model."""
+    """The manager of every session model.
+
+    With an engine that keeps copies of rows, ``update()`` and ``delete()`` also have nobody
+    believe the copies of what they change. An update then takes ``BATCH_SIZE`` rows at a time.
+    """
+
+    _is_quiet = False
 
     def active(self, now: datetime | None = None) -> Self:
         """Keep the sessions that can be used at ``now`` (default: this moment)."""
@@ -63,7 +74,8 @@ class SessionQuerySet(models.QuerySet[Row]):
         ``SESSIONS_PLUS_RETENTION``. Works in batches of ``SESSIONS_PLUS_PURGE_BATCH_SIZE``
         rows, each its own short transaction, and may run in several processes at once.
         """
-        deleted, rows = 0, self._written()
+        # What time has stopped long ago no copy brings back.
+        deleted, rows = 0, self._written().quietly()
         for condition in _purgeable(now or timezone.now()):
             while keys := list(rows._next_batch(condition)):
                 deleted += rows.filter(pk__in=keys).delete()[0]
@@ -71,11 +83,64 @@ class SessionQuerySet(models.QuerySet[Row]):
 
     async def apurge(self, now: datetime | None = None) -> int:
         """See purge()."""
-        deleted, rows = 0, self._written()
+        deleted, rows = 0, self._written().quietly()
         for condition in _purgeable(now or timezone.now()):
             while keys := [key async for key in rows._next_batch(condition)]:
                 deleted += (await rows.filter(pk__in=keys).adelete())[0]
         return deleted
+
+    def update(self, **columns: Any) -> int:
+        """Update as Django does, and withdraw the copies of these rows."""
+        store = None if self._is_quiet or self.query.is_sliced else copying_store(self.model)
+        if store is None:
+            return super().update(**columns)
+        updated, rest = 0, self._written().quietly().order_by("pk")
+        while batch := rest._update_batch(store, columns):
+            updated += batch[1]
+            rest = rest.filter(pk__gt=batch[0])
+        return updated
+
+    update.alters_data = True  # type: ignore[attr-defined]
+
+    def quietly(self) -> Self:
+        """Leave the copies of what is changed to the caller."""
+        quiet = self._chain()  # type: ignore[attr-defined]
+        quiet._is_quiet = True
+        return quiet  # type: ignore[no-any-return]
+
+    def _update_batch(self, store: Any, columns: dict[str, Any]) -> tuple[Any, int] | None:
+        with transaction.atomic(using=self.db, savepoint=False):
+            batch = self._locked_digests(BATCH_SIZE)
+            if not batch:
+                return None
+            updated = self.filter(pk__in=[key for key, _ in batch]).update(**columns)
+            store.withdraw([digest for _, digest in batch], self.db)
+        return batch[-1][0], updated
+
+    def _locked_digests(self, limit: int | None = None) -> list[tuple[Any, str]]:
+        """Return keys and digests, which nobody else changes until the transaction ends."""
+        rows = self.values_list("pk", "token_digest")
+        if connections[self.db].features.has_select_for_update:
+            return list(rows.select_for_update()[:limit])
+        # SQLite: a transaction that begins with a write waits for its turn, one that begins
+        # with a read is refused when it comes to write.
+        nothing = self.model._base_manager.using(self.db).filter(token_digest="")
+        models.QuerySet.update(nothing, version=F("version"))
+        return list(rows[:limit])
+
+    def _raw_delete(self, using: str) -> int:
+        # What every delete of this model comes down to, that of a cascade too.
+        store = None if self._is_quiet else copying_store(self.model)
+        if store is not None:
+            digests = [digest for _, digest in self.using(using)._locked_digests()]
+            store.withdraw(digests, using)
+        deleted: int = super()._raw_delete(using)  # type: ignore[misc]
+        return deleted
+
+    def _clone(self) -> Self:
+        clone: Self = super()._clone()  # type: ignore[misc]
+        clone._is_quiet = self._is_quiet
+        return clone
 
     def _written(self) -> Self:
         # On a replica that lags, what was deleted would come up again in the next batch.
@@ -88,6 +153,14 @@ class SessionQuerySet(models.QuerySet[Row]):
     def _next_batch(self, condition: Q) -> models.QuerySet[Row, Any]:
         batch = self.filter(condition).order_by("expires_at").values_list("pk", flat=True)
         return batch[: config.PURGE_BATCH_SIZE]
+
+
+def copying_store(model: type[models.Model]) -> Any:
+    """Return the configured engine's store if it keeps copies of this model's rows; else None."""
+    store = import_module(settings.SESSION_ENGINE).SessionStore
+    if not hasattr(store, "withdraw") or store.get_model_class() is not model:
+        return None
+    return store
 
 
 def active_at(now: datetime) -> Q:

@@ -9,18 +9,37 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
+from django.core.cache import cache
 from django.db import connection
 from django.dispatch import Signal
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_sessions_plus import signals as all_signals
+from django_sessions_plus.backends import circuit
 from tests.backends.drivers import AsyncSession, SyncSession
 
 OpenSession = Callable[..., SyncSession]
 
 _TRANSACTIONS = ("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK", "COMMIT", "SET ")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Run every test outside of a transaction on the engine with a cache, which keeps out of them."""
+    if settings.SESSION_ENGINE.endswith(".cached_db"):
+        for item in items:
+            item.add_marker(pytest.mark.django_db(transaction=True), append=False)
+
+
+@pytest.fixture(autouse=True)
+def _empty_cache() -> Iterator[None]:
+    """Leave no copies of rows to the next test, nor what was remembered of a cache that failed."""
+    yield
+    circuit._circuits.clear()
+    if settings.SESSION_ENGINE.endswith(".cached_db"):
+        cache.clear()
 
 
 class Clock:

@@ -29,7 +29,8 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
 ]
 
-SESSION_ENGINE = "django_sessions_plus.backends.db"
+# "cached_db" runs the suite on the other engine; tests that compare engines name both.
+SESSION_ENGINE = f"django_sessions_plus.backends.{os.environ.get('SESSIONS_TEST_ENGINE', 'db')}"
 
 DATABASES = {"default": dj_database_url.config(default="sqlite://:memory:")}
 

@@ -44,6 +44,8 @@ _VERSION_MARK = 7777
 _NOW_MARK = datetime(2001, 2, 3, 4, 5, 6, 7)  # noqa: DTZ001 - made aware where the project is
 _LAST_SEEN_MARK = datetime(2002, 3, 4, 5, 6, 7, 8)  # noqa: DTZ001
 
+_PLAIN_FIELDS = frozenset({models.DateTimeField, models.CharField, models.TextField})
+
 _kept: dict[tuple[Any, ...], Any] = {}
 
 
@@ -100,12 +102,12 @@ class Update:
         """Write ``values`` over ``row``; False if it is not there like that any more."""
         connection = connections[self.alias]
         params = [
-            field.get_db_prep_save(value, connection)
+            _prepared(field, value, connection)
             for field, value in zip(self.columns, values, strict=True)
         ]
         for value_of, field in self.guards:
             value = value_of(row, now)
-            params.append(field.get_db_prep_value(value, connection) if field else value)
+            params.append(_prepared(field, value, connection) if field else value)
         with transaction.mark_for_rollback_on_error(self.alias), connection.cursor() as cursor:
             cursor.execute(self.sql, params)
             return bool(cursor.rowcount)
@@ -155,6 +157,14 @@ class _Builder:
         if values[self.key] is None:
             return None
         return self.model.from_db(alias, self.names, values[self.start : self.stop])
+
+
+def _prepared(field: Any, value: Any, connection: Any) -> Any:
+    # The engine's own moments and texts have the type of their field already: what is left is
+    # what the database makes of them. Whatever else comes here is converted first.
+    if isinstance(value, (datetime, str)) and type(field) in _PLAIN_FIELDS:
+        return field.get_db_prep_value(value, connection, prepared=True)
+    return field.get_db_prep_save(value, connection)
 
 
 def _keep(key: tuple[Any, ...], compile_: Callable[[], Statement]) -> Statement | None:

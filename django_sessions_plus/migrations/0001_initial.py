@@ -110,6 +110,7 @@ class Migration(migrations.Migration):
                 "verbose_name": "session",
                 "verbose_name_plural": "sessions",
                 "abstract": False,
+                "base_manager_name": "objects",
                 "indexes": [
                     models.Index(fields=["user", "expires_at"], name="session_live"),
                     models.Index(fields=["expires_at"], name="session_purge"),

@@ -1,15 +1,20 @@
 """A session store in either mode, driven by one set of verbs."""
 
 from collections.abc import Mapping
+from importlib import import_module
 from inspect import iscoroutinefunction
 from typing import Any
 
 from asgiref.sync import async_to_sync
+from django.conf import settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.models import User
 
-from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.backends.db import SessionStore as DBStore
 from django_sessions_plus.base_session import AbstractSession
+
+# The store of the engine the suite runs on.
+SessionStore: type[DBStore] = import_module(settings.SESSION_ENGINE).SessionStore
 
 
 class SyncSession:

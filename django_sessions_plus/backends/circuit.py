@@ -1,0 +1,109 @@
+"""What a process remembers of a cache that fails: how long to leave it alone, and what to tell it.
+
+Nothing here knows what is in the cache. The state is the process's and shared by its
+threads; what other processes learn they learn from the cache.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from threading import Lock
+from time import monotonic
+from typing import NamedTuple
+
+from django.core.signals import setting_changed
+
+FIRST_DELAY = 1.0
+LONGEST_DELAY = 30.0
+LARGEST_DEBT = 10_000
+
+
+class Debt(NamedTuple):
+    """What is to be withdrawn before anything is believed."""
+
+    number: int
+    digests: frozenset[str] | None
+    """None says all there are."""
+
+
+class Circuit:
+    """Keeps a failing cache from being asked by every request.
+
+    After a failure nobody asks for ``FIRST_DELAY`` seconds, then one thread does; each
+    further failure doubles the delay, up to ``LONGEST_DELAY``. As long as something could
+    not be withdrawn the cache counts as failing, and who asks next withdraws it first.
+    """
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._is_sound = True
+        self._failures = 0
+        self._retry_at = 0.0
+        self._owed: frozenset[str] | None = frozenset()
+        self._number = 0
+
+    def may_ask(self) -> bool:
+        """Tell whether the cache is to be asked now; of several threads one is sent ahead."""
+        if self._is_sound:
+            return True
+        with self._lock:
+            if self._is_sound:
+                return True
+            if monotonic() < self._retry_at:
+                return False
+            self._retry_at = monotonic() + self._delay()
+            return True
+
+    def note_failure(self) -> None:
+        """Open the circuit, or keep it open for longer."""
+        with self._lock:
+            self._is_sound = False
+            self._failures += 1
+            self._retry_at = monotonic() + self._delay()
+
+    def note_success(self, repaid: Debt | None) -> None:
+        """Close the circuit, if nothing has become due since ``repaid`` was asked for."""
+        if repaid is None:
+            return
+        with self._lock:
+            self._failures = 0
+            if self._number == repaid.number:
+                self._owed = frozenset()
+                self._is_sound = True
+
+    def owe(self, digests: Iterable[str]) -> None:
+        """Remember what could not be withdrawn; beyond ``LARGEST_DEBT``, that it is everything."""
+        with self._lock:
+            self._is_sound = False
+            self._number += 1
+            if self._owed is not None:
+                self._owed = self._owed.union(digests)
+                if len(self._owed) > LARGEST_DEBT:
+                    self._owed = None
+
+    def debt(self) -> Debt | None:
+        """Return what whoever asks next has to withdraw first; None as long as all is well."""
+        if self._is_sound:
+            return None
+        with self._lock:
+            return Debt(self._number, self._owed)
+
+    def _delay(self) -> float:
+        return min(FIRST_DELAY * 2 ** max(self._failures - 1, 0), LONGEST_DELAY)
+
+
+_circuits: dict[str, Circuit] = {}
+
+
+def circuit_of(alias: str) -> Circuit:
+    """Return the circuit of the cache with this alias."""
+    return _circuits.setdefault(alias, Circuit())
+
+
+def _forget_all(setting: str, **kwargs: object) -> None:
+    # Another cache under the same name has not failed.
+    if setting == "CACHES":
+        _circuits.clear()
+
+
+setting_changed.connect(_forget_all, dispatch_uid="django_sessions_plus.circuit")

@@ -27,8 +27,9 @@ _TRANSACTIONS = ("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK", "COMMIT", "SET ")
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Run every test outside of a transaction on the engine with a cache, which keeps out of them."""
+    """With the engine that has a cache, run every test outside of a transaction: it keeps out of them."""
     if settings.SESSION_ENGINE.endswith(".cached_db"):
+        items[:] = [item for item in items if item.get_closest_marker("db_engine") is None]
         for item in items:
             item.add_marker(pytest.mark.django_db(transaction=True), append=False)
 

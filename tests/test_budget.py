@@ -85,6 +85,7 @@ def test_an_authenticated_request_is_one_query(signed_in: Browser):
     assert len(signed_in.cost.reads) == len(signed_in.cost) == 1
 
 
+@pytest.mark.db_engine
 def test_an_anonymous_request_with_a_session_is_one_query(browser: Browser):
     browser.get("write?value=1")
     assert browser.get("read").content == b"1"
@@ -133,6 +134,7 @@ def test_a_sign_in_without_a_session_inserts_and_updates(browser: Browser, alice
     assert len(browser.cost) == 4
 
 
+@pytest.mark.db_engine
 def test_a_sign_in_on_a_session_reads_and_updates_twice(browser: Browser, alice: User):
     browser.get("write?value=1")
     browser.get("sign-in")
@@ -143,6 +145,7 @@ def test_a_sign_in_on_a_session_reads_and_updates_twice(browser: Browser, alice:
 
 # In a test's own transaction the end would look uncommitted, and be made sure of once more.
 @pytest.mark.django_db(transaction=True)
+@pytest.mark.db_engine
 def test_a_sign_out_reads_and_updates_once(signed_in: Browser, clock: Clock):
     signed_in.get("sign-out")
     assert len(signed_in.cost.reads) == 1

@@ -144,6 +144,7 @@ def test_the_sessions_of_a_user_are_found_by_instance_key_and_lazy_object(now, a
 
 
 @pytest.mark.parametrize("nobody", [None, AnonymousUser(), User(username="unsaved")])
+@pytest.mark.db_engine
 def test_nobody_has_no_sessions_and_costs_no_query(now, nobody):
     stored(now)
     with CaptureQueriesContext(connection) as queries:
@@ -207,6 +208,7 @@ def test_who_ended_a_session_may_be_named_by_key(now, ada, bob, end):
     assert session.ended_by == bob
 
 
+@pytest.mark.db_engine
 def test_ending_is_one_statement(now, ada):
     Session.objects.bulk_create(row(now, user=ada) for _ in range(20))
     with CaptureQueriesContext(connection) as queries:

@@ -160,6 +160,7 @@ class TestRevokeOthersAndAll:
         assert {event["session"].pk for event in told} == rows
         assert {(e["reason"], e["actor"], e["user"]) for e in told} == {("limit", grace, ada)}
 
+    @pytest.mark.db_engine
     def test_many_are_ended_in_bounded_statements(self, ada, monkeypatch):
         monkeypatch.setattr(sessions, "BATCH_SIZE", 10)
         for _ in range(25):

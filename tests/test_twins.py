@@ -281,6 +281,7 @@ def test_the_spy_sees_a_thread_that_is_taken(hops):
 
 @pytest.mark.django_db(transaction=True)
 @pytest.mark.urls("tests.custom.urls")
+@pytest.mark.db_engine
 def test_reading_the_user_of_a_signed_in_session_takes_one_thread(django_user_model, hops):
     """The one the query runs in; the ORM's own coroutines would take no fewer."""
     user = django_user_model.objects.create_user("ada", "ada@example.com")

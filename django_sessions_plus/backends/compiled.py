@@ -57,7 +57,12 @@ class Select:
     """Find the session that bears a digest, and its user with it where the query joins it."""
 
     def __init__(self, rows: Rows) -> None:
-        compiler: Any = rows.query.get_compiler(rows.db)
+        query: Any = rows.query.clone()
+        # The full name before each of its columns is half of the text, and drivers read it all
+        # for every execution.
+        query.change_aliases({query.get_initial_alias(): "s"})
+        del query.base_table  # a cached property that knows the old name
+        compiler: Any = query.get_compiler(rows.db)
         self.sql, params = compiler.as_sql()
         _expect(tuple(params) == (DIGEST_MARK,))
         self.alias = rows.db

@@ -177,6 +177,7 @@ def test_an_unknown_scope_is_refused(signed_in, body):
     assert Session.objects.active().count() == 1
 
 
+@pytest.mark.db_engine
 def test_ending_costs_the_same_however_many_sessions_there_are(
     signed_in, ada, make_session, django_assert_max_num_queries
 ):

@@ -15,6 +15,7 @@ from tests.conftest import Clock, OpenSession, Statements
 Record = Callable[[], AbstractContextManager[Statements]]
 
 
+@pytest.mark.db_engine
 def test_delete_removes_an_anonymous_row(open_session: OpenSession, statements: Record):
     session = open_session()
     session.set("basket", "full")
@@ -41,6 +42,7 @@ def test_delete_ends_a_sign_in_and_wipes_its_data(
     assert not session.exists(session.token)
 
 
+@pytest.mark.db_engine
 def test_delete_of_a_loaded_sign_in_is_one_update_of_the_columns_of_an_end(
     open_session: OpenSession, alice: User, statements: Record
 ):

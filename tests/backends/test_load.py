@@ -108,6 +108,7 @@ def test_a_session_past_its_absolute_limit_is_empty_whatever_its_expiry_says(
     assert open_session(session.token).load() == {}
 
 
+@pytest.mark.db_engine
 def test_loading_is_one_query_by_digest(open_session: OpenSession, statements: Record):
     session = open_session()
     session.save()

@@ -41,13 +41,23 @@ RUNNER = {
     '"sessions": None,': f'"sessions": None, {OUR_APP}: None,',
 }
 
-# Django's other engines are tested beside ours, and cached_db needs Django's table.
+CACHED_DB = "from django.contrib.sessions.backends.cached_db import SessionStore as CacheDBSession"
+
+# Django's other engines are tested beside ours.
 SESSIONS = {
     "runtests.py": {**RUNNER, f"    {SESSION_APP},": f"    {SESSION_APP}, {OUR_APP},"},
     "sessions_tests/tests.py": {
         "from django.contrib.sessions.backends.db import SessionStore as DatabaseSession": (
             "from django_sessions_plus.backends.db import SessionStore as DatabaseSession"
         ),
+        CACHED_DB: CACHED_DB.replace("django.contrib.sessions", "django_sessions_plus"),
+        # A copy is made when the row is committed, which in a TestCase it never is.
+        "class CacheDBSessionTests(SessionTestsMixin, TestCase):": (
+            "class CacheDBSessionTests(SessionTestsMixin, TransactionTestCase):\n"
+            '    available_apps = ["django.contrib.auth", "django.contrib.contenttypes",'
+            ' "django.contrib.sessions", "django_sessions_plus", "sessions_tests"]'
+        ),
+        "from django.test import (": "from django.test import (\n    TransactionTestCase,",
         MIDDLEWARE_IMPORT: OUR_MIDDLEWARE_IMPORT,
         "from django.contrib.sessions.models import Session": (
             "from django_sessions_plus.models import Session"

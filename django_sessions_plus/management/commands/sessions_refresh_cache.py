@@ -19,7 +19,9 @@ class Command(BaseCommand):
         """Withdraw all copies; fails loudly, for nobody else will try again."""
         store = import_module(settings.SESSION_ENGINE).SessionStore
         if not hasattr(store, "withdraw_all"):
-            raise CommandError(f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, which keeps no copies.")
+            raise CommandError(
+                f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, which keeps no copies."
+            )
         try:
             store.withdraw_all()
         except Exception as exc:  # every cache has errors of its own

@@ -1,4 +1,4 @@
-# What must be on the machine: compilers' headers, a browser, two database servers.
+# What must be on the machine: compilers' headers, a browser, two database servers, Redis.
 
 CI_PASSWORD=sessions-plus-ci
 
@@ -11,9 +11,12 @@ prepare_machine() {
   command -v chromium chromium-browser google-chrome >/dev/null || missing+=(chromium)
   [[ -n ${CI_POSTGRES_URL:-} ]] || answers 5432 || has_service postgresql || missing+=(postgresql)
   [[ -n ${CI_MARIADB_URL:-} ]] || answers 3306 || has_service mariadb || missing+=(mariadb-server)
+  # Its tests start servers of their own as well.
+  command -v redis-server >/dev/null || missing+=(redis-server)
   ((${#missing[@]} == 0)) || install_packages "${missing[@]}"
   [[ -n ${CI_POSTGRES_URL:-} ]] || start postgresql 5432
   [[ -n ${CI_MARIADB_URL:-} ]] || start mariadb 3306
+  [[ -n ${CI_REDIS_URL:-} ]] || start redis-server 6379
 }
 
 # answers PORT: tell whether something listens there.
@@ -47,6 +50,11 @@ start() {
     sleep 1
   done
   echo "Nothing answers at 127.0.0.1:$2, where $1 should be."
+}
+
+# redis_url: print where Redis is.
+redis_url() {
+  echo "${CI_REDIS_URL:-redis://127.0.0.1:6379/15}"
 }
 
 # postgres_url: print where the server is and who may create databases there.

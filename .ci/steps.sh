@@ -26,6 +26,7 @@ add_pair() {
   add "postgresql-python$python" suite_on postgres_url "ci_postgres_${python/./_}" "$1"
   add "mariadb-python$python" suite_on mariadb_url "ci_mariadb_${python/./_}" "$1"
   add "django-suite-python$python" django_suite "$1"
+  add "cached-db-python$python" cached_db "$1"
 }
 
 # tool TARGET: a make target, in the environment these share.
@@ -49,6 +50,15 @@ suite_on() {
   url=$("$1")
   export DATABASE_URL="$url/$2"
   suite "${@:3}"
+}
+
+# cached_db PYTHON DJANGO PATH: the same suite on the engine with a cache, and that engine on Redis.
+cached_db() {
+  local python url
+  python=$(environment "$@")
+  SESSIONS_TEST_ENGINE=cached_db "$python" -m pytest -n 2 --ignore=tests/test_example_project.py
+  url=$(postgres_url)
+  CI=true REDIS_URL=$(redis_url) DATABASE_URL="$url/ci_redis_${1/./_}" "$python" -m pytest -m redis
 }
 
 # django_suite PYTHON DJANGO PATH: Django's own tests.

@@ -13,7 +13,6 @@ from django.http import HttpRequest, HttpResponseBase
 from django.shortcuts import resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from django_sessions_plus import sessions
 from django_sessions_plus.backends.base import RowSession
 from django_sessions_plus.conf import config
 
@@ -29,22 +28,21 @@ def fresh_session_required(view: View) -> View:
     signed-in people away (``redirect_authenticated_user``). OWASP ASVS 5.0 7.5.1.
     """
 
-    def check(request: HttpRequest) -> HttpResponseBase | None:
-        return None if _is_fresh(request) else _to_reauthentication(request)
+    def check(request: HttpRequest, user: Any) -> HttpResponseBase | None:
+        return None if _is_fresh(request, user) else _to_reauthentication(request)
 
     if iscoroutinefunction(view):
 
         @wraps(view)
         async def asynchronous(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            await sessions.aresolve(request)
-            return check(request) or await view(request, *args, **kwargs)
+            refusal = check(request, await request.auser())
+            return refusal or await view(request, *args, **kwargs)
 
         return asynchronous  # type: ignore[return-value]
 
     @wraps(view)
     def synchronous(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        sessions.resolve(request)
-        return check(request) or view(request, *args, **kwargs)
+        return check(request, request.user) or view(request, *args, **kwargs)
 
     return synchronous  # type: ignore[return-value]
 
@@ -66,9 +64,12 @@ def no_activity(view: View) -> View:
     return markcoroutinefunction(wrapper) if iscoroutinefunction(view) else wrapper  # type: ignore[return-value]
 
 
-def _is_fresh(request: HttpRequest) -> bool:
+def _is_fresh(request: HttpRequest, user: Any) -> bool:
     session = getattr(request, "session", None)
-    return isinstance(session, RowSession) and session.is_fresh()
+    if not user.is_authenticated or not isinstance(session, RowSession):
+        return False
+    # The row alone does not say that its user may still come in.
+    return session.row is not None and session.row.user_id == user.pk and session.is_fresh()
 
 
 def _to_reauthentication(request: HttpRequest) -> HttpResponseBase:

@@ -83,17 +83,15 @@ class SessionMiddleware(DjangoSessionMiddleware):
         session = _row_session(request)
         if session is None:
             return super().process_response(request, cast(HttpResponse, response))
-        moved = False
         if session.is_end_uncommitted:
             session.settle_end()
         if _is_loading_due(session):
             session.load_if_needed()
-        if _is_save_due(session, response):
+        if _is_save_due(session, response, session.is_rolled_back()):
             session.save()
-            moved = True
         elif _is_touch_due(session, response):
-            moved = session.touch()
-        return _with_cookie(request, response, session, moved)
+            session.touch()
+        return _with_cookie(request, response, session)
 
     async def aprocess_response(
         self, request: HttpRequest, response: HttpResponseBase
@@ -104,17 +102,15 @@ class SessionMiddleware(DjangoSessionMiddleware):
         is_extended = type(self).process_response is not SessionMiddleware.process_response
         if session is None or is_extended:
             return await sync_to_async(self.process_response)(request, response)
-        moved = False
         if session.is_end_uncommitted:
             await sync_to_async(session.settle_end)()
         if _is_loading_due(session):
             await session.aload_if_needed()
-        if _is_save_due(session, response):
+        if _is_save_due(session, response, await session.ais_rolled_back()):
             await session.asave()
-            moved = True
         elif _is_touch_due(session, response):
-            moved = await session.atouch()
-        return _with_cookie(request, response, session, moved)
+            await session.atouch()
+        return _with_cookie(request, response, session)
 
 
 class AuthenticationMiddleware(DjangoAuthenticationMiddleware):
@@ -135,10 +131,15 @@ class AuthenticationMiddleware(DjangoAuthenticationMiddleware):
         super().process_request(request)
         session = _row_session(request)
         if session is not None:
-            session.wants_user = True
-            session.on_end = partial(_make_anonymous, ref(request))
+            bind_user(request, session)
             request.user = cast(Any, SimpleLazyObject(partial(_cached_user, request)))
             request.auser = partial(_cached_auser, request)
+
+
+def bind_user(request: HttpRequest, session: SessionStore) -> None:
+    """Have ``session`` bring its user along, and take the user from ``request`` when it ends."""
+    session.wants_user = True
+    session.on_end = partial(_make_anonymous, ref(request))
 
 
 def get_user(request: HttpRequest) -> Any:
@@ -182,8 +183,9 @@ def _is_loading_due(session: SessionStore) -> bool:
     return settings.SESSION_SAVE_EVERY_REQUEST and not session.is_empty()
 
 
-def _is_save_due(session: SessionStore, response: HttpResponseBase) -> bool:
-    wanted = session.modified or settings.SESSION_SAVE_EVERY_REQUEST
+def _is_save_due(session: SessionStore, response: HttpResponseBase, is_rolled_back: bool) -> bool:
+    # What a view saved in a transaction that is gone has to be saved once more.
+    wanted = session.modified or is_rolled_back or settings.SESSION_SAVE_EVERY_REQUEST
     return bool(wanted and not session.is_empty() and response.status_code < 500)
 
 
@@ -192,13 +194,15 @@ def _is_touch_due(session: SessionStore, response: HttpResponseBase) -> bool:
 
 
 def _with_cookie(
-    request: HttpRequest, response: HttpResponseBase, session: SessionStore, moved: bool
+    request: HttpRequest, response: HttpResponseBase, session: SessionStore
 ) -> HttpResponseBase:
     if session.transport != "cookie":
         patch_vary_headers(response, ("Authorization",))
         return response
     is_dead = session.is_empty() and not session.may_have_successor
     has_cookie = settings.SESSION_COOKIE_NAME in request.COOKIES
+    is_due = session.is_cookie_due and response.status_code < 500
+    token = session.session_key if is_due else None
     if has_cookie and is_dead:
         response.delete_cookie(
             settings.SESSION_COOKIE_NAME,
@@ -206,10 +210,10 @@ def _with_cookie(
             domain=settings.SESSION_COOKIE_DOMAIN,
             samesite=settings.SESSION_COOKIE_SAMESITE,
         )
-    elif moved and session.session_key is not None:
+    elif token is not None:
         response.set_cookie(
             settings.SESSION_COOKIE_NAME,
-            session.session_key,
+            token,
             max_age=session.cookie_age(timezone.now()),
             domain=settings.SESSION_COOKIE_DOMAIN,
             path=settings.SESSION_COOKIE_PATH,
@@ -217,7 +221,7 @@ def _with_cookie(
             httponly=settings.SESSION_COOKIE_HTTPONLY,
             samesite=settings.SESSION_COOKIE_SAMESITE,
         )
-    if session.accessed or moved or (has_cookie and is_dead):
+    if session.accessed or token is not None or (has_cookie and is_dead):
         patch_vary_headers(response, ("Cookie",))
     return response
 

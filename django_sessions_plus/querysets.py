@@ -61,11 +61,11 @@ class SessionQuerySet(models.QuerySet[Row]):
         One conditional statement, so that of several callers only one ends a row. The
         expiry moves to the end: an ended row has no future, and the purge needs one index.
         """
-        return self.filter(ended_at=None).update(**_end_columns(reason, actor, now))
+        return self.filter(ended_at=None).update(**end_columns(reason, actor, now))
 
     async def aend(self, *, reason: str, actor: Any = None, now: datetime | None = None) -> int:
         """See end()."""
-        return await self.filter(ended_at=None).aupdate(**_end_columns(reason, actor, now))
+        return await self.filter(ended_at=None).aupdate(**end_columns(reason, actor, now))
 
     def purge(self, now: datetime | None = None) -> int:
         """Delete what nobody needs any more and return how many rows that were.
@@ -94,10 +94,11 @@ class SessionQuerySet(models.QuerySet[Row]):
         store = None if self._is_quiet or self.query.is_sliced else copying_store(self.model)
         if store is None:
             return super().update(**columns)
-        updated, rest = 0, self._written().quietly().order_by("pk")
-        while batch := rest._update_batch(store, columns):
-            updated += batch[1]
-            rest = rest.filter(pk__gt=batch[0])
+        rows = self._written().quietly().order_by("pk")
+        updated, last = rows._update_batch(store, columns)
+        while last is not None:
+            more, last = rows.filter(pk__gt=last)._update_batch(store, columns)
+            updated += more
         return updated
 
     update.alters_data = True  # type: ignore[attr-defined]
@@ -108,14 +109,13 @@ class SessionQuerySet(models.QuerySet[Row]):
         quiet._is_quiet = True
         return quiet  # type: ignore[no-any-return]
 
-    def _update_batch(self, store: Any, columns: dict[str, Any]) -> tuple[Any, int] | None:
+    def _update_batch(self, store: Any, columns: dict[str, Any]) -> tuple[int, Any]:
+        """Update one batch; return how many rows that were, and the last key if there may be more."""
         with transaction.atomic(using=self.db, savepoint=False):
             batch = self._locked_digests(BATCH_SIZE)
-            if not batch:
-                return None
             updated = self.filter(pk__in=[key for key, _ in batch]).update(**columns)
             store.withdraw([digest for _, digest in batch], self.db)
-        return batch[-1][0], updated
+        return updated, batch[-1][0] if len(batch) == BATCH_SIZE else None
 
     def _locked_digests(self, limit: int | None = None) -> list[tuple[Any, str]]:
         """Return keys and digests, which nobody else changes until the transaction ends."""
@@ -128,14 +128,13 @@ class SessionQuerySet(models.QuerySet[Row]):
         models.QuerySet.update(nothing, version=F("version"))
         return list(rows[:limit])
 
-    def _raw_delete(self, using: str) -> int:
+    def _raw_delete(self, using: str | None) -> int:
         # What every delete of this model comes down to, that of a cascade too.
         store = None if self._is_quiet else copying_store(self.model)
         if store is not None:
-            digests = [digest for _, digest in self.using(using)._locked_digests()]
-            store.withdraw(digests, using)
-        deleted: int = super()._raw_delete(using)  # type: ignore[misc]
-        return deleted
+            rows = self.using(using)
+            store.withdraw([digest for _, digest in rows._locked_digests()], rows.db)
+        return super()._raw_delete(using)
 
     def _clone(self) -> Self:
         clone: Self = super()._clone()  # type: ignore[misc]
@@ -172,13 +171,14 @@ def active_at(now: datetime) -> Q:
     return condition
 
 
-def _end_columns(reason: str, actor: Any, now: datetime | None) -> dict[str, Any]:
+def end_columns(reason: str, actor: Any, now: datetime | None) -> dict[str, Any]:
+    """Return what an end writes, by attribute name."""
     now = now or timezone.now()
     return {
         "ended_at": now,
         "expires_at": now,
         "end_reason": reason,
-        "ended_by": getattr(actor, "pk", actor),
+        "ended_by_id": getattr(actor, "pk", actor),
         "session_data": "",
     }
 

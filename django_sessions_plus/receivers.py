@@ -6,28 +6,31 @@ commit: a rolled back password change must not sign anybody out.
 
 from __future__ import annotations
 
-from functools import partial
 from typing import Any
 
 from django.conf import settings
 from django.contrib.auth.signals import user_logged_in
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
 from django.db.models.signals import post_save, pre_delete
 from django.http import HttpRequest
 
-from django_sessions_plus import sessions
+from django_sessions_plus import devices, sessions
 from django_sessions_plus.backends.base import RowSession
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.conf import config
 from django_sessions_plus.middleware import set_request_user
 from django_sessions_plus.policy import EndReason
-from django_sessions_plus.signals import session_started
+from django_sessions_plus.signals import new_device_signed_in, session_started
 
 
 def connect() -> None:
     """Connect everything; called once, when the app is ready."""
     user_logged_in.connect(renew_session, dispatch_uid="django_sessions_plus.renew_session")
     session_started.connect(limit_sessions, dispatch_uid="django_sessions_plus.limit_sessions")
+    session_started.connect(
+        notice_new_device, dispatch_uid="django_sessions_plus.notice_new_device"
+    )
     post_save.connect(
         follow_user,
         sender=settings.AUTH_USER_MODEL,
@@ -58,6 +61,22 @@ def limit_sessions(session: AbstractSession, user: Any, **kwargs: Any) -> None:
         sessions.enforce_limit(user, keep=session)
 
 
+def notice_new_device(session: AbstractSession, user: Any, **kwargs: Any) -> None:
+    """Tell of a sign-in from a browser and system the person has not signed in from before.
+
+    As far back as rows are retained. A first sign-in is no news, nor is one whose
+    user agent was not recorded. One query, and only where somebody listens.
+    """
+    model = type(session)
+    if not session.user_agent or not new_device_signed_in.has_listeners(model):
+        return
+    earlier = model.objects.using(session._state.db).for_user(session.user_id)
+    agents = set(earlier.exclude(pk=session.pk).values_list("user_agent", flat=True).distinct())
+    known = {(device.browser, device.os) for device in map(devices.parse, agents)}
+    if known and (session.device.browser, session.device.os) not in known:
+        new_device_signed_in.send_robust(sender=model, session=session, user=user)
+
+
 def follow_user(instance: Any, created: bool, raw: bool, using: str, **kwargs: Any) -> None:
     """End sessions when a user is saved as inactive or with a new password (OWASP ASVS 5.0 7.4.2, 7.4.3)."""
     if created or raw:
@@ -71,8 +90,14 @@ def follow_user(instance: Any, created: bool, raw: bool, using: str, **kwargs: A
         reason, keep = EndReason.PASSWORD_CHANGED, _own_session(instance)
     else:
         return
-    verb = partial(sessions.revoke_others, instance, keep=keep, reason=reason, actor=_acting())
-    transaction.on_commit(verb, using=using)
+    actor = _acting()
+
+    def end_sessions() -> None:
+        # Who changed the password in the dark, to sign in with it in the same transaction, stays.
+        kept = keep or (_own_session(instance) if reason == EndReason.PASSWORD_CHANGED else None)
+        sessions.revoke_others(instance, keep=kept, reason=reason, actor=actor)
+
+    transaction.on_commit(end_sessions, using=using)
 
 
 def end_with_user(instance: Any, **kwargs: Any) -> None:
@@ -90,4 +115,8 @@ def _own_session(user: Any) -> AbstractSession | None:
 def _acting() -> Any:
     """Return the person whose request this happens in; None outside of one."""
     store = sessions.current()
-    return None if store is None or store.row is None else store.row.user
+    try:
+        return None if store is None or store.row is None else store.row.user
+    except ObjectDoesNotExist:
+        # No constraint ties the row to its user.
+        return None

@@ -15,7 +15,8 @@ from typing import Any
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth import get_user_model
-from django.db import router
+from django.db import connections, router, transaction
+from django.db.models import F
 from django.http import HttpRequest
 from django.utils import timezone
 
@@ -129,9 +130,15 @@ def enforce_limit(user: Any, *, keep: AbstractSession) -> int:
     limit = config.max_per_user(user)
     if limit is None:
         return 0
-    surplus = list_for(user).exclude(pk=keep.pk).values_list("pk", flat=True)[limit - 1 :]
-    ids = list(surplus)
-    return _end(_rows().active().filter(pk__in=ids), EndReason.LIMIT, None) if ids else 0
+    mine = _rows().active().for_user(user)
+    with transaction.atomic(using=mine.db):
+        # Under a lock, for two sign-ins at once must not end each other.
+        living = _locked(mine, keep)
+        if keep.pk not in {row.pk for row in living}:
+            return 0
+        others = sorted(living, key=lambda row: (row.pk == keep.pk, row.last_seen_at, row.pk))
+        ids = [row.pk for row in others[: len(living) - limit]]
+        return _end(mine.filter(pk__in=ids), EndReason.LIMIT, None) if ids else 0
 
 
 def resolve(request: HttpRequest) -> AbstractSession | None:
@@ -175,6 +182,14 @@ def _rows() -> SessionQuerySet[AbstractSession]:
     model = session_model()
     rows: SessionQuerySet[AbstractSession] = model.objects.using(router.db_for_write(model))
     return rows
+
+
+def _locked(rows: SessionQuerySet[AbstractSession], one: AbstractSession) -> list[AbstractSession]:
+    """Return ``rows`` locked until the transaction ends; without row locks, a write to ``one`` locks all."""
+    if connections[rows.db].features.has_select_for_update:
+        return list(rows.select_for_update().order_by("pk"))
+    rows.filter(pk=one.pk).update(version=F("version"))
+    return list(rows)
 
 
 def _as_id(session: AbstractSession | uuid.UUID | str | None) -> uuid.UUID | None:

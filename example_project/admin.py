@@ -10,5 +10,5 @@ admin.site.unregister(User)
 
 
 @admin.register(User)
-class PersonAdmin(UserSessionsMixin, UserAdmin):
+class PersonAdmin(UserSessionsMixin, UserAdmin):  # type: ignore[type-arg]
     """Django's page of a user, with two more buttons, and one more action in the list."""

@@ -25,6 +25,7 @@ from django.utils.module_loading import import_string
 
 from django_sessions_plus import conf, decorators, devices, exceptions, sessions, signals
 from django_sessions_plus.api import errors, serializers, urls
+from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.models import Session
 from django_sessions_plus.policy import EndReason
 
@@ -193,6 +194,7 @@ from django.contrib.auth.models import User
 from django.core.management import call_command
 from django.test import Client
 from django_sessions_plus import sessions
+from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.models import Session
 from shop.models import ShopSession
 
@@ -331,6 +333,11 @@ def sign_in_move_and_sign_out() -> None:
         client.get("/admin/")
         client.get("/admin/", HTTP_USER_AGENT="two")
     client.logout()
+    for agent in ("curl/8.6.0", "Mozilla/5.0 (X11; Linux x86_64; rv:120.0) Firefox/120.0"):
+        store = SessionStore()
+        store.bind({"HTTP_USER_AGENT": agent})
+        store["_auth_user_id"] = User.objects.get().pk
+        store.save()
 
 
 def test_the_errors_page_lists_every_code_of_the_api():

@@ -253,6 +253,15 @@ def test_the_admin_and_the_api_are_mounted(client):
     assert client.get("/auth/session").json() == {"session": None, "user": None}
 
 
+def test_the_page_of_a_user_in_the_admin_leads_to_the_sessions(client, ada):
+    ada.is_staff = ada.is_superuser = True
+    ada.save()
+    client.force_login(ada)
+    page = client.get(f"/admin/auth/user/{ada.pk}/change/").content.decode()
+    assert "Sessions of this user" in page
+    assert "End all sessions of this user" in page
+
+
 # Demo data
 
 

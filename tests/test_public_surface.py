@@ -15,7 +15,7 @@ SURFACE = {
     "exceptions": {"ConfigurationError", "SessionsPlusError", "StaleSessionError"},
     "middleware": {
         *("AuthenticationMiddleware", "SessionMiddleware"),
-        *("aget_user", "get_user", "set_request_user"),
+        *("aget_user", "get_user", "bind_user", "set_request_user"),
     },
     "models": {"Session"},
     "sessions": {

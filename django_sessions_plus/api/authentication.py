@@ -12,10 +12,8 @@ from __future__ import annotations
 
 import logging
 import re
-from functools import partial
 from importlib import import_module
 from typing import Any
-from weakref import ReferenceType, ref
 
 from django.conf import settings
 from django.contrib.auth.models import AnonymousUser
@@ -39,7 +37,7 @@ from django_sessions_plus.api.errors import (
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.exceptions import ConfigurationError
-from django_sessions_plus.middleware import get_user, set_request_user
+from django_sessions_plus.middleware import bind_user, get_user, set_request_user
 
 # Django's own, so that what is configured for it sees these as well.
 csrf_logger = logging.getLogger("django.security.csrf")
@@ -71,14 +69,14 @@ class SessionTokenAuthentication(BearerAuthentication):
             InvalidTokenError: the credential is neither a session token nor shaped like a JWT.
             SessionEndedError: the token opens no session that somebody is signed in to.
         """
-        credential = bearer_credential(request)
-        if credential is None or _JWT_SHAPED.fullmatch(credential):
+        # The token is in no variable while the database is asked: error reports show those.
+        if not is_ours(bearer_credential(request)):
             return None
         http_request = request._request
-        if not tokens.is_well_formed(credential):
+        if not tokens.is_well_formed(bearer_credential(request)):
             put_bearer_session(http_request, None)
             raise InvalidTokenError
-        store = put_bearer_session(http_request, credential)
+        store = put_bearer_session(http_request, bearer_credential(request))
         user = get_user(http_request)
         if not user.is_authenticated or store.row is None:
             raise SessionEndedError
@@ -107,6 +105,11 @@ class CookieAuthentication(SessionAuthentication):
         enforce_csrf(request._request)
 
 
+def is_ours(credential: str | None) -> bool:
+    """Tell whether a bearer credential is not shaped like a JWT, which another class knows."""
+    return credential is not None and _JWT_SHAPED.fullmatch(credential) is None
+
+
 def bearer_credential(request: Request) -> str | None:
     """Return what follows ``Bearer`` in the header, however odd; None where the scheme is another."""
     header = get_authorization_header(request).decode("latin-1")
@@ -131,9 +134,8 @@ def put_bearer_session(http_request: HttpRequest, token: str | None) -> SessionS
         # What ``no_activity`` said, before anybody had read the header, is said of the request.
         store.counts_as_activity = replaced.counts_as_activity
     store.transport = "bearer"
-    store.wants_user = True
     store.bind(http_request.META)
-    store.on_end = partial(_make_anonymous, ref(http_request))
+    bind_user(http_request, store)
     http_request.session = store
     # Whoever the cookie stood for has no part in this request.
     set_request_user(http_request, AnonymousUser())
@@ -176,12 +178,6 @@ _ENGINE_NEEDED = (
     "The API of django_sessions_plus needs SESSION_ENGINE to be one of "
     "django_sessions_plus.backends and its SessionMiddleware in MIDDLEWARE."
 )
-
-
-def _make_anonymous(reference: ReferenceType[HttpRequest]) -> None:
-    http_request = reference()
-    if http_request is not None:
-        set_request_user(http_request, AnonymousUser())
 
 
 def _no_response(request: HttpRequest) -> Any:

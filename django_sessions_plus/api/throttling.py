@@ -99,9 +99,7 @@ def _count(key: str, seconds: int) -> int:
     A cache that fails must not keep everybody from signing in, and it is logged.
     """
     try:
-        if cache.add(key, 1, seconds):
-            return 1
-        return cache.incr(key)
+        return 1 if cache.add(key, 1, seconds) else _increase(key, seconds)
     except ValueError:
         # Evicted between the two.
         return 1
@@ -109,3 +107,10 @@ def _count(key: str, seconds: int) -> int:
         # Every cache has its own errors, and they have no common root.
         logger.exception("The cache is down: attempts are not counted")
         return 1
+
+
+def _increase(key: str, seconds: int) -> int:
+    count = cache.incr(key)
+    # Some caches count up under a timeout of their own instead of keeping the key's.
+    cache.touch(key, seconds)
+    return count

@@ -10,7 +10,7 @@ from contextlib import suppress
 from typing import Any
 from uuid import UUID
 
-from django.contrib.auth import authenticate, login, logout
+from django.contrib.auth import HASH_SESSION_KEY, authenticate, login, logout
 from django.http import Http404, HttpRequest
 from django.middleware.csrf import get_token
 from django.utils.cache import patch_vary_headers
@@ -83,7 +83,7 @@ class SessionsPlusView(APIView):
     def handle_exception(self, exc: Exception) -> Response:
         """Answer a refusal, and keep the middleware from saving a session that no longer is."""
         if isinstance(exc, StaleSessionError):
-            _give_up(self.request)
+            session_of(self.request).give_up()
         return super().handle_exception(exc)
 
     def finalize_response(
@@ -116,6 +116,9 @@ class SignInView(SessionsPlusView):
     authentication_classes = []
     throttle_classes = [SignInThrottle]
 
+    def check_throttles(self, request: Request) -> None:
+        """Count nothing yet: what another site can make a browser send must not use up its quota."""
+
     @sensitive_variables()
     def post(self, request: Request) -> Response:
         """Start a session and return it; the token is in the body only where no cookie carries it."""
@@ -125,6 +128,7 @@ class SignInView(SessionsPlusView):
         transport = TRANSPORTS[wanted["transport"]]
         http_request = request._request
         transport.prepare(http_request)
+        super().check_throttles(request)
         user = _authenticate(http_request, wanted["username"], wanted["password"])
         login(http_request, user)
         transport.finish(http_request)
@@ -217,7 +221,9 @@ class ReauthenticateView(SessionsPlusView):
         if user.pk != request.user.pk:
             raise errors.WrongPasswordError
         store = session_of(request)
-        store.mark_authenticated(request.user)
+        # The hash of what was typed may just have been upgraded, and the session's with it.
+        store[HASH_SESSION_KEY] = user.get_session_auth_hash()
+        store.mark_authenticated(user)
         _save(store)
         return Response({**session_body(request), **TRANSPORTS[store.transport].disclose(store)})
 
@@ -238,16 +244,8 @@ def _save(store: SessionStore) -> None:
         StaleSessionError: the session has ended, or was renewed, meanwhile.
     """
     store.save()
-    # The middleware saves once more, for the cookie's sake; what is left to write then is
-    # the time of an activity that was written a moment ago.
-    store.counts_as_activity = False
-
-
-def _give_up(request: Request) -> None:
-    """Leave the session to whoever ended or renewed it meanwhile, and the cookie as it is."""
-    store = session_of(request)
-    store.forget()
-    store.may_have_successor = True
+    # The middleware would save once more.
+    store.modified = False
 
 
 def _canonical(text: str) -> UUID:

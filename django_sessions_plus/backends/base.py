@@ -8,6 +8,7 @@ write has to carry, ``statements`` carries it, ``db`` is the engine made of them
 from __future__ import annotations
 
 import json
+import logging
 import zlib
 from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 
 EXPIRY_KEY = "_session_expiry"
 COMPRESS_ABOVE = 2048
+# Whoever can write to the table must not be able to fill the memory of whoever reads it.
+LONGEST_INFLATED = 16 * 1024 * 1024
 _COMPRESSED = "z:"
 NO_META: Mapping[str, Any] = {}
 
@@ -55,6 +58,8 @@ class RowSession(SessionBase):
     """Whether loading should bring the user along in the same query."""
     on_end: Callable[[], None] | None = None
     """Called when this session ends or is forgotten during the request."""
+    is_cookie_due = False
+    """Whether the token or the expiry is not what the browser's cookie says any more."""
     may_have_successor = False
     """Whether the browser may by now have a newer cookie than the one that opened nothing.
 
@@ -90,6 +95,7 @@ class RowSession(SessionBase):
         self._remember = None
         self._authenticated_now = False
         self._token_is_new = False
+        self.is_cookie_due = False
         self.may_have_successor = False
         self.accessed = True
         self.modified = False
@@ -104,6 +110,11 @@ class RowSession(SessionBase):
         """See load_if_needed()."""
         return await self._aget_session()
 
+    def give_up(self) -> None:
+        """Become empty because a parallel request ended or rotated the session, and leave the cookie be."""
+        self.forget()
+        self.may_have_successor = True
+
     # Django's data contract
 
     def encode(self, session_dict: dict[str, Any]) -> str:
@@ -117,7 +128,7 @@ class RowSession(SessionBase):
         if self.serializer is not JSONSerializer:
             return super().encode(session_dict)
         payload: bytes = self.serializer().dumps(session_dict)
-        if len(payload) <= COMPRESS_ABOVE:
+        if not COMPRESS_ABOVE < len(payload) <= LONGEST_INFLATED:
             return payload.decode("latin-1")
         return _COMPRESSED + b64encode(zlib.compress(payload)).decode("ascii")
 
@@ -131,9 +142,10 @@ class RowSession(SessionBase):
             if session_data.startswith("{"):
                 return _object(session_data)
             if session_data.startswith(_COMPRESSED):
-                payload = zlib.decompress(b64decode(session_data[len(_COMPRESSED) :]))
-                return _object(payload.decode("latin-1"))
+                return _object(_inflated(b64decode(session_data[len(_COMPRESSED) :])))
         except (ValueError, RecursionError, zlib.error):
+            # As Django says it of data whose signature is wrong.
+            logging.getLogger("django.security.SuspiciousSession").warning("Session data corrupted")
             return {}
         return super().decode(session_data)
 
@@ -263,6 +275,14 @@ class RowSession(SessionBase):
     def is_fresh(self) -> bool:
         """Tell whether the loaded session was authenticated within ``SESSIONS_PLUS_FRESH_AGE``."""
         return self._row is not None and (self._authenticated_now or self._row.is_fresh())
+
+
+def _inflated(payload: bytes) -> str:
+    inflating = zlib.decompressobj()
+    inflated = inflating.decompress(payload, LONGEST_INFLATED)
+    if not inflating.eof:
+        raise ValueError("the data is cut off, or longer than any that was compressed")
+    return inflated.decode("latin-1")
 
 
 def _object(text: str) -> dict[str, Any]:

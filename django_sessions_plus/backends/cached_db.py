@@ -157,8 +157,8 @@ class SessionStore(DBStore):
         self.withdraw(digests, self._write_alias())
 
     # The twins are bound to what they run in a thread, so each needs to be made again.
-    _ainsert = sync_to_async(_insert, thread_sensitive=True)
-    _asettle = sync_to_async(_settle, thread_sensitive=True)
+    _ainsert = sync_to_async(_insert, thread_sensitive=True)  # type: ignore[arg-type]
+    _asettle = sync_to_async(_settle, thread_sensitive=True)  # type: ignore[arg-type]
 
     def _rows(self) -> Any:
         # Whatever this store writes it withdraws itself, and it knows the digests.

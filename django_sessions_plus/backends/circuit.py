@@ -89,7 +89,8 @@ class Circuit:
             return Debt(self._number, self._owed)
 
     def _delay(self) -> float:
-        return min(FIRST_DELAY * 2 ** max(self._failures - 1, 0), LONGEST_DELAY)
+        delay: float = FIRST_DELAY * 2 ** max(self._failures - 1, 0)
+        return min(delay, LONGEST_DELAY)
 
 
 _circuits: dict[str, Circuit] = {}

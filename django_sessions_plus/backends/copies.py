@@ -80,8 +80,9 @@ class Copies:
             return None
         stamp = Stamp(found.get(self._epoch_key), found.get(permit_key))
         entry = found.get(entry_key)
-        is_believed = _is_believed(entry, stamp)
-        return Found(stamp, is_believed, entry[2] if is_believed else None)
+        if entry is None or not _is_believed(entry, stamp):
+            return Found(stamp, False, None)
+        return Found(stamp, True, entry[2])
 
     def take_stamp(self, digest: str, stamp: Stamp) -> Stamp | None:
         """Return what an entry for ``digest`` may bear, to be taken before the database is read.
@@ -128,7 +129,12 @@ class Copies:
         """Have nobody believe the entries of these rows any more; to be called once that is committed."""
         digests = set(digests)
         keys = [self._permit_key(digest) for digest in digests]
-        if self._ask("saving to", lambda: self.cache.delete_many(keys) or True) is None:
+
+        def delete() -> bool:
+            self.cache.delete_many(keys)
+            return True
+
+        if not self._ask("saving to", delete):
             self.circuit.owe(digests)
 
     def withdraw_all(self) -> None:
@@ -150,7 +156,7 @@ class Copies:
         try:
             repaid = self._repay()
             answer = operation()
-        except Exception:  # noqa: BLE001 - every cache has errors of its own
+        except Exception:
             circuit.note_failure()
             logger.exception("Error %s cache (%s)", doing, self.cache)
             return None
@@ -211,7 +217,9 @@ def _is_the_databases(field: Any) -> bool:
 
 
 def _is_believed(entry: Any, stamp: Stamp) -> bool:
-    if not isinstance(entry, tuple) or None in stamp or entry[0] != stamp:
+    if not isinstance(entry, tuple) or len(entry) != 3:
+        return False
+    if None in stamp or entry[0] != stamp:
         return False
     age: float = time.time() - entry[1]
     return -CLOCK_SKEW <= age < _longest_age(entry[2])

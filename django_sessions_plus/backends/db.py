@@ -103,7 +103,7 @@ class SessionStore(SettlingSession):
             return
         row = self._row or required(self._read())
         columns = self._save_columns(row, data)
-        if self._is_rolled_back() or (columns and not self._write(row, columns)):
+        if self.is_rolled_back() or (columns and not self._write(row, columns)):
             self._settle(row, data)
             return
         self._keep_row_until_commit(row)
@@ -122,7 +122,7 @@ class SessionStore(SettlingSession):
             return
         row = self._row or required(await self._aread())
         columns = self._save_columns(row, data)
-        if await self._ais_rolled_back() or (columns and not await self._awrite(row, columns)):
+        if await self.ais_rolled_back() or (columns and not await self._awrite(row, columns)):
             await self._asettle(row, data)
             return
         news = news_of(row, columns)

@@ -20,6 +20,7 @@ from django_sessions_plus.backends.columns import Columns
 from django_sessions_plus.backends.statements import StatementSession
 from django_sessions_plus.exceptions import StaleSessionError
 from django_sessions_plus.merging import merge
+from django_sessions_plus.querysets import end_columns
 from django_sessions_plus.signals import (
     send_after_commit,
     session_context_changed,
@@ -58,7 +59,7 @@ class SettlingSession(StatementSession):
                 raise CreateError from exc
             raise
         self._note_saved(row, {})
-        self._token_is_new = True
+        self._token_is_new = self.is_cookie_due = True
         # Of the row there may have been before nothing is left to be restored.
         self._uncommitted_insert = self._before_transaction = None
         self._keep_until_commit("_uncommitted_insert", True)
@@ -70,7 +71,7 @@ class SettlingSession(StatementSession):
 
         Under a lock, so that it succeeds or fails for good whatever the contention.
         """
-        is_rolled_back = self._is_rolled_back()
+        is_rolled_back = self.is_rolled_back()
         if is_rolled_back and self._uncommitted_insert:
             self._insert_again(row, data)
             return
@@ -99,12 +100,13 @@ class SettlingSession(StatementSession):
     _ainsert = sync_to_async(_insert, thread_sensitive=True)
     _asettle = sync_to_async(_settle, thread_sensitive=True)
 
-    def _is_rolled_back(self) -> bool:
+    def is_rolled_back(self) -> bool:
         """Tell whether what this store wrote in a transaction is gone with it."""
         return self._is_uncommitted and not connections[self._write_alias()].in_atomic_block
 
-    async def _ais_rolled_back(self) -> bool:
-        return self._is_uncommitted and await sync_to_async(self._is_rolled_back)()
+    async def ais_rolled_back(self) -> bool:
+        """See is_rolled_back()."""
+        return self._is_uncommitted and await sync_to_async(self.is_rolled_back)()
 
     @property
     def _is_uncommitted(self) -> bool:
@@ -136,16 +138,21 @@ class SettlingSession(StatementSession):
         self._keep_until_commit("_uncommitted_end", before or row)
         if row is self._row:
             self._uncommitted_insert = None
-        if before is not None and self._is_rolled_back():
+        if before is not None and self.is_rolled_back():
             row = before
         if row.user_id is None and self._bound(row, Q(user=None)).delete()[0]:
             return
-        is_own_act = self.end_reason == policy.EndReason.SIGNED_OUT
-        actor = self._person(row) if is_own_act else None
-        # Who signs out means the session, also if a parallel request has just rotated its token.
-        rows = self._rows().filter(pk=row.pk) if is_own_act else self._bound(row, Q())
-        if rows.end(reason=self.end_reason, actor=actor):
-            self._tell(session_ended, row, reason=self.end_reason, actor=actor)
+        rows, actor = self._bound(row, Q()), None
+        if row.user_id is not None and self.end_reason == policy.EndReason.SIGNED_OUT:
+            # Who signs out means the session, also if a parallel request has just rotated its
+            # token; but not one that somebody else has signed in to.
+            rows, actor = self._rows().filter(pk=row.pk, user=row.user_id), self._person(row)
+        now = timezone.now()
+        if rows.end(reason=self.end_reason, actor=actor, now=now):
+            ended = copy(row)
+            for name, value in end_columns(self.end_reason, actor, now).items():
+                setattr(ended, name, value)
+            self._tell(session_ended, ended, reason=self.end_reason, actor=actor)
 
     def _keep_row_until_commit(self, row: AbstractSession) -> None:
         # A copy takes longer than the write: only where there is something to be rolled back.

@@ -195,6 +195,8 @@ class StatementSession(ColumnSession):
         """Bring the loaded row, and the token, in line with what was written."""
         if "token_digest" in columns:
             self._session_key = self._next_token
+        if "token_digest" in columns or "expires_at" in columns:
+            self.is_cookie_due = True
         for name, value in columns.items():
             setattr(row, name, value)
         self._row = row

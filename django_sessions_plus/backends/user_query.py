@@ -57,7 +57,7 @@ def find_user(row: AbstractSession) -> bool:
     user = statement.run(row.user_id)
     if user is None:
         return False
-    row._meta.get_field("user").set_cached_value(row, user)  # type: ignore[union-attr]
+    row._meta.get_field("user").set_cached_value(row, user)
     return True
 
 

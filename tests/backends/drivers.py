@@ -20,8 +20,10 @@ SessionStore: type[DBStore] = import_module(settings.SESSION_ENGINE).SessionStor
 class SyncSession:
     """A store used by its synchronous methods; what is not a verb is the store's."""
 
+    engine: type[DBStore] = SessionStore
+
     def __init__(self, token: str | None = None, meta: Mapping[str, Any] | None = None) -> None:
-        self.store = SessionStore(token)
+        self.store = self.engine(token)
         if meta is not None:
             self.store.bind(meta)
 

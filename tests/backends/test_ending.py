@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
+import pytest
 from django.contrib.auth.models import User
 
 from django_sessions_plus.models import Session

@@ -1,0 +1,532 @@
+"""The engine with a cache: what it costs, what it keeps, how long, and what a failing cache does to it."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager
+from datetime import timedelta
+from itertools import pairwise
+from typing import Any
+
+import pytest
+from asgiref.sync import async_to_sync
+from django.contrib.auth.models import User
+from django.core.cache import InvalidCacheBackendError, caches
+from django.core.management import CommandError, call_command
+from django.db import connection, transaction
+from django.test import AsyncClient, Client
+
+from django_sessions_plus import sessions, tokens
+from django_sessions_plus.backends import circuit, copies
+from django_sessions_plus.models import Session
+from tests.backends.caching import ENGINE, CachedAsync, CachedSync, TestedCache
+from tests.backends.drivers import SyncSession, sign_in
+from tests.conftest import Statements
+
+Record = Callable[[], AbstractContextManager[Statements]]
+Open = Callable[..., SyncSession]
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+CACHES = {"default": {"BACKEND": "tests.backends.caching.TestedCache", "LOCATION": "tested"}}
+
+
+class Time:
+    """Both clocks: the wall's for entries, the steady one for the circuit."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.passed = 0.0
+        wall, steady = time.time, time.monotonic
+        monkeypatch.setattr(time, "time", lambda: wall() + self.passed)
+        monkeypatch.setattr(circuit, "monotonic", lambda: steady() + self.passed)
+
+
+@pytest.fixture(autouse=True)
+def _engine(settings: Any) -> Iterator[None]:
+    settings.SESSION_ENGINE = ENGINE
+    settings.CACHES = CACHES
+    TestedCache.is_down = False
+    caches["default"].clear()
+    TestedCache.asked.clear()
+    yield
+    TestedCache.is_down = False
+    caches["default"].clear()
+
+
+@pytest.fixture(params=[CachedSync, CachedAsync], ids=["sync", "async"])
+def open_session(request: pytest.FixtureRequest) -> Open:
+    driver: Open = request.param
+    return driver
+
+
+@pytest.fixture
+def passing(monkeypatch: pytest.MonkeyPatch) -> Time:
+    return Time(monkeypatch)
+
+
+def start(user: User | None = None) -> str:
+    session = CachedSync()
+    session.set("colour", "red")
+    session.save()
+    if user is not None:
+        sign_in(session, user)
+    return session.token
+
+
+def read(token: str, driver: Open = CachedSync) -> dict[str, Any]:
+    session = driver(token)
+    session.get("")
+    return dict(session.store._session)
+
+
+def another_process() -> None:
+    """Forget what this process knows of the cache; the cache is the same."""
+    circuit._circuits.clear()
+
+
+# Cost
+
+
+def test_a_session_just_created_is_read_from_the_cache(open_session: Open, statements: Record):
+    session = open_session()
+    session.set("colour", "red")
+    session.save()
+    with statements() as cost:
+        assert session.exists(session.token)
+        assert read(session.token, open_session) == {"colour": "red"}
+    assert cost == []
+
+
+def test_the_second_read_is_one_round_trip_and_no_query(open_session: Open, statements: Record):
+    token = start()
+    caches["default"].clear()
+    read(token, open_session)
+    TestedCache.asked.clear()
+    with statements() as cost:
+        assert read(token, open_session) == {"colour": "red"}
+    assert cost == []
+    assert TestedCache.asked == ["get_many"]
+
+
+def test_a_read_after_a_write_is_one_query(open_session: Open, statements: Record):
+    session = open_session(start())
+    session.set("colour", "blue")
+    session.save()
+    TestedCache.asked.clear()
+    with statements() as cost:
+        assert read(session.token, open_session) == {"colour": "blue"}
+    assert len(cost) == 1
+    assert TestedCache.asked == ["get_many", "add", "set"]
+
+
+def test_a_write_is_one_update_and_one_withdrawal(open_session: Open, statements: Record):
+    session = open_session(start())
+    session.set("colour", "blue")
+    TestedCache.asked.clear()
+    with statements() as cost:
+        session.save()
+    assert cost.written_columns >= {"session_data", "version"}
+    assert cost.reads == []
+    assert TestedCache.asked == ["delete_many"]
+
+
+@pytest.mark.urls("tests.backends.urls")
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_a_request_of_somebody_signed_in_reads_the_user_and_nothing_else(
+    mode: str, alice: User, statements: Record
+):
+    client: Any = Client() if mode == "sync" else AsyncClient()
+    get = client.get if mode == "sync" else async_to_sync(client.get)
+    get(f"/{mode}/sign-in")
+    get(f"/{mode}/who")
+    TestedCache.asked.clear()
+    with statements() as cost:
+        assert get(f"/{mode}/who").content == b"alice"
+    assert len(cost) == 1
+    assert "auth_user" in cost[0]
+    assert "django_sessions_plus_session" not in cost[0]
+    assert TestedCache.asked == ["get_many"]
+
+
+@pytest.mark.urls("tests.backends.urls")
+def test_nothing_about_the_user_is_kept(alice: User, client: Client):
+    client.get("/sync/sign-in")
+    client.get("/sync/who")
+    User.objects.filter(pk=alice.pk).update(username="alicia")
+    assert client.get("/sync/who").content == b"alicia"
+    User.objects.filter(pk=alice.pk).update(is_active=False)
+    assert client.get("/sync/who").content == b""
+
+
+@pytest.mark.urls("tests.backends.urls")
+def test_without_the_fast_path_the_backend_finds_the_user(
+    alice: User, client: Client, settings: Any, statements: Record
+):
+    settings.SESSIONS_PLUS_FAST_PATH = False
+    client.get("/sync/sign-in")
+    client.get("/sync/who")
+    with statements() as cost:
+        assert client.get("/sync/who").content == b"alice"
+    assert len(cost) == 1
+
+
+def test_an_unknown_token_is_asked_for_once(open_session: Open, statements: Record, passing: Time):
+    token = tokens.make_token()
+    assert read(token, open_session) == {}
+    with statements() as cost:
+        assert read(token, open_session) == {}
+    assert cost == []
+    passing.passed = copies.UNKNOWN_AGE
+    with statements() as cost:
+        assert read(token, open_session) == {}
+    assert len(cost) == 1
+
+
+def test_a_malformed_token_asks_nobody(open_session: Open, statements: Record):
+    with statements() as cost:
+        assert not open_session("x" * 40).exists("x" * 40)
+        read("x" * 40, open_session)
+    assert cost == []
+    assert TestedCache.asked == []
+
+
+# What is kept, and how long
+
+
+def test_no_token_is_kept_and_nothing_of_the_user(alice: User):
+    token = start(alice)
+    read(token)
+    store: Any = caches["default"]
+    held = [f"{key} {pickle.loads(value)!r}" for key, value in store._cache.items()]
+    assert any(tokens.digest(token) in text for text in held)
+    for text in held:
+        assert token not in text
+        assert alice.password not in text
+        assert alice.email not in text
+
+
+def test_a_copy_is_believed_for_the_cache_age(statements: Record, passing: Time):
+    token = start()
+    for passed, queries in [(59.0, 0), (60.5, 1), (61.0, 0)]:
+        passing.passed = passed
+        with statements() as cost:
+            read(token)
+        assert len(cost) == queries, passed
+
+
+def test_a_copy_from_the_future_is_not_believed(statements: Record, passing: Time):
+    token = start()
+    passing.passed = -2 * copies.CLOCK_SKEW
+    with statements() as cost:
+        read(token)
+    assert len(cost) == 1
+
+
+def test_the_age_of_copies_can_be_set(settings: Any, statements: Record, passing: Time):
+    settings.SESSIONS_PLUS_CACHE_AGE = timedelta(seconds=10)
+    token = start()
+    passing.passed = 11
+    with statements() as cost:
+        read(token)
+    assert len(cost) == 1
+
+
+def test_a_copy_does_not_outlive_the_expiry(open_session: Open, clock: Any, statements: Record):
+    session = open_session()
+    session.set_expiry(30)
+    session.save()
+    clock.advance(seconds=29)
+    with statements() as cost:
+        assert read(session.token, open_session)
+    assert cost == []
+    clock.advance(seconds=2)
+    assert read(session.token, open_session) == {}
+
+
+def test_an_expiry_moved_by_somebody_the_cache_has_not_heard_of_signs_nobody_out(
+    clock: Any, statements: Record
+):
+    session = CachedSync()
+    session.set_expiry(30)
+    session.save()
+    Session.objects.quietly().update(expires_at=clock.now() + timedelta(hours=1))
+    clock.advance(seconds=31)
+    assert read(session.token)
+
+
+def test_an_ended_session_is_not_asked_for_again(alice: User, statements: Record):
+    token = start(alice)
+    sessions.revoke_all(alice)
+    assert read(token) == {}
+    with statements() as cost:
+        assert read(token) == {}
+    assert cost == []
+
+
+def test_a_touch_is_seen_by_the_next_request(open_session: Open, clock: Any):
+    token = start()
+    clock.advance(minutes=6)
+    first = open_session(token)
+    first.get("")
+    first.touch()
+    second = open_session(token)
+    second.get("")
+    assert second.row.last_seen_at == clock.now()
+    assert second.store._due_columns() == {}
+
+
+# Transactions
+
+
+def test_a_transaction_sees_its_own_changes_and_nobody_else_does():
+    token = start()
+    with transaction.atomic():
+        session = CachedSync(token)
+        session.set("colour", "blue")
+        session.save()
+        assert read(token) == {"colour": "blue"}
+        assert Session.objects.quietly().get().get_decoded() == {"colour": "blue"}
+    assert read(token) == {"colour": "blue"}
+
+
+def test_what_a_transaction_read_or_wrote_and_rolled_back_is_in_no_copy():
+    token = start()
+    caches["default"].clear()
+    with transaction.atomic():
+        session = CachedSync(token)
+        session.set("colour", "blue")
+        session.save()
+        read(token)
+        created = start()
+        transaction.set_rollback(True)
+    assert read(token) == {"colour": "red"}
+    assert read(token) == {"colour": "red"}
+    assert read(created) == {}
+
+
+def test_a_session_first_read_in_a_transaction_is_kept_after_it(statements: Record):
+    token = start()
+    caches["default"].clear()
+    with transaction.atomic():
+        read(token)
+    with statements() as cost, transaction.atomic():
+        assert read(token) == {"colour": "red"}
+    assert cost == []
+
+
+def test_what_a_transaction_changed_behind_our_back_and_rolled_back_is_in_no_copy():
+    token = start()
+    caches["default"].clear()
+    with transaction.atomic():
+        with connection.cursor() as cursor:
+            cursor.execute("""UPDATE django_sessions_plus_session SET session_data = '{"n":1}'""")
+        assert read(token) == {"n": 1}
+        transaction.set_rollback(True)
+    assert read(token) == {"colour": "red"}
+
+
+# A cache that fails
+
+
+def test_a_cache_that_does_not_exist_is_an_error(settings: Any):
+    settings.SESSION_CACHE_ALIAS = "missing"
+    with pytest.raises(InvalidCacheBackendError):
+        CachedSync()
+
+
+def test_a_cache_that_is_down_costs_queries_and_nothing_else(
+    open_session: Open, alice: User, caplog: pytest.LogCaptureFixture, passing: Time
+):
+    token = start(alice)
+    TestedCache.is_down = True
+    with caplog.at_level(logging.ERROR, "django.contrib.sessions"):
+        assert read(token, open_session)["colour"] == "red"
+        session = open_session(token)
+        session.set("colour", "blue")
+        session.save()
+        assert open_session().exists(token)
+        assert read(start())
+        sessions.revoke_all(alice)
+        assert read(token, open_session) == {}
+    assert {record.getMessage() for record in caplog.records} == {
+        f"Error reading from cache ({caches['default']})"
+    }
+
+
+def test_a_cache_that_is_down_is_asked_by_few(passing: Time):
+    token = start()
+    TestedCache.is_down = True
+    TestedCache.asked.clear()
+    asked = []
+    for second in range(200):
+        passing.passed = second + 0.5
+        for _ in range(5):
+            read(token)
+        if TestedCache.asked:
+            asked.append(second)
+            TestedCache.asked.clear()
+    assert asked[:5] == [0, 1, 3, 7, 15]
+    pauses = [later - earlier for earlier, later in pairwise(asked[5:])]
+    assert set(pauses) == {circuit.LONGEST_DELAY}
+    TestedCache.is_down = False
+    passing.passed += circuit.LONGEST_DELAY
+    read(token)
+    TestedCache.asked.clear()
+    read(token)
+    assert TestedCache.asked == ["get_many"]
+
+
+@pytest.mark.parametrize("revoked", [1, 3], ids=["some", "more than it remembers"])
+def test_an_end_the_cache_has_not_heard_of_is_told_before_it_is_believed_again(
+    alice: User, passing: Time, monkeypatch: pytest.MonkeyPatch, revoked: int
+):
+    monkeypatch.setattr(circuit, "LARGEST_DEBT", 2)
+    opened = [start(alice) for _ in range(revoked)]
+    assert all(map(read, opened))
+    TestedCache.is_down = True
+    assert sessions.revoke_all(alice) == revoked
+    assert not any(map(read, opened))
+    TestedCache.is_down = False
+    assert not any(map(read, opened))
+    passing.passed = circuit.LONGEST_DELAY
+    assert not any(map(read, opened))
+    another_process()
+    assert not any(map(read, opened))
+
+
+def test_an_end_the_cache_never_hears_of_bites_elsewhere_within_the_cache_age(
+    alice: User, passing: Time
+):
+    token = start(alice)
+    assert read(token)
+    TestedCache.is_down = True
+    sessions.revoke_all(alice)
+    TestedCache.is_down = False
+    another_process()
+    passing.passed = 59
+    assert read(token), "the bound is not tight: find out what has become better"
+    passing.passed = 60
+    assert read(token) == {}
+
+
+def test_a_write_the_cache_has_not_heard_of_is_seen_by_its_own_process(passing: Time):
+    token = start()
+    read(token)
+    session = CachedSync(token)
+    session.set("colour", "blue")
+    TestedCache.is_down = True
+    session.save()
+    TestedCache.is_down = False
+    for _ in range(3):
+        assert read(token) == {"colour": "blue"}
+        passing.passed += 1.5
+
+
+def test_what_fails_while_the_debt_is_paid_stays_owed():
+    owing = circuit.Circuit()
+    owing.note_failure()
+    owing.owe({"one"})
+    repaid = owing.debt()
+    owing.owe({"two"})
+    owing.note_success(repaid)
+    debt = owing.debt()
+    assert debt is not None
+    assert debt.digests == {"one", "two"}
+    owing.note_success(debt)
+    assert owing.debt() is None
+    assert owing.may_ask()
+
+
+def test_a_success_that_began_before_a_failure_closes_nothing():
+    found = circuit.Circuit()
+    before = found.debt()
+    found.note_failure()
+    found.note_success(before)
+    assert not found.may_ask()
+
+
+def test_an_emptied_cache_and_a_lost_permit_are_queries(alice: User, statements: Record):
+    token = start(alice)
+    read(token)
+    sessions.revoke_all(alice)
+    caches["default"].clear()
+    assert read(token) == {}
+    other = start(alice)
+    read(other)
+    held = copies.Copies(caches["default"], Session)
+    for key in (held._permit_key(tokens.digest(other)), held._epoch_key):
+        caches["default"].delete(key)
+        with statements() as cost:
+            assert read(other)["colour"] == "red"
+        assert len(cost) == 1
+        with statements() as cost:
+            assert read(other)["colour"] == "red"
+        assert cost == []
+
+
+@pytest.mark.parametrize("rubbish", ["text", (), (1, 2), (None, None, None), 5])
+def test_rubbish_in_the_cache_is_not_believed(rubbish: object):
+    token = start()
+    held = copies.Copies(caches["default"], Session)
+    caches["default"].set(held._entry_key(tokens.digest(token)), rubbish)
+    assert read(token) == {"colour": "red"}
+
+
+def test_an_entry_without_a_permit_is_not_believed():
+    token = start()
+    caches["default"].clear()
+    held = copies.Copies(caches["default"], Session)
+    entry = ((None, None), time.time(), None)
+    caches["default"].set(held._entry_key(tokens.digest(token)), entry)
+    assert read(token) == {"colour": "red"}
+
+
+def test_a_user_who_is_gone_has_the_row_looked_at_again(alice: User):
+    token = start(alice)
+    assert read(token)
+    with connection.cursor() as cursor:
+        cursor.execute("DELETE FROM django_sessions_plus_session")
+        cursor.execute("DELETE FROM auth_user")
+    store = CachedSync(token).store
+    store.wants_user = True
+    assert store.load() == {}
+
+
+def test_a_replica_is_never_what_a_copy_is_made_of(settings: Any):
+    settings.SESSIONS_PLUS_READ_FROM_REPLICA = True
+    settings.DATABASE_ROUTERS = ["tests.backends.test_cached_db.ReplicaRouter"]
+    assert CachedSync().store._read_alias() == "default"
+
+
+class ReplicaRouter:
+    def db_for_read(self, model: Any, **hints: Any) -> str:
+        return "replica"
+
+    def db_for_write(self, model: Any, **hints: Any) -> str:
+        return "default"
+
+
+# The command
+
+
+def test_the_command_says_when_the_cache_was_not_told():
+    TestedCache.is_down = True
+    with pytest.raises(CommandError, match="is down"):
+        call_command("sessions_refresh_cache")
+
+
+def test_the_command_has_nothing_to_do_for_another_engine(settings: Any):
+    settings.SESSION_ENGINE = "django_sessions_plus.backends.db"
+    with pytest.raises(CommandError, match="keeps no copies"):
+        call_command("sessions_refresh_cache")
+
+
+def test_the_other_engine_asks_for_no_digests(settings: Any, alice: User, statements: Record):
+    start(alice)
+    settings.SESSION_ENGINE = "django_sessions_plus.backends.db"
+    with statements() as cost:
+        assert Session.objects.for_user(alice).end(reason="revoked") == 1
+    assert len(cost) == 1

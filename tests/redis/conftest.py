@@ -1,0 +1,114 @@
+"""Redis for the tests that need a real one: the one REDIS_URL names, and servers that may be stopped."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import closing
+from pathlib import Path
+from typing import Any
+
+import pytest
+from django.core.cache import caches
+from django.core.exceptions import ImproperlyConfigured
+
+from tests.backends.caching import ENGINE
+
+TIMEOUT = 0.25
+# Left to itself the client tries again and again, longer than anybody waits for a page.
+OPTIONS = {"socket_timeout": TIMEOUT, "socket_connect_timeout": TIMEOUT}
+
+
+def missing(what: str) -> None:
+    """Skip where somebody may do without, and fail where nobody may."""
+    if os.environ.get("CI"):
+        pytest.fail(what)
+    pytest.skip(what)
+
+
+class Server:
+    """A Redis of our own, which can be stopped, paused, emptied and started again."""
+
+    def __init__(self, directory: Path) -> None:
+        with closing(socket.socket()) as found:
+            found.bind(("127.0.0.1", 0))
+            self.port = found.getsockname()[1]
+        self.directory = directory
+        self.process: subprocess.Popen[bytes] | None = None
+
+    @property
+    def url(self) -> str:
+        return f"redis://127.0.0.1:{self.port}/0"
+
+    def start(self) -> None:
+        options = ["--port", str(self.port), "--save", "", "--dir", str(self.directory)]
+        self.process = subprocess.Popen(
+            ["redis-server", *options, "--bind", "127.0.0.1"], stdout=subprocess.DEVNULL
+        )
+        for _ in range(100):
+            with closing(socket.socket()) as probe:
+                if probe.connect_ex(("127.0.0.1", self.port)) == 0:
+                    return
+            time.sleep(0.05)
+        raise ImproperlyConfigured("redis-server does not answer")
+
+    def stop(self) -> None:
+        if self.process is not None:
+            self.process.send_signal(signal.SIGCONT)
+            self.process.terminate()
+            self.process.wait(10)
+            self.process = None
+
+    def pause(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGSTOP)
+
+    def resume(self) -> None:
+        assert self.process is not None
+        self.process.send_signal(signal.SIGCONT)
+
+    def empty(self) -> None:
+        caches["default"].clear()
+
+
+@pytest.fixture
+def server(tmp_path: Path) -> Iterator[Server]:
+    if shutil.which("redis-server") is None:
+        missing("redis-server is not installed")
+    found = Server(tmp_path)
+    found.start()
+    yield found
+    found.stop()
+
+
+def redis_cache(url: str) -> dict[str, Any]:
+    return {
+        "BACKEND": "django.core.cache.backends.redis.RedisCache",
+        "LOCATION": url,
+        "OPTIONS": OPTIONS,
+        "KEY_PREFIX": f"tests-{os.getpid()}",
+    }
+
+
+@pytest.fixture
+def own_redis(server: Server, settings: Any) -> Server:
+    """Make a server that may be stopped the one that sessions are kept in."""
+    settings.SESSION_ENGINE = ENGINE
+    settings.CACHES = {"default": redis_cache(server.url)}
+    return server
+
+
+@pytest.fixture
+def shared_redis(settings: Any) -> str:
+    """Make the Redis that REDIS_URL names the one that sessions are kept in."""
+    url = os.environ.get("REDIS_URL", "")
+    if not url:
+        missing("REDIS_URL names no Redis")
+    settings.SESSION_ENGINE = ENGINE
+    settings.CACHES = {"default": redis_cache(url)}
+    return url

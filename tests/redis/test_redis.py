@@ -1,0 +1,215 @@
+"""The engine on a real Redis: its round trips, what lies in it, and requests while it fails."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import redis as redis_client
+from django.conf import settings as django_settings
+from django.contrib.auth.models import User
+from django.core.cache import caches
+from django.db import connections
+from django.test import Client
+
+from django_sessions_plus import sessions, tokens
+from django_sessions_plus.backends import circuit
+from tests.backends.caching import CachedSync
+from tests.backends.drivers import sign_in
+from tests.backends.racing import shared_database
+from tests.redis.conftest import TIMEOUT, Server
+
+pytestmark = [
+    pytest.mark.redis,
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.urls("tests.backends.urls"),
+]
+
+WORKERS = 4
+PEOPLE = 6
+
+
+@pytest.fixture(autouse=True)
+def _shared_database(transactional_db: None, tmp_path: Path) -> Iterator[None]:
+    with shared_database(tmp_path):
+        yield
+
+
+def browser_of(token: str) -> Client:
+    client = Client(raise_request_exception=False)
+    client.cookies[django_settings.SESSION_COOKIE_NAME] = token
+    return client
+
+
+def start(user: User) -> str:
+    session = CachedSync()
+    session.set("key", "0")
+    session.save()
+    sign_in(session, user)
+    return session.token
+
+
+def commands(url: str) -> int:
+    with redis_client.Redis.from_url(url) as client:
+        found: int = client.info("stats")["total_commands_processed"]
+        return found
+
+
+def test_a_request_is_one_round_trip(own_redis: Server, alice: User):
+    client = browser_of(start(alice))
+    client.get("/sync/who")
+    before = commands(own_redis.url)
+    assert client.get("/sync/who").content == b"alice"
+    # And the one that asks for the number.
+    assert commands(own_redis.url) - before - 1 <= 1 + 1
+
+
+def test_nothing_in_redis_opens_a_session(shared_redis: str, alice: User):
+    token = start(alice)
+    browser_of(token).get("/sync/who")
+    dumped = []
+    with redis_client.Redis.from_url(shared_redis) as client:
+        for key in client.scan_iter("*django_sessions_plus*"):
+            value = client.get(key) or b""
+            dumped.append(key + b" " + value)
+            assert key.endswith(b":epoch") or 0 < client.ttl(key) <= 120
+    assert any(tokens.digest(token).encode() in entry for entry in dumped)
+    for entry in dumped:
+        assert token.encode() not in entry
+        assert alice.password.encode() not in entry
+    caches["default"].clear()
+
+
+class Load:
+    """People who click, write and sign out while something is done to Redis."""
+
+    def __init__(self) -> None:
+        self.seen: Counter[str] = Counter()
+        self.faults: list[str] = []
+        self.slowest = 0.0
+        self._is_over = threading.Event()
+        self._threads = [threading.Thread(target=self._work, args=(n,)) for n in range(WORKERS)]
+
+    def run(self, disturb: Callable[[], None]) -> None:
+        for thread in self._threads:
+            thread.start()
+        try:
+            disturb()
+        finally:
+            self._is_over.set()
+            for thread in self._threads:
+                thread.join(60)
+
+    def _work(self, number: int) -> None:
+        chance = random.Random(number)
+        user = User.objects.get(username=f"person{number}")
+        token, written = start(user), "0"
+        try:
+            while not self._is_over.is_set():
+                act = chance.random()
+                if act < 0.75:
+                    self._expect(token, "who", user.username.encode())
+                elif act < 0.95:
+                    written = str(int(written) + 1)
+                    self._expect(token, f"write?value={written}", b"ok")
+                    self._expect(token, "read", written.encode())
+                else:
+                    sessions.revoke_all(user)
+                    # The end was acknowledged: from here on nobody may be served.
+                    self._expect(token, "who", b"")
+                    self._expect(token, "who", b"")
+                    self.seen["ended"] += 1
+                    token, written = start(user), "0"
+        except Exception as error:  # noqa: BLE001 - a thread has nobody to raise to
+            self.faults.append(repr(error))
+        finally:
+            connections.close_all()
+
+    def _expect(self, token: str, view: str, content: bytes) -> None:
+        started = time.monotonic()
+        response = browser_of(token).get(f"/sync/{view}")
+        self.slowest = max(self.slowest, time.monotonic() - started)
+        self.seen["requests"] += 1
+        if response.status_code != 200 or response.content != content:
+            self.faults.append(f"{view}: {response.status_code} {response.content!r}")
+
+
+def nothing(server: Server) -> None:
+    time.sleep(2)
+
+
+def stopped(server: Server) -> None:
+    time.sleep(0.7)
+    server.stop()
+    time.sleep(2.5)
+
+
+def restarted(server: Server) -> None:
+    stopped(server)
+    server.start()
+    time.sleep(3)
+
+
+def paused(server: Server) -> None:
+    for _ in range(2):
+        time.sleep(0.7)
+        server.pause()
+        time.sleep(2)
+        server.resume()
+        time.sleep(2)
+
+
+def emptied(server: Server) -> None:
+    for _ in range(20):
+        time.sleep(0.15)
+        server.empty()
+
+
+@pytest.mark.parametrize("disturb", [nothing, stopped, restarted, paused, emptied])
+def test_nobody_notices_what_happens_to_redis(
+    own_redis: Server, disturb: Callable[[Server], None], caplog: pytest.LogCaptureFixture
+):
+    caplog.set_level(logging.CRITICAL, "django.contrib.sessions")
+    for number in range(PEOPLE):
+        User.objects.create(username=f"person{number}")
+    load = Load()
+    load.run(lambda: disturb(own_redis))
+    print(disturb.__name__, dict(load.seen), f"slowest {load.slowest:.3f} s")  # noqa: T201
+    assert load.faults == []
+    assert load.seen["ended"] > 5
+
+
+def test_a_paused_redis_costs_a_timeout_and_then_nothing(own_redis: Server, alice: User):
+    client = browser_of(start(alice))
+    client.get("/sync/who")
+    own_redis.pause()
+    durations = []
+    for _ in range(5):
+        started = time.monotonic()
+        assert client.get("/sync/who").content == b"alice"
+        durations.append(time.monotonic() - started)
+    own_redis.resume()
+    print("paused", [f"{duration:.3f}" for duration in durations])  # noqa: T201
+    assert max(durations[1:]) < TIMEOUT
+    assert durations[0] < circuit.LONGEST_DELAY
+
+
+def test_an_end_redis_refused_is_told_when_it_is_back(own_redis: Server, alice: User):
+    token: Any = start(alice)
+    client = browser_of(token)
+    client.get("/sync/who")
+    own_redis.pause()
+    sessions.revoke_all(alice)
+    own_redis.resume()
+    assert client.get("/sync/who").content == b""
+    time.sleep(circuit.FIRST_DELAY + 0.1)
+    assert client.get("/sync/who").content == b""
+    circuit._circuits.clear()
+    assert browser_of(token).get("/sync/who").content == b""

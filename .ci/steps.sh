@@ -56,7 +56,7 @@ suite_on() {
 cached_db() {
   local python url
   python=$(environment "$@")
-  SESSIONS_TEST_ENGINE=cached_db "$python" -m pytest -n 2 --ignore=tests/test_example_project.py
+  SESSIONS_TEST_ENGINE=cached_db "$python" -m pytest -n 2
   url=$(postgres_url)
   CI=true REDIS_URL=$(redis_url) DATABASE_URL="$url/ci_redis_${1/./_}" "$python" -m pytest -m redis
 }

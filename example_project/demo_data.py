@@ -101,8 +101,11 @@ def add() -> None:
 
     Sessions of those who are trying the demo stay, unless a password has to be put back.
     """
+    # People first and on their own: a password that is put back ends the sessions there are at
+    # its commit.
     with transaction.atomic():
         users = {person.username: _add_person(person) for person in PEOPLE}
+    with transaction.atomic():
         model = sessions.session_model()
         addresses = [past.ip_address for past in PAST_DEVICES]
         model.objects.filter(user__in=users.values(), ip_address__in=addresses).delete()

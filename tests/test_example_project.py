@@ -285,7 +285,9 @@ def test_demo_people_have_devices_of_every_kind_and_state(guide):
     assert reasons == {"signed_out", "revoked", "password_changed", "limit"}
 
 
+@pytest.mark.django_db(transaction=True)
 def test_demo_data_can_be_added_again_and_puts_things_back(guide, settings):
+    """With real commits: a password that is put back ends sessions only then."""
     count = Session.objects.count()
     ada = people().get(username="ada")
     ada.set_password("forgotten")

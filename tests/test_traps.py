@@ -122,6 +122,7 @@ def test_a_replica_is_neither_asked_for_a_session_nor_for_a_list_of_them(client,
     assert client.get("/who").content == b""
 
 
+@pytest.mark.db_engine
 def test_a_replica_is_asked_where_the_project_says_so(client, settings):
     settings.DATABASE_ROUTERS = [FromReplica()]
     settings.SESSIONS_PLUS_READ_FROM_REPLICA = True

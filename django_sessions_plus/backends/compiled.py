@@ -53,7 +53,30 @@ class RefusedError(Exception):
     """The compiled statement has not the form that is needed here."""
 
 
-class Select:
+class Reading:
+    """A query that finds at most one row by one value."""
+
+    def __init__(self, alias: str, compiler: Any, mark: Any) -> None:
+        self.alias = alias
+        self.sql, params = compiler.as_sql()
+        expect(tuple(params) == (mark,))
+        self.converters = list(_converters(compiler))
+
+    def fetch(self, value: Any) -> list[Any] | None:
+        """Return the row's values as Django's fields have them; None if there is no such row."""
+        connection = connections[self.alias]
+        with connection.cursor() as cursor:
+            cursor.execute(self.sql, (value,))
+            found = cursor.fetchone()
+        if found is None:
+            return None
+        values = list(found)
+        for position, convert, expression in self.converters:
+            values[position] = convert(values[position], expression, connection)
+        return values
+
+
+class Select(Reading):
     """Find the session that bears a digest, and its user with it where the query joins it."""
 
     def __init__(self, rows: Rows) -> None:
@@ -63,26 +86,17 @@ class Select:
         query.change_aliases({query.get_initial_alias(): "s"})
         del query.base_table  # a cached property that knows the old name
         compiler: Any = query.get_compiler(rows.db)
-        self.sql, params = compiler.as_sql()
-        _expect(tuple(params) == (DIGEST_MARK,))
-        self.alias = rows.db
-        self.converters = list(_converters(compiler))
-        self.session = _Builder(compiler, compiler.klass_info)
+        super().__init__(rows.db, compiler, DIGEST_MARK)
+        self.session = Builder(compiler, compiler.klass_info)
         related = compiler.klass_info.get("related_klass_infos", [])
-        self.user = _Builder(compiler, related[0]) if related else None
+        self.user = Builder(compiler, related[0]) if related else None
         self.user_field: Any = rows.model._meta.get_field("user")
 
     def run(self, digest: str) -> AbstractSession | None:
         """Return the row that bears ``digest``, whatever its state."""
-        connection = connections[self.alias]
-        with connection.cursor() as cursor:
-            cursor.execute(self.sql, (digest,))
-            found = cursor.fetchone()
-        if found is None:
+        values = self.fetch(digest)
+        if values is None:
             return None
-        values = list(found)
-        for position, convert, expression in self.converters:
-            values[position] = convert(values[position], expression, connection)
         session: AbstractSession = self.session.build(self.alias, values)
         if self.user is not None:
             self.user_field.set_cached_value(session, self.user.build(self.alias, values))
@@ -96,11 +110,11 @@ class Update:
         model: Any = rows.model
         self.alias = rows.db
         self.columns = [model._meta.get_field(name) for name in names]
-        marks = {field.attname: _mark(field) for field in self.columns}
+        marks = {field.attname: mark_of(field) for field in self.columns}
         self.sql, params = _compile_update(rows, marks, skip_locked=skip_locked)
         connection = connections[self.alias]
-        written = [field.get_db_prep_save(_mark(field), connection) for field in self.columns]
-        _expect(list(params[: len(written)]) == written)
+        written = [field.get_db_prep_save(mark_of(field), connection) for field in self.columns]
+        expect(list(params[: len(written)]) == written)
         self.guards = list(_guards(model, connection, params[len(written) :]))
 
     def run(self, values: list[Any], row: AbstractSession, now: datetime) -> bool:
@@ -120,7 +134,7 @@ class Update:
 
 def select(key: tuple[Any, ...], build: Callable[[], Rows]) -> Select | None:
     """Return the kept statement of the query ``build`` makes for ``DIGEST_MARK``; None if refused."""
-    return _keep(("select", *key), lambda: Select(build()))
+    return keep(("select", *key), lambda: Select(build()))
 
 
 def update(
@@ -142,23 +156,24 @@ def update(
         is_able = connections[rows.db].vendor == "postgresql"
         return Update(rows, names, skip_locked=skip_locked and is_able)
 
-    return _keep(("update", *key, names, config.ABSOLUTE_AGE is None), compile_)
+    return keep(("update", *key, names, config.ABSOLUTE_AGE is None), compile_)
 
 
-class _Builder:
+class Builder:
     """Make instances of one model from a row of the compiled query."""
 
     def __init__(self, compiler: Any, info: dict[str, Any]) -> None:
         self.model: Any = info["model"]
         # A model made of several tables needs more than its own columns in their order.
-        _expect(not self.model._meta.parents)
+        expect(not self.model._meta.parents)
         positions = list(info["select_fields"])
         self.start, self.stop = positions[0], positions[-1] + 1
-        _expect(positions == list(range(self.start, self.stop)))
+        expect(positions == list(range(self.start, self.stop)))
         self.names = [compiler.select[position][0].target.attname for position in positions]
         self.key = self.start + self.names.index(self.model._meta.pk.attname)
 
     def build(self, alias: str, values: list[Any]) -> Any:
+        """Return the instance in ``values``; None where the join found none."""
         if values[self.key] is None:
             return None
         return self.model.from_db(alias, self.names, values[self.start : self.stop])
@@ -172,7 +187,8 @@ def _prepared(field: Any, value: Any, connection: Any) -> Any:
     return field.get_db_prep_save(value, connection)
 
 
-def _keep(key: tuple[Any, ...], compile_: Callable[[], Statement]) -> Statement | None:
+def keep(key: tuple[Any, ...], compile_: Callable[[], Statement]) -> Statement | None:
+    """Return the statement kept under ``key``, compiled the first time; None if it was refused."""
     try:
         kept: Statement | None = _kept[key]
     except KeyError:
@@ -192,7 +208,8 @@ def _forget_all(**kwargs: Any) -> None:
 setting_changed.connect(_forget_all, dispatch_uid="django_sessions_plus.compiled")
 
 
-def _expect(is_expected: bool) -> None:
+def expect(is_expected: bool) -> None:
+    """Refuse the statement unless it has come out as expected."""
     if not is_expected:
         raise RefusedError
 
@@ -240,7 +257,7 @@ def _converters(compiler: Any) -> Iterator[tuple[int, Callable[..., Any], Any]]:
             yield position, convert, expression
 
 
-def _mark(field: Any) -> Any:
+def mark_of(field: Any) -> Any:
     """Return a value of the field's type that is not NULL."""
     target = getattr(field, "target_field", field)
     marks: tuple[tuple[type[models.Field[Any, Any]], Any], ...] = (
@@ -272,7 +289,7 @@ def _compile_update(
     by_key = rows.model.objects.using(rows.db).filter(pk=_ID_MARK)
     outer, outer_params = _compile(by_key, marks)
     head, separator, tail = outer.rpartition(" = %s")
-    _expect(bool(separator) and not tail)
+    expect(bool(separator) and not tail)
     return f"{head} IN ({inner})", (*outer_params[:-1], *inner_params)
 
 

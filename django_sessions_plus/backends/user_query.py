@@ -14,33 +14,22 @@ if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
 
 
-class UserSelect:
+class UserSelect(compiled.Reading):
     """Find a user by its key."""
 
     def __init__(self, users: models.QuerySet[Any], mark: Any) -> None:
         compiler: Any = users.query.get_compiler(users.db)
-        self.sql, params = compiler.as_sql()
-        self.alias = users.db
         self.key: Any = users.model._meta.pk
-        compiled._expect(tuple(params) == (self._prepared(mark),))
-        self.converters = list(compiled._converters(compiler))
-        self.user = compiled._Builder(compiler, compiler.klass_info)
+        super().__init__(users.db, compiler, self._prepared(users.db, mark))
+        self.user = compiled.Builder(compiler, compiler.klass_info)
 
     def run(self, key: Any) -> Any:
         """Return the user with this key, or None."""
-        connection = connections[self.alias]
-        with connection.cursor() as cursor:
-            cursor.execute(self.sql, (self._prepared(key),))
-            found = cursor.fetchone()
-        if found is None:
-            return None
-        values = list(found)
-        for position, convert, expression in self.converters:
-            values[position] = convert(values[position], expression, connection)
-        return self.user.build(self.alias, values)
+        values = self.fetch(self._prepared(self.alias, key))
+        return None if values is None else self.user.build(self.alias, values)
 
-    def _prepared(self, key: Any) -> Any:
-        return self.key.get_db_prep_value(key, connections[self.alias])
+    def _prepared(self, alias: str, key: Any) -> Any:
+        return self.key.get_db_prep_value(key, connections[alias])
 
 
 def find_user(row: AbstractSession) -> bool:
@@ -65,7 +54,7 @@ def _statement(alias: str) -> UserSelect | None:
     model: Any = get_user_model()
 
     def compile_() -> UserSelect:
-        mark = compiled._mark(model._meta.pk)
+        mark = compiled.mark_of(model._meta.pk)
         return UserSelect(models.QuerySet(model, using=alias).filter(pk=mark), mark)
 
-    return compiled._keep(("user", model, alias), compile_)
+    return compiled.keep(("user", model, alias), compile_)

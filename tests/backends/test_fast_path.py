@@ -161,11 +161,11 @@ def test_both_paths_are_really_taken(monkeypatch, statements):
 
 @isolate_apps("tests.custom")
 def test_a_field_nobody_knows_is_left_to_the_orm():
-    class Odd(models.Field):  # type: ignore[type-arg]
+    class Odd(models.Field):
         pass
 
     with pytest.raises(compiled.RefusedError):
-        compiled._mark(Odd())
+        compiled.mark_of(Odd())
 
 
 def test_what_is_refused_is_refused_once():
@@ -177,7 +177,7 @@ def test_what_is_refused_is_refused_once():
 
     with suppress(KeyError):
         del compiled._kept["odd"]
-    assert [compiled._keep(("odd",), refuse) for _ in range(3)] == [None] * 3
+    assert [compiled.keep(("odd",), refuse) for _ in range(3)] == [None] * 3
     assert len(asked) == 1
     compiled._kept.clear()
 

@@ -134,8 +134,6 @@ def enforce_limit(user: Any, *, keep: AbstractSession) -> int:
     with transaction.atomic(using=mine.db):
         # Under a lock, for two sign-ins at once must not end each other.
         living = _locked(mine, keep)
-        if keep.pk not in {row.pk for row in living}:
-            return 0
         others = sorted(living, key=lambda row: (row.pk == keep.pk, row.last_seen_at, row.pk))
         ids = [row.pk for row in others[: len(living) - limit]]
         return _end(mine.filter(pk__in=ids), EndReason.LIMIT, None) if ids else 0

@@ -1,12 +1,14 @@
 """What ends or renews sessions without anybody calling a verb."""
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import make_password
 from django.db import transaction
-from django.test import Client
+from django.test import Client, override_settings
+from django.utils import timezone
 
 from django_sessions_plus import sessions
 from django_sessions_plus.exceptions import ConfigurationError
@@ -116,6 +118,11 @@ def test_saving_a_user_without_a_new_password_ends_nothing(ada):
     assert reasons() == [""]
 
 
+def test_a_new_user_has_no_sessions_to_look_for(django_assert_num_queries):
+    with django_assert_num_queries(1):
+        User.objects.create_user("grace", password="hopper")
+
+
 def test_a_user_saved_as_inactive_loses_all_sessions(ada):
     client = sign_in(ada)
     ada.is_active = False
@@ -192,6 +199,15 @@ class TestLimit:
         first, second, third = sign_in(ada), sign_in(ada), sign_in(ada)
         assert [c.get("/who").content for c in (first, second, third)] == [b"", b"ada", b"ada"]
         assert reasons() == ["", "", EndReason.LIMIT]
+
+    def test_the_newcomer_is_kept_even_if_all_others_were_seen_after_it(self, ada):
+        sign_in(ada), sign_in(ada)
+        newcomer = Session.objects.order_by("pk").first()
+        Session.objects.update(last_seen_at=timezone.now() + timedelta(minutes=1))
+        Session.objects.filter(pk=newcomer.pk).update(last_seen_at=timezone.now())
+        with override_settings(SESSIONS_PLUS_MAX_PER_USER=1):
+            assert sessions.enforce_limit(ada, keep=newcomer) == 1
+        assert sessions.list_for(ada).get() == newcomer
 
     def test_others_are_not_counted(self, ada):
         sign_in(User.objects.create_user("grace"))

@@ -17,6 +17,7 @@ from django_sessions_plus import sessions
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.models import Session
 from django_sessions_plus.policy import EndReason
+from django_sessions_plus.querysets import SessionQuerySet
 from django_sessions_plus.signals import session_ended
 from django_sessions_plus.tokens import make_token
 
@@ -169,6 +170,23 @@ class TestRevokeOthersAndAll:
             assert sessions.revoke_all(ada) == 25
         updates = [q["sql"] for q in queries if q["sql"].startswith("UPDATE")]
         assert len(updates) == 3
+
+    def test_what_somebody_else_ends_meanwhile_is_neither_counted_nor_told(
+        self, ada, told, monkeypatch
+    ):
+        mine, theirs = make_session(ada), make_session(ada)
+        end = SessionQuerySet.end
+
+        def end_late(rows, **how):
+            if not Session.objects.ended().exists():
+                end(Session.objects.filter(pk=theirs.pk), reason="limit")
+            return end(rows, **how)
+
+        monkeypatch.setattr(SessionQuerySet, "end", end_late)
+        assert sessions.revoke_all(ada) == 1
+        assert [event["session"].pk for event in told] == [mine.pk]
+        theirs.refresh_from_db()
+        assert theirs.end_reason == "limit"
 
     def test_nothing_is_told_of_an_end_that_was_rolled_back(self, ada, told):
         make_session(ada)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.base import UpdateError
@@ -12,6 +14,17 @@ from tests.backends.rollback import rolled_back, saved
 from tests.conftest import OpenSession
 
 pytestmark = pytest.mark.django_db(transaction=True)
+
+
+def go_on_beside_a_rival(session: Any, open_session: OpenSession) -> None:
+    """Save twice, with a parallel request that saves another key in between."""
+    session.set("size", 1)
+    session.save()
+    rival = open_session(session.token)
+    rival.set("rival", 1)
+    rival.save()
+    session.set("size", 2)
+    session.save()
 
 
 @pytest.mark.parametrize("is_signed_in", [True, False], ids=["signed in", "anonymous"])
@@ -64,13 +77,7 @@ def test_what_is_stored_after_a_sign_out_there_is_another_session(
         session.store.save()
         session.store.flush()
     session.settle_end()
-    session.set("size", 1)
-    session.save()
-    rival = open_session(session.token)
-    rival.set("rival", 1)
-    rival.save()
-    session.set("size", 2)
-    session.save()
+    go_on_beside_a_rival(session, open_session)
     assert session.row.pk != old
     assert session.stored.get_decoded() == {"size": 2, "rival": 1}
 
@@ -82,13 +89,7 @@ def test_a_session_created_and_flushed_there_leaves_nothing_behind(open_session:
         session.store.save()
         session.store.flush()
     session.settle_end()
-    session.set("size", 1)
-    session.save()
-    rival = open_session(session.token)
-    rival.set("rival", 1)
-    rival.save()
-    session.set("size", 2)
-    session.save()
+    go_on_beside_a_rival(session, open_session)
     assert Session.objects.get().get_decoded() == {"size": 2, "rival": 1}
 
 

@@ -104,6 +104,8 @@ def _api(
 
 _CACHED = "django.contrib.sessions.backends.cached_db"
 _ALLAUTH = ("allauth", "allauth.account")
+# A run must not outlast the tokens.
+_DAY_LONG = {"SESSIONS_PLUS_JWT_ACCESS_AGE": timedelta(days=1)}
 _ALWAYS = {
     "SESSIONS_PLUS_UPDATE_AGE": timedelta(0),
     "SESSIONS_PLUS_LAST_SEEN_INTERVAL": timedelta(0),
@@ -243,9 +245,17 @@ CONTENDERS: tuple[Contender, ...] = (
         _plus,
         "api_plus_jwt",
         "**django-sessions-plus, checked JWT**",
-        "benchmarks.site.jwt.PlusAuthentication",
+        "django_sessions_plus.api.authentication.AccessTokenAuthentication",
         credentials="plus_jwt",
-        requires=("django_sessions_plus.jwt.access",),
+        settings=_DAY_LONG,
+    ),
+    _api(
+        _plus,
+        "api_plus_stateless",
+        "**django-sessions-plus, stateless JWT**",
+        "django_sessions_plus.api.authentication.StatelessAccessTokenAuthentication",
+        credentials="plus_jwt",
+        settings=_DAY_LONG,
     ),
     _api(
         Contender,

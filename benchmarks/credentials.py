@@ -73,8 +73,8 @@ def _plus_jwt(number: int, sizes: Sizes) -> Headers:
     """Return an access token that names the session of this number."""
     store = import_module(settings.SESSION_ENGINE).SessionStore(keys.session_token(number))
     store.load_if_needed()
-    token = import_module("django_sessions_plus.jwt.access").issue(store.row)
-    return {"Authorization": f"Bearer {token}"}
+    issued = import_module("django_sessions_plus.jwt.access").issue(store.row)
+    return {"Authorization": f"Bearer {issued.token}"}
 
 
 def _allauth(number: int, sizes: Sizes) -> Headers:

@@ -59,7 +59,7 @@ def refresh(numbers: Iterable[int], *, always_due: bool) -> None:
         updated_at=moment,
         last_seen_at=moment,
         authenticated_at=now,
-        expires_at=now + timedelta(days=14),
+        expires_at=moment + timedelta(days=14),
     )
 
 

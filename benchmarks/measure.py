@@ -15,6 +15,12 @@ from benchmarks.scenarios import ASYNC, SCENARIOS, Scenario
 from benchmarks.terminal import say
 
 CLOCKS = ("wall", "cpu", "server")
+# Whose time is told apart, and in which scenario: ours, and what it is compared with.
+PROFILED = {
+    *[(who, name) for who in ("stock_db", "plus_db") for name in ("read", "write")],
+    *[(who, "api") for who in ("api_session", "api_plus_bearer", "api_plus_jwt")],
+    ("api_jwt_stateless", "api"),
+}
 MICRO = 1e6
 
 
@@ -155,6 +161,8 @@ def _finish(entry: Entry) -> None:
             found |= entry.worker.ask("tasks.count", name=scenario.name)
             if scenario.measure_memory:
                 found["peak_kb"] = round(entry.worker.ask("tasks.memory", name=scenario.name), 1)
+            if (entry.contender.name, scenario.name) in PROFILED:
+                found["profile"] = entry.worker.ask("tasks.profile", name=scenario.name)
         except WorkerError as exc:
             entry.measured[scenario.name] = {"error": str(exc)}
         with suppress(KeyError):

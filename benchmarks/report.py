@@ -9,11 +9,21 @@ from benchmarks import plots
 from benchmarks.config import LABELS
 from benchmarks.results import Results
 from benchmarks.scenarios import FAMILY_LABELS, SCENARIOS
-from benchmarks.tables import NOTHING, bars_table, first_table, number, other_table, table
+from benchmarks.tables import (
+    NOTHING,
+    bars_table,
+    first_table,
+    number,
+    other_table,
+    profile_table,
+    table,
+)
 
 DOCS = Path(__file__).parent.parent / "docs"
 PAGE = DOCS / "performance.md"
 IMAGES = DOCS / "images"
+# What the figures mean, where that takes somebody's judgement.
+NOTES = Path(__file__).parent / "notes.md"
 
 _INTRODUCTION = """# Performance
 
@@ -62,7 +72,7 @@ def write(results: Results, page: Path = PAGE, images: Path = IMAGES) -> None:
 
 def render(results: Results, images: list[str]) -> str:
     """Return the page as Markdown; ``images`` are the names of the plots there are."""
-    parts = [_INTRODUCTION, "## Goals\n", bars_table(results) + "\n"]
+    parts = [_INTRODUCTION, "## Goals\n", bars_table(results) + "\n", NOTES.read_text()]
     for flavour, label in LABELS.items():
         parts += _flavour(results, flavour, label, images)
     parts += _contention(results.data.get("contention"), images)
@@ -91,6 +101,14 @@ def _flavour(results: Results, flavour: str, label: str, images: list[str]) -> l
             parts += [
                 "The other scenarios: the ratio, and in brackets statements (plus Redis round trips).\n",
                 other_table(results, flavour, family) + "\n",
+            ]
+        if profiles := profile_table(results, flavour, family):
+            parts += [
+                (
+                    "Where the time of a request goes by Python's profiler, and in brackets how many function "
+                    "calls that is. It makes calls dearer than they are: compare columns, not with figures above.\n"
+                ),
+                profiles + "\n",
             ]
     return parts
 

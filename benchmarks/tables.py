@@ -8,6 +8,7 @@ from typing import Any
 from benchmarks import figures
 from benchmarks.bars import BARS, Bar
 from benchmarks.config import SQLITE
+from benchmarks.profiles import AREAS
 from benchmarks.results import Results, basis_of, seconds
 from benchmarks.scenarios import SCENARIOS
 
@@ -75,6 +76,29 @@ def other_table(results: Results, flavour: str, family: str) -> str:
         if any(cell != NOTHING for cell in cells):
             rows.append([one["label"], *cells])
     return table(["contender", *[scenario.label for scenario in scenarios]], rows)
+
+
+def profile_table(results: Results, flavour: str, family: str) -> str:
+    """Return where the time goes of those that were profiled; empty where nobody was."""
+    suite = results.suite(flavour, family) or {}
+    header, columns = [], []
+    for scenario in SCENARIOS[family]:
+        for key, one in suite.get("contenders", {}).items():
+            found = results.measured(flavour, family, key, scenario.name).get("profile")
+            if found is not None:
+                header.append(f"{one['label']}, {scenario.label}")
+                columns.append(found)
+    rows = [
+        [area, *[_share(column.get(area)) for column in columns]]
+        for area in AREAS
+        if any(area in column for column in columns)
+    ]
+    sums = [[sum(share[i] for share in column.values()) for i in (0, 1)] for column in columns]
+    return table(["", *header], [*rows, ["all", *[_share(each) for each in sums]]]) if rows else ""
+
+
+def _share(share: Sequence[float] | None) -> str:
+    return NOTHING if share is None else f"{share[1]:,.0f} µs ({share[0]:,.0f})"
 
 
 def cost(measured: dict[str, Any]) -> str:

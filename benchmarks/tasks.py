@@ -14,6 +14,9 @@ from benchmarks.config import MARIADB, SQLITE, is_local
 from benchmarks.contenders import Contender
 from benchmarks.counting import counting
 from benchmarks.drivers import Answer, Request
+from benchmarks.profiles import REQUESTS as PROFILED_REQUESTS
+from benchmarks.profiles import Share
+from benchmarks.profiles import profile as profile_of
 from benchmarks.scenarios import JUNK, NOBODY, UNKNOWN, Scenario, scenario
 from benchmarks.worker import Site
 
@@ -96,6 +99,13 @@ def memory(site: Site, name: str) -> float:
     finally:
         tracemalloc.stop()
     return median(islice(peaks, WARM_UP, None)) / 1024
+
+
+def profile(site: Site, name: str) -> Share:
+    """Return where the time of a request goes, see profiles.py."""
+    requests = _requests(site, scenario(name), PROFILED_REQUESTS, seed=2)
+    prepared = [site.driver.prepare(one) for one in requests]
+    return profile_of(lambda: site.driver.serve(prepared), len(prepared))
 
 
 def _visit_all(site: Site, wanted: Scenario, numbers: list[int]) -> None:

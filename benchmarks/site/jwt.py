@@ -8,8 +8,6 @@ def __getattr__(name: str) -> Any:
     """Make a class when it is asked for: each contender has but one of the packages installed."""
     if name == "CheckedToken":
         return _checked_token()
-    if name == "PlusAuthentication":
-        return import_module("django_sessions_plus.api.authentication").JWTAuthentication
     raise AttributeError(name)
 
 

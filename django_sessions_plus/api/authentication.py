@@ -1,86 +1,150 @@
-"""Who a request comes from: a session token in the header, or the session cookie.
+"""Who a request comes from: a token in the header, or the session cookie.
 
 For a project's own API as well::
 
-    authentication_classes = [SessionTokenAuthentication, CookieAuthentication]
+    authentication_classes = [
+        AccessTokenAuthentication, SessionTokenAuthentication, CookieAuthentication
+    ]
 
-Both answer with ``(user, session)``, so that ``request.auth`` is the row. A header is
+All answer with ``(user, session)``, so that ``request.auth`` is the row. A header is
 never a second choice: where one presents a bearer credential, the cookie is not read.
 """
 
 from __future__ import annotations
 
-import logging
-import re
-from importlib import import_module
-from typing import Any
+from typing import Any, Literal
 
-from django.conf import settings
-from django.contrib.auth.models import AnonymousUser
 from django.http import HttpRequest
 from rest_framework.authentication import (
     BaseAuthentication,
-    CSRFCheck,
+    BasicAuthentication,
     SessionAuthentication,
-    get_authorization_header,
 )
 from rest_framework.request import Request
 
-from django_sessions_plus import sessions, tokens
 from django_sessions_plus.api.errors import (
     CHALLENGE,
+    ERRORS,
     TOKEN_CHALLENGE,
-    CsrfFailedError,
+    AccessExpiredError,
+    ApiError,
     InvalidTokenError,
     SessionEndedError,
 )
+from django_sessions_plus.api.requests import (
+    bearer_credential,
+    enforce_csrf,
+    put_session,
+    session_of,
+    transport_of,
+)
+from django_sessions_plus.api.token_user import TokenUser
+from django_sessions_plus.backends.base import Transport
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.base_session import AbstractSession
-from django_sessions_plus.exceptions import ConfigurationError
-from django_sessions_plus.middleware import bind_user, get_user, set_request_user
+from django_sessions_plus.exceptions import TokenError, TokenExpiredError
+from django_sessions_plus.jwt import access
+from django_sessions_plus.jwt.access import Claims
+from django_sessions_plus.middleware import get_user, set_request_user
 
-# Django's own, so that what is configured for it sees these as well.
-csrf_logger = logging.getLogger("django.security.csrf")
-
-_SCHEME = re.compile(r"\s*([!#$%&'*+.^_`|~0-9a-z-]*)", re.ASCII | re.IGNORECASE)
-_JWT_SHAPED = re.compile(r"[\w-]*\.[\w-]*\.[\w-]*", re.ASCII)
+# Where the challenge waits that goes with a refusal, for REST framework asks for it later.
+_REFUSED_WITH = "_sessions_plus_challenge"
 
 
 class BearerAuthentication(BaseAuthentication):
-    """What the classes that read a bearer credential have in common: the challenge."""
+    """What the classes that read a bearer credential have in common.
+
+    Each knows one form and leaves the other's to the class for it, wherever that stands.
+    Where no class is left that could know it, the request is refused and not anonymous.
+    """
+
+    reads: Transport
+
+    def authenticate(self, request: Request) -> tuple[Any, Any] | None:
+        """Return the user and what ``request.auth`` is to be; None where this is not the class to say.
+
+        Raises:
+            InvalidTokenError: the credential is no token of this site.
+            SessionEndedError: it opens no session that somebody is signed in to.
+            AccessExpiredError: it is an access token that has expired.
+        """
+        transport = _presented(request)
+        if transport == self.reads:
+            return self.open(request)
+        if transport is None or (transport and self._is_left_to_another(request)):
+            return None
+        put_session(request._request)
+        raise _refusal(request, InvalidTokenError())
 
     def authenticate_header(self, request: Request) -> str:
         """Return the challenge of a 401 (RFC 6750 section 3)."""
-        return CHALLENGE if bearer_credential(request) is None else TOKEN_CHALLENGE
+        usual = CHALLENGE if bearer_credential(request) is None else TOKEN_CHALLENGE
+        challenge: str = vars(request).get(_REFUSED_WITH, usual)
+        return challenge
+
+    def open(self, request: Request) -> tuple[Any, Any]:
+        """Return the user and the session of a credential in the form this class reads."""
+        raise NotImplementedError("a class for a credential must open it")
+
+    def _is_left_to_another(self, request: Request) -> bool:
+        classes = list(request.authenticators or ())
+        if self not in classes:
+            # Called by something else than REST framework, which has to know.
+            return True
+        return any(
+            other.reads != self.reads
+            if isinstance(other, BearerAuthentication)
+            else not isinstance(other, (SessionAuthentication, BasicAuthentication))
+            for other in classes[classes.index(self) + 1 :]
+        )
 
 
 class SessionTokenAuthentication(BearerAuthentication):
     """Authenticate by ``Authorization: Bearer <session token>``; one query.
 
     The session of the token takes the place of the cookie's in ``request.session``, is
-    touched after the response like any other, and never gets a cookie. A JWT is left to
-    the class that knows it.
+    touched after the response like any other, and never gets a cookie.
     """
 
-    def authenticate(self, request: Request) -> tuple[Any, AbstractSession] | None:
-        """Return the user and the session; None where the header presents no bearer credential.
+    reads = "bearer"
 
-        Raises:
-            InvalidTokenError: the credential is neither a session token nor shaped like a JWT.
-            SessionEndedError: the token opens no session that somebody is signed in to.
-        """
-        # The token is in no variable while the database is asked: error reports show those.
-        if not is_ours(bearer_credential(request)):
-            return None
-        http_request = request._request
-        if not tokens.is_well_formed(bearer_credential(request)):
-            put_bearer_session(http_request, None)
-            raise InvalidTokenError
-        store = put_bearer_session(http_request, bearer_credential(request))
-        user = get_user(http_request)
-        if not user.is_authenticated or store.row is None:
-            raise SessionEndedError
-        return user, store.row
+    def open(self, request: Request) -> tuple[Any, AbstractSession]:
+        """Return the user and the session of the token."""
+        return _signed_in(request, put_session(request._request, bearer_credential(request)))
+
+
+class AccessTokenAuthentication(BearerAuthentication):
+    """Authenticate by ``Authorization: Bearer <access token>``; one query, for the row and its user.
+
+    So a session that has ended is refused at once, and the user is the one every other
+    request would have. ``request.session`` is the session, as with the other transports.
+
+    ``stateless = True`` asks nobody: whoever has a token is let in until it expires, at the
+    latest ``SESSIONS_PLUS_JWT_ACCESS_AGE`` and the leeway after the session has ended. The user
+    is then a ``TokenUser``, ``request.auth`` the claims, and ``request.session`` stays empty.
+    """
+
+    reads = "jwt"
+    stateless = False
+
+    def open(self, request: Request) -> tuple[Any, AbstractSession | Claims]:
+        """Return the user and the session of the token, or what it says of both."""
+        store = put_session(request._request, transport="jwt")
+        claims = _verified(request)
+        if not self.stateless:
+            store.open_by_id(claims.session_id)
+            return _signed_in(request, store, claims)
+        # Of a session that was opened by its id nothing is ever made anew.
+        store.is_opened_by_id = True
+        user = TokenUser(claims)
+        set_request_user(request._request, user)
+        return user, claims
+
+
+class StatelessAccessTokenAuthentication(AccessTokenAuthentication):
+    """Authenticate by access token without asking the database, for services that accept the window."""
+
+    stateless = True
 
 
 class CookieAuthentication(SessionAuthentication):
@@ -105,80 +169,58 @@ class CookieAuthentication(SessionAuthentication):
         enforce_csrf(request._request)
 
 
-def is_ours(credential: str | None) -> bool:
-    """Tell whether a bearer credential is not shaped like a JWT, which another class knows."""
-    return credential is not None and _JWT_SHAPED.fullmatch(credential) is None
+def _refusal(request: Request, error: ApiError) -> ApiError:
+    """Return the refusal of a bearer credential, having noted the challenge that goes with it."""
+    vars(request)[_REFUSED_WITH] = ERRORS[error.code].challenge
+    return error
 
 
-def bearer_credential(request: Request) -> str | None:
-    """Return what follows ``Bearer`` in the header, however odd; None where the scheme is another."""
-    header = get_authorization_header(request).decode("latin-1")
-    scheme = _SCHEME.match(header)
-    if scheme is None or scheme[1].lower() != "bearer":
-        return None
-    return header[scheme.end() :].strip(" ")
+def _presented(request: Request) -> Transport | Literal[""] | None:
+    """Return which form of credential the header presents, "" for one that is none; None without any."""
+    # The token is in no variable while the database is asked: error reports show those.
+    credential = bearer_credential(request)
+    return None if credential is None else transport_of(credential) or ""
 
 
-def put_bearer_session(http_request: HttpRequest, token: str | None) -> SessionStore:
-    """Make the session of ``token`` (None: a new, empty one) the request's and return it, unloaded.
-
-    Raises:
-        ConfigurationError: ``SESSION_ENGINE`` is not an engine of this package.
-    """
-    engine = import_module(settings.SESSION_ENGINE).SessionStore
-    if not issubclass(engine, SessionStore):
-        raise ConfigurationError(_ENGINE_NEEDED)
-    store: SessionStore = engine(token)
-    replaced = getattr(http_request, "session", None)
-    if isinstance(replaced, SessionStore):
-        # What ``no_activity`` said, before anybody had read the header, is said of the request.
-        store.counts_as_activity = replaced.counts_as_activity
-    store.transport = "bearer"
-    store.bind(http_request.META)
-    bind_user(http_request, store)
-    http_request.session = store
-    # Whoever the cookie stood for has no part in this request.
-    set_request_user(http_request, AnonymousUser())
-    sessions.set_current(store)
-    return store
+def _verified(request: Request) -> Claims:
+    expired = False
+    try:
+        return access.verify(bearer_credential(request) or "")
+    except TokenError as error:
+        expired = isinstance(error, TokenExpiredError)
+    # Outside: what is chained would show the frames in which the token was read.
+    raise _refusal(request, AccessExpiredError() if expired else InvalidTokenError())
 
 
-def is_person(request: Request) -> bool:
-    """Tell whether somebody is signed in; a project may have None in place of an anonymous user."""
-    return bool(getattr(request.user, "is_authenticated", False))
+def _signed_in(
+    request: Request, store: SessionStore, claims: Claims | None = None
+) -> tuple[Any, AbstractSession]:
+    """Return the user and the row of a session, as every request judges them."""
+    http_request: HttpRequest = request._request
+    user = get_user(http_request)
+    row = store.row
+    if row is None or not user.is_authenticated or not _is_of(claims, row, user):
+        # Nothing of what is refused is left to the rest of the request.
+        store.forget()
+        raise _refusal(request, SessionEndedError(_reason_for(claims, store)))
+    if claims is not None and access.is_superseded(claims, row, store.load_if_needed()):
+        store.forget()
+        raise _refusal(request, AccessExpiredError())
+    set_request_user(http_request, user)
+    return user, row
 
 
-def session_of(request: Request) -> SessionStore:
-    """Return the request's session.
-
-    Raises:
-        ConfigurationError: it is not one of this package's engines.
-    """
-    store = getattr(request._request, "session", None)
-    if not isinstance(store, SessionStore):
-        raise ConfigurationError(_ENGINE_NEEDED)
-    return store
-
-
-def enforce_csrf(http_request: HttpRequest) -> None:
-    """Hold a request to Django's CSRF rules, although the views of REST framework are exempt.
-
-    Raises:
-        CsrfFailedError: it does not keep them. Why is logged, and not told.
-    """
-    check = CSRFCheck(_no_response)
-    check.process_request(http_request)
-    reason = check.process_view(http_request, _no_response, (), {})
-    if reason:
-        csrf_logger.warning("Forbidden (%s): %s", reason, http_request.path)
-        raise CsrfFailedError
+def _reason_for(claims: Claims | None, store: SessionStore) -> str | None:
+    """Return why the session is over, if what was presented is its last token and not an earlier one."""
+    row = store.row_over
+    is_anothers = claims is not None and (
+        row is None
+        or claims.user_id != str(row.user_id)
+        or access.is_before_authentication(claims, row)
+    )
+    return None if is_anothers else store.over_reason
 
 
-_ENGINE_NEEDED = (
-    "The API of django_sessions_plus needs SESSION_ENGINE to be one of "
-    "django_sessions_plus.backends and its SessionMiddleware in MIDDLEWARE."
-)
-
-
-def _no_response(request: HttpRequest) -> Any:
-    raise NotImplementedError("only the check is used")
+def _is_of(claims: Claims | None, row: AbstractSession, user: Any) -> bool:
+    """Tell whether a token was issued to whom the session belongs now."""
+    return claims is None or claims.user_id == str(row.user_id) == str(user.pk)

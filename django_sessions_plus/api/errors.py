@@ -36,6 +36,12 @@ TOKEN_CHALLENGE = (
 )
 """The challenge where a token was presented and is no good."""
 
+# In the words of RFC 6750 section 3. That a token has expired is told of genuine ones only.
+EXPIRED_CHALLENGE = (
+    f'{CHALLENGE}, error="invalid_token", error_description="The access token expired"'
+)
+"""The challenge where an access token was presented that a refresh can replace."""
+
 NOT_OF_A_FIELD = "non_field_errors"
 """The key in ``fields`` of what is wrong with the body as a whole."""
 
@@ -57,6 +63,7 @@ ERRORS: dict[str, Error] = {
     ),
     "not_authenticated": Error(401, _("Sign in first.")),
     "invalid_token": Error(401, _("This is not a token."), TOKEN_CHALLENGE),
+    "token_expired": Error(401, _("The access token has expired. Refresh it."), EXPIRED_CHALLENGE),
     "session_ended": Error(401, _("The session has ended. Sign in again."), TOKEN_CHALLENGE),
     # 403 from reauthenticate, see WrongPasswordError.
     "invalid_credentials": Error(401, _("The credentials are wrong.")),
@@ -92,10 +99,28 @@ class InvalidTokenError(ApiError, exceptions.AuthenticationFailed):
     code = "invalid_token"
 
 
+class AccessExpiredError(ApiError, exceptions.AuthenticationFailed):
+    """Refuse an access token that was good until it expired, or until somebody authenticated again."""
+
+    code = "token_expired"
+
+
 class SessionEndedError(ApiError, exceptions.AuthenticationFailed):
-    """Refuse a token that opens nothing: unknown, ended and expired look the same."""
+    """Refuse a token that opens nothing.
+
+    With ``reason``, a word of ``policy.OverReason``, where it is the very token of a session that
+    has ended or expired. Without it those that are unknown and those that were rotated away look
+    the same.
+    """
 
     code = "session_ended"
+
+    def __init__(self, reason: str | None = None) -> None:
+        super().__init__()
+        self.reason = reason
+        if reason is not None:
+            # The exception's detail is the body under a project's own handler.
+            self.detail = {**self.detail, "reason": exceptions.ErrorDetail(reason, self.code)}  # type: ignore[dict-item]
 
 
 class InvalidCredentialsError(ApiError, exceptions.AuthenticationFailed):
@@ -153,7 +178,7 @@ def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | Non
     if code in ERRORS:
         error = ERRORS[code]
         status = exc.status_code if isinstance(exc, ApiError) else error.status
-        response = Response(body_of(code) | _fields(exc), status=status)
+        response = Response(body_of(code) | _fields(exc) | _reason(exc), status=status)
         if status == 401:
             response["WWW-Authenticate"] = error.challenge
     elif isinstance(exc, exceptions.APIException):
@@ -180,6 +205,11 @@ def _code_of(exc: Exception) -> str:
     if isinstance(exc, exceptions.PermissionDenied) and "code" in exc.detail:
         return str(exc.detail["code"])  # type: ignore[call-overload]
     return exc.default_code
+
+
+def _reason(exc: Exception) -> dict[str, str]:
+    reason = exc.reason if isinstance(exc, SessionEndedError) else None
+    return {} if reason is None else {"reason": str(reason)}
 
 
 def _fields(exc: Exception) -> dict[str, Any]:

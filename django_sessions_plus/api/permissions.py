@@ -8,8 +8,8 @@ from rest_framework.permissions import BasePermission
 from rest_framework.request import Request
 from rest_framework.views import APIView
 
-from django_sessions_plus.api.authentication import is_person, session_of
 from django_sessions_plus.api.errors import ReauthenticationRequiredError
+from django_sessions_plus.api.requests import is_person, session_of
 from django_sessions_plus.conf import config
 
 

@@ -8,81 +8,30 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from datetime import UTC, date, datetime
+from datetime import date
 from decimal import Decimal
-from typing import Any
+from math import ceil
+from typing import Any, get_args
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.db import models
-from django.utils.timezone import is_naive, make_aware
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
 from rest_framework.request import Request
 
-from django_sessions_plus.api.authentication import is_person, session_of
+from django_sessions_plus.api.fields import MomentField, SwitchField, TextField, WordField
+from django_sessions_plus.api.requests import is_person, session_of
 from django_sessions_plus.api.transports import DEFAULT_TRANSPORT, TRANSPORTS
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.conf import config
+from django_sessions_plus.devices import DeviceKind
+from django_sessions_plus.reauthentication import LONGEST_PASSWORD
 
 LONGEST_USERNAME = 1024
-LONGEST_PASSWORD = 4096
 
 _PLAIN = (str, int, float, bool, dict, list, date, Decimal, UUID, type(None))
-
-
-class MomentField(serializers.DateTimeField):
-    """A moment in ISO 8601, UTC."""
-
-    def to_representation(self, value: Any) -> str:
-        """Return the moment as text; a naive one is in the project's time zone."""
-        moment: datetime = make_aware(value) if is_naive(value) else value
-        return moment.astimezone(UTC).isoformat().replace("+00:00", "Z")
-
-
-class TextField(serializers.CharField):
-    """A text. Numbers, which REST framework would turn into texts, are refused."""
-
-    def run_validation(self, data: Any = serializers.empty) -> Any:
-        """Return the text.
-
-        Raises:
-            ValidationError: it is missing, is none, or breaks a rule.
-        """
-        # Before anything makes a text of it: of a deeply nested list that would fail.
-        if data is not serializers.empty and data is not None and not isinstance(data, str):
-            self.fail("invalid")
-        return super().run_validation(data)
-
-
-class WordField(serializers.ChoiceField):
-    """One of a few words. What was sent instead is not repeated."""
-
-    default_error_messages = {"invalid_choice": _("This is not one of the possible words.")}
-
-    def to_internal_value(self, data: Any) -> Any:
-        """Return the word.
-
-        Raises:
-            ValidationError: it is none of them.
-        """
-        if not isinstance(data, str):
-            self.fail("invalid_choice")
-        return super().to_internal_value(data)
-
-
-class SwitchField(serializers.BooleanField):
-    """True or false, and nothing that looks like it."""
-
-    def to_internal_value(self, data: Any) -> bool:
-        """Return the value.
-
-        Raises:
-            ValidationError: it is no JSON boolean.
-        """
-        if not isinstance(data, bool):
-            self.fail("invalid")
-        return data
 
 
 class SignInSerializer(serializers.Serializer[None]):
@@ -92,6 +41,7 @@ class SignInSerializer(serializers.Serializer[None]):
     password = TextField(max_length=LONGEST_PASSWORD, trim_whitespace=False)
     transport = WordField(choices=list(TRANSPORTS), default=DEFAULT_TRANSPORT)
     remember = SwitchField(default=True)
+    refresh_cookie = SwitchField(default=False)
 
     def to_internal_value(self, data: Any) -> Any:
         """Return the validated fields."""
@@ -104,11 +54,27 @@ class SignInSerializer(serializers.Serializer[None]):
         """Return the name as Django's own forms normalize it."""
         return unicodedata.normalize("NFKC", value)
 
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Return the fields, where they go together."""
+        return _with_refresh_cookie(attrs, attrs["transport"])
+
 
 class ReauthenticateSerializer(serializers.Serializer[None]):
-    """What re-authentication takes."""
+    """What re-authentication takes; ``context["transport"]`` is the session's."""
 
     password = TextField(max_length=LONGEST_PASSWORD, trim_whitespace=False)
+    refresh_cookie = SwitchField(default=False)
+
+    def validate(self, attrs: dict[str, Any]) -> dict[str, Any]:
+        """Return the fields, where they go together."""
+        return _with_refresh_cookie(attrs, self.context["transport"])
+
+
+class RefreshSerializer(serializers.Serializer[None]):
+    """What a refresh takes, unless the token comes as a cookie. Any text may be presented."""
+
+    refresh = TextField(required=False, trim_whitespace=False)
+    passive = SwitchField(default=False)
 
 
 class RevokeSerializer(serializers.Serializer[None]):
@@ -123,7 +89,7 @@ class DeviceSerializer(serializers.Serializer[Any]):
     label = serializers.CharField()  # type: ignore[assignment]
     browser = serializers.CharField()
     os = serializers.CharField()
-    kind = serializers.CharField()
+    kind = WordField(choices=get_args(DeviceKind))
 
 
 class SessionSerializer(serializers.Serializer[Any]):
@@ -131,14 +97,23 @@ class SessionSerializer(serializers.Serializer[Any]):
 
     id = serializers.UUIDField()
     created_at = MomentField()
-    authenticated_at = MomentField()
+    authenticated_at = MomentField(allow_null=True)
     last_seen_at = MomentField()
     expires_at = MomentField()
+    expires_in = serializers.SerializerMethodField()
     ip_address = serializers.CharField(allow_null=True)
     user_agent = serializers.CharField(allow_null=True)
     device = DeviceSerializer()
     remember = serializers.BooleanField()
     is_current = serializers.SerializerMethodField()
+
+    def get_expires_in(self, session: AbstractSession) -> int:
+        """Return the seconds until the session expires unless it is used, for whoever has no right clock.
+
+        Rounded up: who counts them down and asks again then finds it expired.
+        """
+        left = session.expires_at - timezone.now()
+        return max(0, ceil(left.total_seconds()))
 
     def get_is_current(self, session: AbstractSession) -> bool:
         """Tell whether it is the session of the request."""
@@ -147,10 +122,16 @@ class SessionSerializer(serializers.Serializer[Any]):
 
 
 def session_body(request: Request) -> dict[str, Any]:
-    """Return the current session and its user, as the endpoints answer them; both None for nobody."""
-    row = session_of(request).row
+    """Return the current session and its user, as the endpoints answer them; both None for nobody.
+
+    Then ``ended`` says why, where the cookie is that of a session which is over.
+    """
+    store = session_of(request)
+    row = store.row
     if row is None or not is_person(request):
-        return {"session": None, "user": None}
+        reason = store.over_reason
+        ended = {} if reason is None else {"ended": {"reason": str(reason)}}
+        return {"session": None, "user": None, **ended}
     session = SessionSerializer(row, context={"request": request})
     return {"session": session.data, "user": user_body(request.user)}
 
@@ -163,6 +144,19 @@ def user_body(user: Any) -> dict[str, Any]:
     columns = {field.name: field for field in user._meta.concrete_fields}
     names = [name for name in config.USER_FIELDS if name in columns and name != "password"]
     return {"id": user.pk, **{name: _plain(columns[name], user) for name in names}}
+
+
+def _with_refresh_cookie(attrs: dict[str, Any], transport: str) -> dict[str, Any]:
+    """Return the fields of a body.
+
+    Raises:
+        ValidationError: a refresh token is to be a cookie, and the transport has none.
+    """
+    if attrs["refresh_cookie"] and transport != "jwt":
+        raise serializers.ValidationError(
+            {"refresh_cookie": [_("There are refresh tokens only with the transport jwt.")]}
+        )
+    return attrs
 
 
 def _plain(field: models.Field[Any, Any], user: models.Model) -> Any:

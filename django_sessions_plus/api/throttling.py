@@ -1,27 +1,19 @@
-"""How often a password may be tried.
-
-Counted in Django's default cache with one atomic step for each attempt, so that a burst
-of parallel requests gets no further than the same requests one after another.
-"""
+"""How often a password may be tried, and a token refreshed: the rates of ``attempts`` as REST framework has them."""
 
 from __future__ import annotations
 
-import logging
-import time
 from ipaddress import ip_network
 
-from django.core.cache import cache
 from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
-from django_sessions_plus import devices
-from django_sessions_plus.api.authentication import session_of
+from django_sessions_plus import attempts, devices, reauthentication
+from django_sessions_plus.api.pairs import presented_refresh
+from django_sessions_plus.api.requests import session_of
 from django_sessions_plus.conf import config
+from django_sessions_plus.jwt import refresh_token
 
-logger = logging.getLogger("django_sessions_plus.api")
-
-_SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 # Whoever has one IPv6 address has a network of that size.
 _IPV6_NETWORK_BITS = 64
 
@@ -35,23 +27,17 @@ class RateThrottle(BaseThrottle):
         """Return the present rate, such as ``10/min``; None is no limit."""
         raise NotImplementedError("a throttle must say its rate")
 
-    def whose(self, request: Request) -> str:
-        """Return who is counted."""
+    def whose(self, request: Request) -> str | None:
+        """Return who is counted; None counts nobody."""
         raise NotImplementedError("a throttle must say whom it counts")
 
     def allow_request(self, request: Request, view: APIView) -> bool:
         """Count this attempt and tell whether it is within the rate."""
-        rate = self.rate()
-        if rate is None:
-            return True
-        number, _, period = rate.partition("/")
-        seconds = _SECONDS[period[0]]
-        window, passed = divmod(time.time(), seconds)
-        self._wait = seconds - passed
-        key = f"django_sessions_plus:{self.scope}:{self.whose(request)}:{seconds}:{window:.0f}"
-        return _count(key, seconds) <= int(number)
+        whose = self.whose(request)
+        self._wait = None if whose is None else attempts.wait_after(self.scope, whose, self.rate())
+        return self._wait is None
 
-    def wait(self) -> float:
+    def wait(self) -> float | None:
         """Return the seconds until the next window."""
         return self._wait
 
@@ -80,9 +66,9 @@ class SignInThrottle(RateThrottle):
 
 
 class ReauthenticateThrottle(RateThrottle):
-    """``SESSIONS_PLUS_REAUTHENTICATE_RATE`` for each session, under whatever token."""
+    """``SESSIONS_PLUS_REAUTHENTICATE_RATE`` for each session, under whatever token, the page's attempts included."""
 
-    scope = "reauthenticate"
+    scope = reauthentication.SCOPE
 
     def rate(self) -> str | None:
         """Return the present rate."""
@@ -93,24 +79,21 @@ class ReauthenticateThrottle(RateThrottle):
         return str(session_of(request).row)
 
 
-def _count(key: str, seconds: int) -> int:
-    """Add one to ``key`` and return how many those are; 1 when the cache is down.
+class RefreshThrottle(RateThrottle):
+    """``SESSIONS_PLUS_REFRESH_RATE`` for each session, by whatever token of its present line.
 
-    A cache that fails must not keep everybody from signing in, and it is logged.
+    Not for each address, behind which there may be any number of people. What this site
+    never issued is not counted: it is refused without a query, and cannot be guessed. Tokens
+    of an earlier line count for themselves: whoever has kept one must not lock the owner out.
     """
-    try:
-        return 1 if cache.add(key, 1, seconds) else _increase(key, seconds)
-    except ValueError:
-        # Evicted between the two.
-        return 1
-    except Exception:
-        # Every cache has its own errors, and they have no common root.
-        logger.exception("The cache is down: attempts are not counted")
-        return 1
 
+    scope = "refresh"
 
-def _increase(key: str, seconds: int) -> int:
-    count = cache.incr(key)
-    # Some caches count up under a timeout of their own instead of keeping the key's.
-    cache.touch(key, seconds)
-    return count
+    def rate(self) -> str | None:
+        """Return the present rate."""
+        return config.REFRESH_RATE
+
+    def whose(self, request: Request) -> str | None:
+        """Return the session and the line that the token names."""
+        presented = refresh_token.parse(presented_refresh(request))
+        return None if presented is None else f"{presented.session_id}:{presented.family}"

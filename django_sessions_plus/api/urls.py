@@ -2,9 +2,10 @@
 
 from django.urls import path
 
-from django_sessions_plus.api import views
+from django_sessions_plus.api import token_views, views
+from django_sessions_plus.api.pairs import APP_NAME
 
-app_name = "django_sessions_plus_api"
+app_name = APP_NAME
 
 urlpatterns = [
     path("session", views.SessionView.as_view(), name="session"),
@@ -15,4 +16,6 @@ urlpatterns = [
     path("sessions/revoke", views.RevokeView.as_view(), name="revoke"),
     path("sessions/<str:id>", views.SessionDetailView.as_view(), name="session-detail"),
     path("reauthenticate", views.ReauthenticateView.as_view(), name="reauthenticate"),
+    path("token/refresh", token_views.RefreshView.as_view(), name="token-refresh"),
+    path(".well-known/jwks.json", token_views.JwksView.as_view(), name="jwks"),
 ]

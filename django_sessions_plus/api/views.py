@@ -7,11 +7,11 @@ what a project has set for its other views does not reach them.
 from __future__ import annotations
 
 from contextlib import suppress
-from typing import Any
+from typing import Any, NoReturn
 from uuid import UUID
 
-from django.contrib.auth import HASH_SESSION_KEY, authenticate, login, logout
-from django.http import Http404, HttpRequest
+from django.contrib.auth import authenticate, login, logout
+from django.http import Http404, HttpRequest, HttpResponse
 from django.middleware.csrf import get_token
 from django.utils.cache import patch_vary_headers
 from django.views.decorators.debug import sensitive_variables
@@ -23,16 +23,22 @@ from rest_framework.views import APIView
 from django_sessions_plus import sessions
 from django_sessions_plus.api import errors
 from django_sessions_plus.api.authentication import (
+    AccessTokenAuthentication,
     CookieAuthentication,
     SessionTokenAuthentication,
-    bearer_credential,
-    enforce_csrf,
-    put_bearer_session,
-    session_of,
 )
 from django_sessions_plus.api.content import OnlyJSON, Utf8JSONParser
 from django_sessions_plus.api.pagination import page_of
+from django_sessions_plus.api.pairs import clear_refresh_cookie
 from django_sessions_plus.api.permissions import FreshToEndOthers, IsSignedIn
+from django_sessions_plus.api.requests import (
+    bearer_credential,
+    enforce_csrf,
+    is_passive,
+    is_person,
+    session_of,
+    tell_csrf_token,
+)
 from django_sessions_plus.api.serializers import (
     ReauthenticateSerializer,
     RevokeSerializer,
@@ -41,16 +47,21 @@ from django_sessions_plus.api.serializers import (
     session_body,
 )
 from django_sessions_plus.api.throttling import ReauthenticateThrottle, SignInThrottle
-from django_sessions_plus.api.transports import TRANSPORTS
-from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.api.transports import transport_named
 from django_sessions_plus.conf import config
 from django_sessions_plus.exceptions import StaleSessionError
+from django_sessions_plus.reauthentication import confirm_password, save_now
+from django_sessions_plus.refusals import log_refusal
 
 
 class SessionsPlusView(APIView):
     """What the endpoints have in common."""
 
-    authentication_classes = [SessionTokenAuthentication, CookieAuthentication]
+    authentication_classes = [
+        AccessTokenAuthentication,
+        SessionTokenAuthentication,
+        CookieAuthentication,
+    ]
     permission_classes = []
     throttle_classes = []
     parser_classes = [Utf8JSONParser]
@@ -59,18 +70,6 @@ class SessionsPlusView(APIView):
     metadata_class = None
     versioning_class = None
     http_method_names = ["get", "head", "post", "delete"]
-
-    def perform_authentication(self, request: Request) -> None:
-        """Find out who asks.
-
-        Raises:
-            InvalidTokenError: the header presents a credential that no authentication class knows.
-        """
-        super().perform_authentication(request)
-        is_unclaimed = request.authenticators and request.successful_authenticator is None
-        if is_unclaimed and bearer_credential(request) is not None:
-            put_bearer_session(request._request, None)
-            raise errors.InvalidTokenError
 
     def get_authenticate_header(self, request: Request) -> str:
         """Return a challenge, without which REST framework makes every 401 a 403."""
@@ -89,11 +88,25 @@ class SessionsPlusView(APIView):
     def finalize_response(
         self, request: Request, response: Response, *args: Any, **kwargs: Any
     ) -> Response:
-        """Keep every answer out of every cache."""
+        """Keep answers out of caches."""
         final = super().finalize_response(request, response, *args, **kwargs)
-        final["Cache-Control"] = "no-store"
-        patch_vary_headers(final, ("Authorization", "Cookie"))
+        self.keep_from_caches(final)
+        tell_csrf_token(request._request, final)
         return final
+
+    def permission_denied(
+        self, request: Request, message: str | None = None, code: str | None = None
+    ) -> NoReturn:
+        """Refuse, and tell whoever comes with the cookie of a session that is over why it is."""
+        reason = getattr(request._request.session, "over_reason", None)
+        if reason is not None and not is_person(request):
+            raise errors.SessionEndedError(reason)
+        super().permission_denied(request, message, code)
+
+    def keep_from_caches(self, response: HttpResponse) -> None:
+        """Say that the answer is for nobody else, and not to be kept."""
+        response["Cache-Control"] = "no-store"
+        patch_vary_headers(response, ("Authorization", "Cookie"))
 
 
 class SessionView(SessionsPlusView):
@@ -102,10 +115,16 @@ class SessionView(SessionsPlusView):
     def get(self, request: Request) -> Response:
         """Return the session and its user, both null for an anonymous visitor.
 
-        By cookie it also hands out the CSRF cookie that sign-in needs.
+        By cookie it also hands out the CSRF cookie that sign-in needs. With ``passive=true`` to be
+        asked is no activity.
         """
         if bearer_credential(request) is None:
             get_token(request._request)
+        store = session_of(request)
+        if is_passive(request):
+            store.counts_as_activity = False
+        # Now and not after the response, so that this tells until when the session lasts.
+        store.touch()
         return Response(session_body(request))
 
 
@@ -116,16 +135,21 @@ class SignInView(SessionsPlusView):
     authentication_classes = []
     throttle_classes = [SignInThrottle]
 
+    def throttled(self, request: Request, wait: float | None) -> None:  # type: ignore[override]
+        """Refuse an attempt too many."""
+        log_refusal(request._request, reason="throttled")
+        super().throttled(request, wait)  # type: ignore[arg-type]
+
     def check_throttles(self, request: Request) -> None:
         """Count nothing yet: what another site can make a browser send must not use up its quota."""
 
     @sensitive_variables()
     def post(self, request: Request) -> Response:
-        """Start a session and return it; the token is in the body only where no cookie carries it."""
+        """Start a session and return it; tokens are in the body only where no cookie carries them."""
         serializer = SignInSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         wanted = serializer.validated_data
-        transport = TRANSPORTS[wanted["transport"]]
+        transport = transport_named(wanted["transport"], refresh_cookie=wanted["refresh_cookie"])
         http_request = request._request
         transport.prepare(http_request)
         super().check_throttles(request)
@@ -135,8 +159,10 @@ class SignInView(SessionsPlusView):
         request.user = user
         store = session_of(request)
         store.remember = wanted["remember"]
-        _save(store)
-        return Response({**session_body(request), **transport.disclose(store)})
+        save_now(store)
+        response = Response(session_body(request))
+        transport.disclose(request, response)
+        return response
 
 
 class SignOutView(SessionsPlusView):
@@ -152,8 +178,7 @@ class SignOutView(SessionsPlusView):
         if bearer_credential(request) is None:
             # Also for an anonymous visitor, whose session ends as well.
             enforce_csrf(request._request)
-        logout(request._request)
-        return Response(status=204)
+        return _signed_out(request)
 
 
 class SessionListView(SessionsPlusView):
@@ -177,8 +202,7 @@ class SessionDetailView(SessionsPlusView):
         """End the session; 404 unless it is an active one of one's own."""
         row = session_of(request).row
         if row is not None and id == str(row.pk):
-            logout(request._request)
-            return Response(status=204)
+            return _signed_out(request)
         # Before the id is looked up: what is missing says nothing about it.
         if not FreshToEndOthers().has_permission(request, self):
             raise errors.ReauthenticationRequiredError
@@ -198,8 +222,12 @@ class RevokeView(SessionsPlusView):
         serializer = RevokeSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         keep = session_of(request).row if serializer.validated_data["scope"] == "others" else None
+        is_by_access_token = session_of(request).transport == "jwt"
         revoked = sessions.revoke_others(request.user, keep=keep, actor=request.user)
-        return Response({"revoked": revoked})
+        response = Response({"revoked": revoked})
+        if keep is None and is_by_access_token:
+            clear_refresh_cookie(request, response)
+        return response
 
 
 class ReauthenticateView(SessionsPlusView):
@@ -208,44 +236,50 @@ class ReauthenticateView(SessionsPlusView):
     permission_classes = [IsSignedIn]
     throttle_classes = [ReauthenticateThrottle]
 
+    def throttled(self, request: Request, wait: float | None) -> None:  # type: ignore[override]
+        """Refuse an attempt too many."""
+        log_refusal(request._request, reason="throttled", user_id=request.user.pk)
+        super().throttled(request, wait)  # type: ignore[arg-type]
+
     @sensitive_variables()
     def post(self, request: Request) -> Response:
-        """Make the session fresh, under a new token, and return it as sign-in does."""
-        serializer = ReauthenticateSerializer(data=request.data)
-        serializer.is_valid(raise_exception=True)
-        password = serializer.validated_data["password"]
-        try:
-            user = _authenticate(request._request, request.user.get_username(), password)
-        except errors.InvalidCredentialsError:
-            raise errors.WrongPasswordError from None
-        if user.pk != request.user.pk:
-            raise errors.WrongPasswordError
+        """Make the session fresh, under new tokens, and return it as sign-in does."""
         store = session_of(request)
-        # The hash of what was typed may just have been upgraded, and the session's with it.
-        store[HASH_SESSION_KEY] = user.get_session_auth_hash()
-        store.mark_authenticated(user)
-        _save(store)
-        return Response({**session_body(request), **TRANSPORTS[store.transport].disclose(store)})
+        serializer = ReauthenticateSerializer(
+            data=request.data, context={"transport": store.transport}
+        )
+        serializer.is_valid(raise_exception=True)
+        wanted = serializer.validated_data
+        if not confirm_password(request._request, store, request.user, wanted["password"]):
+            raise errors.WrongPasswordError
+        response = Response(session_body(request))
+        transport = transport_named(store.transport, refresh_cookie=wanted["refresh_cookie"])
+        transport.disclose(request, response)
+        return response
 
 
 @sensitive_variables()
 def _authenticate(http_request: HttpRequest, username: str, password: str) -> Any:
     # By the parameter's name in Django's own forms, which every backend serves.
     user = authenticate(http_request, username=username, password=password)
-    if user is None or not user.is_active:
+    if user is None:
+        # Django has told of it, and that is logged.
+        raise errors.InvalidCredentialsError
+    if not user.is_active:
+        log_refusal(http_request, reason="inactive", user_id=user.pk)
         raise errors.InvalidCredentialsError
     return user
 
 
-def _save(store: SessionStore) -> None:
-    """Save before the answer is made, so that it tells what is stored and its token is good.
-
-    Raises:
-        StaleSessionError: the session has ended, or was renewed, meanwhile.
-    """
-    store.save()
-    # The middleware would save once more.
-    store.modified = False
+def _signed_out(request: Request) -> Response:
+    """End the current session, if there is one, and have the client drop what it has of it."""
+    store = session_of(request)
+    has_refresh_token = store.transport == "jwt" and store.row is not None
+    logout(request._request)
+    response = Response(status=204)
+    if has_refresh_token:
+        clear_refresh_cookie(request, response)
+    return response
 
 
 def _canonical(text: str) -> UUID:

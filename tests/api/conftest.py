@@ -13,6 +13,10 @@ from django.test import Client
 from django.utils import timezone
 
 from django_sessions_plus.models import Session
+from tests.api import conformance
+
+# Fixtures: keys of every algorithm.
+from tests.jwt.conftest import entry, pems  # noqa: F401
 
 _LOCATIONS = count()
 PASSWORD = "correct horse"
@@ -24,14 +28,36 @@ class ApiClient(Client):
     """A client that speaks JSON to the endpoints, by cookie or with a token."""
 
     token: str | None = None
+    refresh_token: str | None = None
+
+    def take(self, answer: Any) -> Any:
+        """Keep the tokens of an answer, whichever the transport has, and return the answer."""
+        body = answer.json()
+        self.token = body.get("access", body.get("token"))
+        self.refresh_token = body.get("refresh")
+        return answer
+
+    def refresh(self, token: Any = None, **extra: Any) -> Any:
+        """Present a refresh token, or the one that is kept."""
+        return self.send("post", "token/refresh", {"refresh": token or self.refresh_token}, **extra)
+
+    def request(self, **request: Any) -> Any:
+        """Hold every answer to the schema, whatever the test looks at."""
+        answer = super().request(**request)
+        conformance.check(answer)
+        return answer
 
     def send(self, method: str, name: str, data: Any = None, **extra: Any) -> Any:
         headers = extra.pop("headers", {})
         if self.token is not None:
             headers = {"Authorization": f"Bearer {self.token}"} | headers
         address = name if name.startswith("/") else f"/auth/{name}"
-        arguments = {"content_type": "application/json"} if data is not None else {}
-        return getattr(self, method)(address, data, headers=headers, **arguments, **extra)
+        if data is None:
+            # As browsers send it: without a body, and so without a type.
+            return self.generic(method.upper(), address, headers=headers, **extra)
+        return getattr(self, method)(
+            address, data, content_type="application/json", headers=headers, **extra
+        )
 
     def sign_in(self, username: str = "ada", password: str = PASSWORD, **more: Any) -> Any:
         body = {"username": username, "password": password, **more}
@@ -44,6 +70,11 @@ def _no_attempts_counted(settings: Any) -> None:
     location = f"tests.api.{next(_LOCATIONS)}"
     backend = "django.core.cache.backends.locmem.LocMemCache"
     settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": location}}
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _schema_is_made_before_a_test_changes_settings() -> None:
+    conformance.document()
 
 
 @pytest.fixture
@@ -78,17 +109,22 @@ def by_cookie(client: ApiClient) -> ApiClient:
 def app(ada: User) -> ApiClient:
     """Signed in as ada with a token; it would be refused everywhere CSRF is asked for."""
     app = ApiClient(enforce_csrf_checks=True)
-    answer = app.sign_in(transport="bearer")
-    assert answer.status_code == 200
-    app.token = answer.json()["token"]
+    assert app.take(app.sign_in(transport="bearer")).status_code == 200
     return app
 
 
-@pytest.fixture(params=["cookie", "bearer"])
+@pytest.fixture
+def service(ada: User) -> ApiClient:
+    """Signed in as ada with an access token; it would be refused everywhere CSRF is asked for."""
+    service = ApiClient(enforce_csrf_checks=True)
+    assert service.take(service.sign_in(transport="jwt")).status_code == 200
+    return service
+
+
+@pytest.fixture(params=["by_cookie", "app", "service"])
 def signed_in(request: pytest.FixtureRequest) -> ApiClient:
     """Signed in as ada by each transport in turn."""
-    name = "by_cookie" if request.param == "cookie" else "app"
-    client: ApiClient = request.getfixturevalue(name)
+    client: ApiClient = request.getfixturevalue(request.param)
     return client
 
 
@@ -127,7 +163,7 @@ def grow_stale() -> None:
 def code(answer: Any) -> str:
     """Return the code of a refusal, having seen that it is one."""
     body = answer.json()
-    assert {"code", "detail"} <= body.keys() <= {"code", "detail", "fields"}
+    assert {"code", "detail"} <= body.keys() <= {"code", "detail", "fields", "reason"}
     assert body["detail"]
     assert answer["Content-Type"] == "application/json"
     assert answer["Cache-Control"] == "no-store"

@@ -13,7 +13,7 @@ from django.urls import reverse
 from django.utils.functional import Promise
 from rest_framework import exceptions, serializers
 
-from django_sessions_plus.api import errors, views
+from django_sessions_plus.api import errors, token_views, views
 from tests.api.conftest import ApiClient, code, connected
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.api.urls")]
@@ -26,6 +26,7 @@ REQUESTS = [
     ("post", "reauthenticate", {"password": "correct horse"}),
     ("delete", "sessions/x", None),
     ("post", "sessions/revoke", {"scope": "others"}),
+    ("post", "token/refresh", {"refresh": "x"}),
     ("post", "sign-out", {}),
 ]
 
@@ -65,7 +66,7 @@ def test_every_code_in_the_package_is_in_the_table():
 )
 def test_nothing_is_left_to_a_projects_defaults(name):
     # Those are read into the class body of APIView when it is imported; see hostile_site.
-    for cls in vars(views).values():
+    for cls in (*vars(views).values(), *vars(token_views).values()):
         if isinstance(cls, type) and issubclass(cls, views.SessionsPlusView):
             owner = next(base for base in cls.__mro__ if name in vars(base))
             assert issubclass(owner, views.SessionsPlusView)
@@ -97,7 +98,7 @@ def test_the_endpoints_do_not_care_for_what_is_read_at_call_time(ada, settings, 
         client.send("get", name)
     assert code(client.send("get", "sessions")) == "not_authenticated"
     statuses = [client.send(*request).status_code for request in REQUESTS]
-    assert statuses == [200, 200, 200, 200, 404, 200, 204]
+    assert statuses == [200, 200, 200, 200, 404, 200, 401, 204]
     client.sign_in()
     session = client.send("get", "/auth/session?format=xml").json()["session"]
     assert session["created_at"].endswith("Z")
@@ -114,7 +115,7 @@ def test_every_answer_stays_out_of_caches(client):
         assert answer["Cache-Control"] == "no-store"
         assert {"Authorization", "Cookie"} <= set(answer["Vary"].split(", "))
 
-    for request in (*REQUESTS[2:6], *REQUESTS):
+    for request in (*REQUESTS[2:6], *REQUESTS, ("get", ".well-known/jwks.json", None)):
         check(client.send(*request))
         check(client.send("put", request[1], {}))
         check(client.send("post", request[1], "{", headers={"Authorization": "Bearer x"}))
@@ -129,7 +130,7 @@ def test_there_is_no_trailing_slash_and_any_prefix():
     assert reverse("elsewhere:session-detail", kwargs={"id": "x"}) == "/deep/er/v1/sessions/x"
 
 
-def test_sign_in_is_reachable_behind_the_login_required_middleware(ada, settings):
+def test_the_ways_in_are_reachable_behind_the_login_required_middleware(ada, settings, entry):
     settings.MIDDLEWARE = [
         *settings.MIDDLEWARE,
         "django.contrib.auth.middleware.LoginRequiredMiddleware",
@@ -142,6 +143,13 @@ def test_sign_in_is_reachable_behind_the_login_required_middleware(ada, settings
     app = ApiClient()
     app.token = client.sign_in(transport="bearer").json()["token"]
     assert app.send("get", "session").json()["user"]["username"] == "ada"
+    service = ApiClient()
+    service.take(service.sign_in(transport="jwt"))
+    assert service.take(service.refresh()).status_code == 200
+    assert service.send("get", "session").json()["user"]["username"] == "ada"
+    assert code(client.send("get", ".well-known/jwks.json")) == "not_found"
+    settings.SESSIONS_PLUS_JWT_KEYS = [entry("ES256")]
+    assert client.send("get", ".well-known/jwks.json").status_code == 200
 
 
 @pytest.mark.parametrize(

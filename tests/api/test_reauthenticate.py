@@ -1,11 +1,13 @@
 """POST reauthenticate."""
 
+import django
 import pytest
 from django.contrib.auth import authenticate as real_authenticate
+from django.contrib.auth.base_user import AbstractBaseUser
 from django.contrib.auth.models import User
 from django.test import override_settings
 
-from django_sessions_plus.api import views
+from django_sessions_plus import reauthentication
 from django_sessions_plus.models import Session
 from tests.api.conftest import PASSWORD, code, grow_stale
 from tests.api.test_sign_in import csrf_token
@@ -30,7 +32,7 @@ def test_it_makes_the_session_fresh_again(signed_in, ada, make_session):
     assert code(signed_in.send("delete", f"sessions/{other.pk}")) == "reauthentication_required"
     answer = reauthenticate(signed_in)
     assert answer.status_code == 200
-    signed_in.token = answer.json().get("token")
+    signed_in.take(answer)
     assert signed_in.send("delete", f"sessions/{other.pk}").status_code == 204
 
 
@@ -114,10 +116,18 @@ def test_a_session_not_to_be_remembered_stays_so(client):
 
 
 @pytest.mark.parametrize("save_every_request", [False, True])
-@pytest.mark.parametrize("what", ["ended", "rotated"])
+@pytest.mark.parametrize(
+    ("name", "what"),
+    [
+        *(("by_cookie", "ended"), ("app", "ended"), ("service", "ended")),
+        # An access token does not depend on the session token.
+        *(("by_cookie", "rotated"), ("app", "rotated")),
+    ],
+)
 def test_a_session_that_ends_meanwhile_is_neither_saved_nor_is_its_cookie_dropped(
-    signed_in, monkeypatch, settings, what, save_every_request
+    request, name, monkeypatch, settings, what, save_every_request
 ):
+    signed_in = request.getfixturevalue(name)
     settings.SESSION_SAVE_EVERY_REQUEST = save_every_request
 
     def authenticate(*args, **kwargs):
@@ -127,10 +137,35 @@ def test_a_session_that_ends_meanwhile_is_neither_saved_nor_is_its_cookie_droppe
             Session.objects.update(token_digest="0" * 64)
         return real_authenticate(*args, **kwargs)
 
-    monkeypatch.setattr(views, "authenticate", authenticate)
+    monkeypatch.setattr(reauthentication, "authenticate", authenticate)
     answer = reauthenticate(signed_in)
     assert (answer.status_code, code(answer)) == (400, "session_interrupted")
     assert not answer.cookies
     row = Session.objects.get()
     assert row.end_reason == ("revoked" if what == "ended" else "")
     assert (row.token_digest == "0" * 64) is (what == "rotated")
+
+
+@pytest.mark.django_db(transaction=True)
+def test_by_access_token_it_counts_although_a_browser_rotated_the_session_token(
+    service, monkeypatch
+):
+    def authenticate(*args, **kwargs):
+        Session.objects.update(token_digest="0" * 64)
+        return real_authenticate(*args, **kwargs)
+
+    grow_stale()
+    monkeypatch.setattr(reauthentication, "authenticate", authenticate)
+    assert service.take(reauthenticate(service)).status_code == 200
+    assert service.send("get", "/sensitive").status_code == 200
+    assert Session.objects.get().token_digest != "0" * 64
+
+
+@pytest.mark.skipif(django.VERSION >= (6, 1), reason="Django's own sign-in demands it from 6.1 on")
+def test_a_user_model_without_an_auth_hash_will_do(request, monkeypatch):
+    """As Django's own sign-in and its check of every request allow for."""
+    monkeypatch.delattr(AbstractBaseUser, "get_session_auth_hash")
+    by_cookie = request.getfixturevalue("by_cookie")
+    before = by_cookie.cookies["sessionid"].value
+    assert reauthenticate(by_cookie).status_code == 200
+    assert by_cookie.cookies["sessionid"].value != before

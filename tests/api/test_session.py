@@ -16,6 +16,7 @@ SESSION_KEYS = {
     "authenticated_at",
     "last_seen_at",
     "expires_at",
+    "expires_in",
     "ip_address",
     "user_agent",
     "device",
@@ -103,7 +104,8 @@ def test_a_user_who_may_no_longer_be_signed_in_is_not(signed_in, change):
     if signed_in.token:
         assert (answer.status_code, code(answer)) == (401, "session_ended")
     else:
-        assert answer.json() == {"session": None, "user": None}
+        ended = {"ended": {"reason": "password_changed"}} if "password" in change else {}
+        assert answer.json() == {"session": None, "user": None, **ended}
 
 
 def test_head_is_answered(by_cookie):

@@ -227,7 +227,7 @@ def test_the_name_is_normalized_as_in_djangos_forms(client):
     assert client.sign_in("\uff41\uff44\uff41").status_code == 200
 
 
-@pytest.mark.parametrize("extra", [{"transport": "jwt"}, {"transport": "carrier pigeon"}])
+@pytest.mark.parametrize("extra", [{"transport": "JWT"}, {"transport": "carrier pigeon"}])
 def test_a_transport_that_does_not_exist_is_refused(client, extra):
     answer = client.sign_in(**extra)
     assert (answer.status_code, code(answer)) == (400, "invalid")

@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.core.cache import caches
 
-from django_sessions_plus.api import throttling
+from django_sessions_plus import attempts
 from tests.api.conftest import PASSWORD, ApiClient, code
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.api.urls")]
@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.api.urls")]
 def clock(monkeypatch):
     """The throttle's clock, ten seconds into a minute."""
     moment = [1_800_000_010.0]
-    monkeypatch.setattr("django_sessions_plus.api.throttling.time.time", lambda: moment[0])
+    monkeypatch.setattr("django_sessions_plus.attempts.time.time", lambda: moment[0])
     return moment
 
 
@@ -114,7 +114,7 @@ def test_reauthentication_is_limited_for_each_session_under_whatever_token(app, 
 
 def test_a_burst_gets_no_further_than_the_same_attempts_in_a_row(monkeypatch):
     with ThreadPoolExecutor(16) as pool:
-        counts = list(pool.map(lambda _: throttling._count("burst", 60), range(200)))
+        counts = list(pool.map(lambda _: attempts._count("burst", 60), range(200)))
     assert sorted(counts) == list(range(1, 201))
 
 

@@ -1,0 +1,101 @@
+"""Tokens that an operator issues for somebody else: a session is started, and its tokens are told once.
+
+For the command and the admin alike. Every issue is logged, with ids and without tokens.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from datetime import timedelta
+from typing import Any, Literal
+
+from django_sessions_plus import events, sessions
+from django_sessions_plus.base_session import AbstractSession
+
+Transport = Literal["bearer", "jwt"]
+TRANSPORTS: tuple[Transport, ...] = ("bearer", "jwt")
+
+PERMISSION = "django_sessions_plus.issue_token"
+"""What an operator needs, whatever model the engine has."""
+
+
+@dataclass(frozen=True, slots=True)
+class Issued:
+    """What was issued. Its repr does not show the tokens."""
+
+    session: AbstractSession
+    transport: Transport
+    tokens: dict[str, str] = field(repr=False)
+    """By the names sign-in has for them: ``token``, or ``access`` and ``refresh``."""
+    ages: dict[str, Any] = field(default_factory=dict)
+    """How long they are good, in the same words; of a session token the session's expiry says it."""
+
+
+def may_issue(actor: Any, user: Any = None) -> bool:
+    """Tell whether ``actor`` may issue tokens; with ``user`` given, for that person.
+
+    Whoever has a token of somebody can do what that person can. So nobody but a superuser
+    gets one of a superuser, of staff, or of a person with any permission the actor has not.
+    Being oneself makes no difference: a token outlives the session that is watched. Of a user
+    model without permissions nobody may, unless it says so by a ``has_perm()`` of its own.
+    """
+    if not hasattr(actor, "has_perm") or not actor.has_perm(PERMISSION):
+        return False
+    if user is None or getattr(actor, "is_superuser", False):
+        return True
+    if getattr(user, "is_superuser", False) or getattr(user, "is_staff", False):
+        return False
+    return _permissions_of(user) <= _permissions_of(actor)
+
+
+def _permissions_of(user: Any) -> set[str]:
+    # Of a user model without permissions of its own nothing is known that could be compared.
+    return set(user.get_all_permissions()) if hasattr(user, "get_all_permissions") else set()
+
+
+def issue(
+    user: Any,
+    *,
+    transport: Transport = "bearer",
+    user_agent: str | None = None,
+    expiry: timedelta | None = None,
+    actor: Any = None,
+) -> Issued:
+    """Start a session for ``user`` and return its tokens.
+
+    ``actor`` is who does it, None for somebody at the console. Whether they may is not asked here.
+
+    Raises:
+        SignInRefusedError: the user is inactive, or no authentication backend lets the user in.
+        ValueError: ``expiry`` is not above zero, or beyond ``SESSIONS_PLUS_ABSOLUTE_AGE`` or
+            ``starting.LONGEST``.
+        ConfigurationError: ``SESSION_ENGINE`` is not an engine of this package, or access
+            tokens cannot be signed. No session is left behind.
+    """
+    store = sessions.start(user, user_agent=user_agent, expiry=expiry)
+    row = store.row
+    assert row is not None  # noqa: S101 - start() has inserted it
+    issued = _told(row, transport, store)
+    events.TOKEN_ISSUED.log(
+        session_id=row.pk,
+        user_id=row.user_id,
+        actor_id=getattr(actor, "pk", None),
+        transport=transport,
+    )
+    return issued
+
+
+def _told(row: AbstractSession, transport: Transport, store: Any) -> Issued:
+    if transport == "bearer":
+        return Issued(row, transport, {"token": store.session_key})
+    try:
+        pair = sessions.issue_tokens(row)
+    except Exception:
+        sessions.revoke(row)
+        raise
+    return Issued(
+        row,
+        transport,
+        {"access": pair.access, "refresh": pair.refresh},
+        {"expires_in": pair.expires_in, "refresh_expires_at": pair.refresh_expires_at},
+    )

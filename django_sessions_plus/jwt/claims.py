@@ -1,0 +1,58 @@
+"""What access tokens tell of the user beside the claims of the package."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from django.db import models
+from django.utils.module_loading import import_string
+
+from django_sessions_plus.base_session import AbstractSession
+from django_sessions_plus.conf import PREFIX, config
+from django_sessions_plus.exceptions import ConfigurationError
+from django_sessions_plus.jwt.compact import is_plain
+
+RESERVED = frozenset(
+    ("type", "sub", "sid", "iss", "aud", "iat", "nbf", "exp", "jti", "auth_time", "cred")
+)
+"""Claims that decide what a token is and for whom; a project cannot write them."""
+
+_SETTING = f"{PREFIX}JWT_CLAIMS"
+
+
+def configured(user: Any, session: AbstractSession) -> dict[str, Any]:
+    """Return the claims of ``SESSIONS_PLUS_JWT_CLAIMS`` for a user and a session.
+
+    Fields are columns only, so that they cost no query; the password's is never told.
+
+    Raises:
+        ConfigurationError: the path cannot be imported, the callable returns no dictionary,
+            or a claim of the package is named.
+    """
+    source = config.JWT_CLAIMS
+    if isinstance(source, str):
+        try:
+            source = import_string(source)
+        except ImportError as exc:
+            raise ConfigurationError(f"{_SETTING}: {exc}") from exc
+    claims = source(user, session) if callable(source) else _fields(user, source)
+    if not isinstance(claims, Mapping) or not all(isinstance(name, str) for name in claims):
+        raise ConfigurationError(f"{_SETTING} must give a dictionary with texts as keys.")
+    if taken := sorted(RESERVED & claims.keys()):
+        raise ConfigurationError(f"{_SETTING} gives {taken[0]!r}, which is a claim of the package.")
+    return dict(claims)
+
+
+def _fields(user: Any, names: Sequence[str]) -> dict[str, Any]:
+    columns = {field.name: field for field in user._meta.concrete_fields}
+    return {
+        name: _value(columns[name], user)
+        for name in names
+        if name in columns and name != "password"
+    }
+
+
+def _value(field: models.Field[Any, Any], user: models.Model) -> Any:
+    value = field.value_from_object(user)
+    return value if is_plain(value) else field.value_to_string(user)

@@ -20,7 +20,7 @@ from django.test.utils import CaptureQueriesContext
 from django.urls import path, reverse
 from django.utils import timezone
 
-from django_sessions_plus import tokens
+from django_sessions_plus import tokens, wording
 from django_sessions_plus.admin import (
     SessionAdmin,
     UserSessionsMixin,
@@ -87,6 +87,23 @@ def make_session(user=None, *, ip="192.0.2.7", agent=CHROME, **columns):
         "user_agent": agent,
     }
     return Session.objects.create(user=user, **(defaults | columns))
+
+
+def make_sessions(users):
+    """One active session and one that has ended for each."""
+    now = timezone.now()
+    ended = {"ended_at": now, "expires_at": now, "end_reason": "fraud"}
+    Session.objects.bulk_create(
+        Session(
+            token_digest=tokens.digest(tokens.make_token()),
+            user=user,
+            authenticated_at=now,
+            ip_address="192.0.2.7",
+            **columns,
+        )
+        for user in users
+        for columns in ({"expires_at": now + timedelta(days=14)}, ended)
+    )
 
 
 def make_ended(user, **columns):
@@ -337,10 +354,11 @@ def test_times_are_told_in_the_unit_people_think_in():
     def words(**distance):
         span = timedelta(**distance)
         return [
-            cells.in_words(moment, now).replace("\xa0", " ") for moment in (now - span, now + span)
+            wording.in_words(moment, now).replace("\xa0", " ")
+            for moment in (now - span, now + span)
         ]
 
-    assert words(seconds=59) == ["now", "now"]
+    assert words(seconds=59) == ["just now", "just now"]
     assert words(minutes=1) == ["1 minute ago", "in 1 minute"]
     assert words(hours=47) == ["1 day ago", "in 1 day"]
     assert words(days=2) == ["2 days ago", "in 2 days"]
@@ -350,20 +368,29 @@ def test_times_are_told_in_the_unit_people_think_in():
 # Cost
 
 
-@pytest.mark.parametrize("params", [{}, {"q": "person"}, {"staff": "no"}, {"state": "all"}])
+@pytest.mark.parametrize(
+    "params",
+    [
+        {},
+        {"q": "person"},
+        {"q": "person 192.0.2.0/24 2001:db8:0::/48", "staff": "no", "user": "1", "state": "users"},
+        {"staff": "no", "access": "browser", "seen": "day", "began": "2026"},
+        {"state": "ended", "reason": "other", "ended": "week", "staff": "no"},
+    ],
+)
 def test_the_list_costs_the_same_for_any_number_of_rows(client, params):
     costs = []
     made = 0
-    for size in (1, 10, 200):
-        while made < size:
-            make_session(User.objects.create_user(f"person{made}"))
-            made += 1
+    for size in (1, 10, 1000):
+        people = [User(username=f"person{number}") for number in range(made, size)]
+        make_sessions(User.objects.bulk_create(people))
+        made = size
         with CaptureQueriesContext(
             connection,
         ) as queries:
             page(client, **params)
         costs.append(len(queries))
-    assert costs[0] == costs[1] == costs[2] <= 6
+    assert costs[0] == costs[1] == costs[2] <= 10
 
 
 def test_the_list_never_counts_without_a_bound(client, alice):
@@ -372,12 +399,12 @@ def test_the_list_never_counts_without_a_bound(client, alice):
         page(client)
         page(client, q="alice", staff="no", state="all", _facets="True")
     counts = [query["sql"] for query in queries if "COUNT(" in query["sql"]]
-    assert len(counts) == 2
+    assert len(counts) == 4
     assert all(f"LIMIT {listing.COUNT_AT_MOST + 1}" in sql for sql in counts), counts
     # Whatever the order of the list, the count walks the primary key.
     with CaptureQueriesContext(connection) as queries:
         page(client, o=page(client).context["cl"].list_display.index("expiry"))
-    counts = [query["sql"] for query in queries if "COUNT(" in query["sql"]]
+    counts = [query["sql"] for query in queries if "COUNT(*) FROM" in query["sql"]]
     assert all(sql.rpartition("ORDER BY")[2].count("expires_at") == 0 for sql in counts), counts
 
 
@@ -519,10 +546,10 @@ def test_who_may_only_view_cannot_end(alice):
     assert row.is_active()
 
 
-def test_who_may_change_can_end(alice):
+def test_who_may_revoke_can_end(alice):
     row = make_session(alice)
     client = Client()
-    client.force_login(make_staff("clerk", "change_session"))
+    client.force_login(make_staff("clerk", "view_session", "revoke_session"))
     act(client, row)
     row.refresh_from_db()
     assert row.status() == Status.ENDED

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin, messages
 from django.contrib.admin.models import CHANGE, LogEntry
 from django.contrib.admin.utils import quote, unquote
-from django.contrib.auth import get_permission_codename, get_user_model
+from django.contrib.auth import get_user_model
 from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
 from django.db.models import Model
@@ -31,6 +31,9 @@ if TYPE_CHECKING:
 else:
     _Base = object
 
+PERMISSION = "django_sessions_plus.revoke_session"
+# Nobody is to see these, so they are not read.
+SECRET_COLUMNS = ("session_data", "token_digest", "refresh_digest")
 END_AT_ONCE = 1000
 SHOWN_BEFORE_ENDING = 10
 
@@ -38,13 +41,12 @@ SHOWN_BEFORE_ENDING = 10
 class EndSessionsMixin(_Base):
     """What an admin of sessions needs to end them."""
 
-    actions = ["end_selected"]
+    actions = ["end_selected", "end_all_of_users"]
     end_confirmation_template = "admin/django_sessions_plus/end_confirmation.html"
 
     def has_revoke_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Tell whether this person may end sessions: by the model's change permission."""
-        codename = get_permission_codename("change", self.opts)
-        return request.user.has_perm(f"{self.opts.app_label}.{codename}")
+        """Tell whether this person may end sessions: by the permission of that name, whatever the model."""
+        return request.user.has_perm(PERMISSION)
 
     def get_urls(self) -> list[URLPattern]:
         """Add the pages that end one session and all sessions of a user."""
@@ -66,8 +68,7 @@ class EndSessionsMixin(_Base):
 
     def list_url(self, user: Any) -> str:
         """Return the URL of the list of one user's sessions (an instance or its primary key)."""
-        key = getattr(user, "pk", user)
-        return f"{self.url('changelist')}?{urlencode({UserFilter.parameter_name: key})}"
+        return self.url("changelist") + user_query(getattr(user, "pk", user))
 
     @admin.action(description=gettext_lazy("End selected sessions"), permissions=["revoke"])
     def end_selected(self, request: HttpRequest, queryset: Any) -> None:
@@ -78,6 +79,23 @@ class EndSessionsMixin(_Base):
             messages.error(request, text % {"count": END_AT_ONCE})
         else:
             self.end(request, ids)
+
+    @admin.action(
+        description=gettext_lazy("End all sessions of the users of selected sessions"),
+        permissions=["revoke"],
+    )
+    def end_all_of_users(self, request: HttpRequest, queryset: Any) -> None:
+        """End all sessions of the users whom the chosen ones belong to; those of nobody are passed over.
+
+        More than ``END_AT_ONCE`` sessions, or users, are refused.
+        """
+        keys = list(queryset.values_list("user", flat=True)[: END_AT_ONCE + 1])
+        if len(keys) > END_AT_ONCE:
+            text = gettext("The users of at most %(count)d sessions can be signed out at once.")
+            messages.error(request, text % {"count": END_AT_ONCE})
+            return
+        users = get_user_model()._base_manager.filter(pk__in={*keys} - {None})
+        self.end_all(request, users)
 
     def end_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
         """Ask, and by POST end one session."""
@@ -101,7 +119,7 @@ class EndSessionsMixin(_Base):
         if request.method == "POST":
             self.end_all(request, [user])
             return HttpResponseRedirect(self.list_url(user))
-        rows = sessions.list_for(user).defer("session_data", "token_digest")
+        rows = sessions.list_for(user).defer(*SECRET_COLUMNS)
         title = gettext("End all sessions of %(user)s?") % {"user": user.get_username()}
         return self._ask(
             request,
@@ -116,8 +134,9 @@ class EndSessionsMixin(_Base):
         """End these sessions, log each and tell how many those were."""
         # Ending one's own session leaves an anonymous user in the request.
         actor = request.user
+        # One by one: revoke_many() tells how many it has ended, and the log is to say which.
         ended = [key for key in ids if sessions.revoke(key, actor=actor)]
-        LogEntry.objects.bulk_create(_entry(actor, self.model, key, "Ended.") for key in ended)
+        LogEntry.objects.bulk_create(log_entry(actor, self.model, key, "Ended.") for key in ended)
         self._tell(request, len(ended))
 
     def end_all(self, request: HttpRequest, users: Iterable[Any]) -> None:
@@ -125,7 +144,7 @@ class EndSessionsMixin(_Base):
         actor = request.user
         counts = {user.pk: sessions.revoke_all(user, actor=actor) for user in users}
         LogEntry.objects.bulk_create(
-            _entry(actor, get_user_model(), key, f"Ended all sessions: {count}.")
+            log_entry(actor, get_user_model(), key, f"Ended all sessions: {count}.")
             for key, count in counts.items()
             if count
         )
@@ -171,7 +190,13 @@ class EndSessionsMixin(_Base):
         messages.add_message(request, level, text % {"count": count})
 
 
-def _entry(actor: Any, model: type[Model], key: Any, message: str) -> LogEntry:
+def user_query(key: Any) -> str:
+    """Return what the list's URL ends with when it shows the sessions of one user."""
+    return f"?{urlencode({UserFilter.parameter_name: key})}"
+
+
+def log_entry(actor: Any, model: type[Model], key: Any, message: str) -> LogEntry:
+    """Return an entry of the admin's log, unsaved."""
     # Ids and numbers only: the log outlives both sessions and people. Not translated, for it
     # is read in other languages than it was written in.
     return LogEntry(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.admin import ModelAdmin, SimpleListFilter
@@ -11,14 +12,20 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
+from django.utils.translation import pgettext_lazy
 
 from django_sessions_plus.admin.people import has_field, of_people, person
+from django_sessions_plus.policy import Access, EndReason
 
 if TYPE_CHECKING:
     from django.contrib.admin.views.main import ChangeList
 
 Choices = list[tuple[str, Any]]
+
+ENDED = "ended"
+SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
 
 
 class StateFilter(SimpleListFilter):
@@ -31,11 +38,12 @@ class StateFilter(SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Choices:
         """Return the states, the default first."""
         return [
-            (self.default, _("Active")),
-            ("ended", _("Ended")),
-            ("expired", _("Expired")),
-            ("anonymous", _("Anonymous")),
-            ("all", _("All")),
+            (self.default, pgettext_lazy("sessions", "Active")),
+            (ENDED, pgettext_lazy("sessions", "Ended")),
+            ("expired", pgettext_lazy("sessions", "Expired")),
+            ("users", pgettext_lazy("sessions", "All of users")),
+            ("anonymous", pgettext_lazy("sessions", "Anonymous")),
+            ("all", pgettext_lazy("sessions", "All")),
         ]
 
     def value(self) -> str:
@@ -48,25 +56,130 @@ class StateFilter(SimpleListFilter):
             chosen = None if value == self.default else value
             yield {
                 "selected": value == self.value(),
-                "query_string": changelist.get_query_string({self.parameter_name: chosen}),
+                # What asks about an end makes no sense of what has not ended.
+                "query_string": changelist.get_query_string(
+                    {self.parameter_name: chosen},
+                    remove=[] if value == ENDED else [spec.parameter_name for spec in ABOUT_ENDS],
+                ),
                 "display": title,
             }
 
+    @staticmethod
+    def active(queryset: Any) -> Any:
+        """Keep the sessions of those who are signed in now."""
+        return queryset.active().filter(user__isnull=False)
+
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        """Keep the sessions in that state; only "anonymous" and "all" show visits nobody signed in to."""
+        """Keep the sessions in that state; only "anonymous" and "all" show visits nobody is signed in to."""
         match self.value():
             case "active":
-                return queryset.active().filter(user__isnull=False)
+                return self.active(queryset)
             case "ended":
-                return queryset.ended()
+                # An end moves the expiry to its moment, and that has an index.
+                return queryset.ended().filter(expires_at__lte=timezone.now())
             case "expired":
                 return queryset.expired().filter(user__isnull=False)
+            case "users":
+                return queryset.filter(user__isnull=False)
             case "anonymous":
                 return queryset.active().filter(user=None)
             case "all":
                 return queryset
             case _:
                 raise IncorrectLookupParameters
+
+
+class ChoiceFilter(SimpleListFilter):
+    """One of a few choices; anything else in the URL leads back to the list."""
+
+    choices_offered: Choices = []
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Choices:
+        """Return the choices."""
+        return self.choices_offered
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """Keep what was chosen, if anything was."""
+        value = self.value()
+        if value is None:
+            return queryset
+        if value not in dict(self.choices_offered):
+            raise IncorrectLookupParameters
+        return self.narrow(queryset, value)
+
+    def narrow(self, queryset: Any, value: str) -> Any:
+        """Keep what one of the choices means."""
+        raise NotImplementedError
+
+
+class EndFilter(ChoiceFilter):
+    """One that asks about an end, and so is there for what has ended."""
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Choices:
+        """Return the choices, or nothing, which hides the filter, while others are listed."""
+        is_asked = self.value() is not None or request.GET.get(StateFilter.parameter_name) == ENDED
+        return self.choices_offered if is_asked else []
+
+
+class ReasonFilter(EndFilter):
+    """By the reason of the end."""
+
+    title = _("end reason")
+    parameter_name = "reason"
+    choices_offered = [*EndReason.choices, ("other", _("another reason"))]
+
+    def narrow(self, queryset: Any, value: str) -> Any:
+        """Keep what ended for that reason; for one of a project's own, if it is none of ours."""
+        if value == "other":
+            return queryset.ended().exclude(end_reason__in=EndReason.values)
+        return queryset.ended().filter(end_reason=value)
+
+
+class EndedFilter(EndFilter):
+    """By how long ago the end was."""
+
+    title = _("ended")
+    parameter_name = "ended"
+    choices_offered = [("day", _("Past 24 hours")), ("week", _("Past 7 days"))]
+
+    def narrow(self, queryset: Any, value: str) -> Any:
+        """Keep what ended in that time, by the index on the expiry."""
+        return queryset.ended().filter(expires_at__gt=timezone.now() - SPANS[value])
+
+
+ABOUT_ENDS = (ReasonFilter, EndedFilter)
+
+
+class AccessFilter(ChoiceFilter):
+    """By the way it is used."""
+
+    title = _("kind of access")
+    parameter_name = "access"
+    choices_offered = list(Access.choices)
+
+    def narrow(self, queryset: Any, value: str) -> Any:
+        """Keep what is used that way."""
+        return queryset.used_by(Access(value))
+
+
+class SeenFilter(ChoiceFilter):
+    """By last activity."""
+
+    title = _("last seen")
+    parameter_name = "seen"
+    choices_offered = [
+        ("hour", _("Past hour")),
+        ("day", _("Past 24 hours")),
+        ("week", _("Past 7 days")),
+        ("before", _("More than 7 days ago")),
+    ]
+
+    def narrow(self, queryset: Any, value: str) -> Any:
+        """Keep what was last seen in that time, or before the longest."""
+        now = timezone.now()
+        if value == "before":
+            return queryset.filter(last_seen_at__lte=now - SPANS["week"])
+        return queryset.filter(last_seen_at__gt=now - SPANS[value])
 
 
 class StaffFilter(SimpleListFilter):

@@ -4,21 +4,29 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any, cast
 
-from django.contrib.admin.views.main import ChangeList
+from django.contrib.admin.views.main import ORDER_VAR, ChangeList
 from django.core.paginator import Paginator
 from django.db.models import QuerySet
 from django.http import HttpRequest
-from django.utils.formats import number_format
+from django.utils import timezone
 from django.utils.functional import cached_property
+from django.utils.http import urlencode
 
-from django_sessions_plus import sessions
+from django_sessions_plus import sessions, tokens
+from django_sessions_plus.admin import dashboard, periods
+from django_sessions_plus.admin.dashboard import COUNT_AT_MOST
+from django_sessions_plus.admin.filters import StateFilter, UserFilter
 
 if TYPE_CHECKING:
     _Paginator = Paginator[Any]
 else:
     _Paginator = Paginator
 
-COUNT_AT_MOST = 10_000
+# Stands in for an id in a URL; no path has this by itself.
+_SOME_ID = "00000000-0000-7000-8000-000000000000"
+
+ENDED_FIRST = ("-expires_at", "-pk")
+"""The order of what has ended: the last end first, from an index."""
 
 
 class BoundedPaginator(_Paginator):
@@ -36,10 +44,15 @@ class BoundedPaginator(_Paginator):
 
     @cached_property
     def _found(self) -> int:
-        # Newest first, whatever the list's order: unordered, the database would begin with the
-        # oldest rows, of which few are active.
-        rows = cast("QuerySet[Any]", self.object_list)
-        return rows.order_by("-pk")[: COUNT_AT_MOST + 1].count()
+        return count_up_to(cast("QuerySet[Any]", self.object_list))
+
+
+def count_up_to(rows: QuerySet[Any]) -> int:
+    """Return how many rows there are, ``COUNT_AT_MOST`` and one at most."""
+    # Newest first, whatever the list's order: unordered, the database would begin with the
+    # oldest rows, of which few are active. What ended last has an order of its own.
+    order = rows.query.order_by[:1] if ENDED_FIRST[0] in rows.query.order_by else ("-pk",)
+    return rows.order_by(*order)[: COUNT_AT_MOST + 1].count()
 
 
 class SessionChangeList(ChangeList):
@@ -66,6 +79,17 @@ class SessionChangeList(ChangeList):
             key = "pk"
         return [*ordering, key]
 
+    def get_filters_params(self, params: Any = None) -> Any:
+        """Return the parameters without the one of the date hierarchy, which is no filter beside the list."""
+        found = super().get_filters_params(params)
+        found.pop(periods.PARAMETER, None)
+        return found
+
+    def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> Any:
+        """Return the sessions of the chosen period that the filters and the search leave."""
+        self.period = periods.parse(self.params.get(periods.PARAMETER))
+        return self.period.narrow(super().get_queryset(request, exclude_parameters))
+
     def get_results(self, request: HttpRequest) -> None:
         """Read the page and mark the session of this request."""
         super().get_results(request)
@@ -77,10 +101,44 @@ class SessionChangeList(ChangeList):
             # Else the search form says how many were found, and knows only exact numbers.
             self.full_result_count = self.result_count
 
+    def url_for_result(self, result: Any) -> str:
+        """Return the address of a session's page, of which all but the id is the same for every row."""
+        return self._url_of_all.replace(_SOME_ID, str(result.pk))
+
+    @cached_property
+    def _url_of_all(self) -> str:
+        return super().url_for_result(self.model(pk=_SOME_ID))
+
     @property
     def at_least(self) -> str:
         """How many rows there are when there are too many to count: "10,000+"."""
-        return number_format(self.result_count, force_grouping=True) + "+"
+        return dashboard.at_least(self.result_count, is_more=True)
+
+    def cards(self) -> list[tuple[dashboard.Card, str]]:
+        """Return the counts above the list, of all sessions this person may see, with their links.
+
+        None beside what was found by a search, or is one user's: that is about somebody.
+        """
+        if self.query or UserFilter.parameter_name in self.params:
+            return []
+        found = dashboard.cards(self.root_queryset, timezone.now(), self._active)
+        return [(card, "?" + urlencode(card.parameters)) for card in found]
+
+    def hierarchy(self) -> dict[str, Any]:
+        """Return what the template of the date hierarchy shows; one query, for the oldest session."""
+        oldest = self.root_queryset.order_by("pk").values_list("pk", flat=True).first()
+        began = None if oldest is None else tokens.made_at(oldest)
+        return periods.hierarchy(self.period, began, self._began_link)
+
+    def _active(self) -> tuple[int, bool]:
+        # The list itself shows them unless it is asked for others, and has counted them.
+        if not self.filter_params.keys() - {ORDER_VAR}:
+            return self.paginator.count, self.paginator.is_cut
+        found = count_up_to(StateFilter.active(self.root_queryset))
+        return found, found > COUNT_AT_MOST
+
+    def _began_link(self, text: str | None) -> str:
+        return self.get_query_string({periods.PARAMETER: text})
 
     @property
     def shown_pages(self) -> Any:

@@ -17,6 +17,7 @@ from django.db import models
 from django.db.models import Q, QuerySet
 from django.utils.text import smart_split, unescape_string_literal
 
+from django_sessions_plus.admin import networks
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.devices import parse_ip
 
@@ -49,11 +50,16 @@ def _is_text(model: type[models.Model], name: str) -> bool:
 
 
 def search(queryset: Sessions, terms: str) -> Sessions:
-    """Keep the sessions that match every term: an IP address, the beginning of one, or part of a name."""
+    """Keep the sessions that match every term.
+
+    A term is an IP address, a network, the beginning of an address, or part of a name.
+    """
     names = []
     for term in map(_unquoted, smart_split(terms)):
         if address := parse_ip(term):
             queryset = queryset.filter(ip_address=str(address))
+        elif network := networks.parse(term):
+            queryset = networks.within(queryset, network)
         elif _IP_PREFIX.fullmatch(term):
             queryset = queryset.filter(ip_address__startswith=term.lower())
         else:
@@ -92,8 +98,10 @@ def of_people(queryset: Sessions, condition: Q, *, negated: bool = False) -> Ses
     return queryset.filter(user__in=keys)
 
 
-def person(key: str) -> Any:
-    """Return the user whose key is written as ``key``, inactive ones too, or None."""
+def person(key: Any) -> Any:
+    """Return the user whose key is (or is written as) ``key``, inactive ones too, or None."""
+    if key is None:
+        return None
     model = get_user_model()
     try:
         return model._base_manager.filter(pk=model._meta.pk.to_python(key)).first()

@@ -13,10 +13,22 @@ from django.utils.html import format_html
 from django.utils.text import capfirst
 from django.utils.translation import gettext_lazy as _
 
-from django_sessions_plus.admin import cells, people
-from django_sessions_plus.admin.ending import EndSessionsMixin
-from django_sessions_plus.admin.filters import StaffFilter, StateFilter, UserFilter
-from django_sessions_plus.admin.listing import BoundedPaginator, SessionChangeList
+from django_sessions_plus import wording
+from django_sessions_plus.admin import cells, people, timeline
+from django_sessions_plus.admin.ending import SECRET_COLUMNS, user_query
+from django_sessions_plus.admin.everyone import SignEveryoneOutMixin
+from django_sessions_plus.admin.filters import (
+    ENDED,
+    AccessFilter,
+    EndedFilter,
+    ReasonFilter,
+    SeenFilter,
+    StaffFilter,
+    StateFilter,
+    UserFilter,
+)
+from django_sessions_plus.admin.issuing import IssueTokenMixin
+from django_sessions_plus.admin.listing import ENDED_FIRST, BoundedPaginator, SessionChangeList
 
 if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
@@ -26,11 +38,13 @@ else:
     _Base = admin.ModelAdmin
 
 
-class AbstractSessionAdmin(EndSessionsMixin, _Base):
+class AbstractSessionAdmin(IssueTokenMixin, SignEveryoneOutMixin, _Base):
     """Show sessions and end them; register a subclass for a session model of your own.
 
-    Read only. The model's view permission shows the sessions, its change permission
-    ends them. Neither token nor digest nor session data is ever read here.
+    Read only. The model's view permission shows the sessions, the permission
+    ``revoke_session`` ends them, and superusers may sign everyone out. ``issue_token`` starts
+    one for a user and shows its token, once. Of those there are, neither token nor digest
+    nor session data is ever read here.
 
     The order is that of the primary key, which is time-ordered: newest session first,
     from an index that exists anyway. Last activity has no index, for each update of it
@@ -47,19 +61,38 @@ class AbstractSessionAdmin(EndSessionsMixin, _Base):
         "expiry",
     )
     list_display_links = ("device",)
-    list_filter: ClassVar[Any] = (StateFilter, StaffFilter, UserFilter)
+    list_filter: ClassVar[Any] = (
+        StateFilter,
+        ReasonFilter,
+        EndedFilter,
+        AccessFilter,
+        SeenFilter,
+        StaffFilter,
+        UserFilter,
+    )
     list_per_page = 50
     ordering = ("-pk",)
     paginator = BoundedPaginator
     show_full_result_count = False
     show_facets = admin.ShowFacets.NEVER
-    search_help_text = _("Part of a user name or e-mail address, an IP address, or its beginning.")
+    search_help_text = _(
+        "Part of a user name or e-mail address, an IP address, its beginning, or a network"
+        " such as 192.0.2.0/24."
+    )
     fieldsets: ClassVar[Any] = (
         (
             None,
-            {"fields": (("person", "state"), ("device", "ip_address"), "user_agent", "remember")},
+            {
+                "fields": (
+                    ("person", "state"),
+                    ("device", "ip_address"),
+                    ("access", "remember"),
+                    "user_agent",
+                )
+            },
         ),
         (
+            # Translators: points in time, above the dates of one session.
             _("Times"),
             {
                 "fields": (
@@ -69,9 +102,10 @@ class AbstractSessionAdmin(EndSessionsMixin, _Base):
                 )
             },
         ),
+        # Translators: a heading, above when and why one session ended.
         (_("End"), {"fields": (("ended_at", "reason", "ended_by"),)}),
     )
-    readonly_fields: ClassVar[Any] = ("person", "state", "device", "reason")
+    readonly_fields: ClassVar[Any] = ("person", "state", "device", "access", "reason")
     change_list_template = "admin/django_sessions_plus/change_list.html"
     change_form_template = "admin/django_sessions_plus/change_form.html"
 
@@ -119,7 +153,7 @@ class AbstractSessionAdmin(EndSessionsMixin, _Base):
         """Return the sessions with their users, and without what nobody is to see."""
         rows = super().get_queryset(request)
         # Not joined, for the users may live in another database.
-        return rows.defer("session_data", "token_digest").prefetch_related("user")
+        return rows.defer(*SECRET_COLUMNS).prefetch_related("user")
 
     def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[SessionChangeList]:
         """Return the list made for many rows."""
@@ -137,9 +171,11 @@ class AbstractSessionAdmin(EndSessionsMixin, _Base):
         return people.search(queryset, search_term), False
 
     def get_ordering(self, request: HttpRequest) -> Any:
-        """Return newest first, and for one user last activity first."""
+        """Return newest first; for one user last activity first, of what has ended the last end."""
         if UserFilter.parameter_name in request.GET:
             return ("-last_seen_at", "-pk")
+        if request.GET.get(StateFilter.parameter_name) == ENDED:
+            return ENDED_FIRST
         return super().get_ordering(request)
 
     def get_sortable_by(self, request: HttpRequest) -> Any:
@@ -150,8 +186,10 @@ class AbstractSessionAdmin(EndSessionsMixin, _Base):
 
     def changelist_view(self, request: HttpRequest, extra_context: Any = None) -> HttpResponse:
         """Show the list under what it is, and not "Select session to view"."""
-        title = capfirst(self.opts.verbose_name_plural)
-        return super().changelist_view(request, {"title": title, **(extra_context or {})})
+        context: dict[str, Any] = {"title": capfirst(self.opts.verbose_name_plural)}
+        if self.has_everyone_permission(request):
+            context["session_links"] = {"everyone": self.url("everyone")}
+        return super().changelist_view(request, {**context, **(extra_context or {})})
 
     # One session
 
@@ -160,7 +198,7 @@ class AbstractSessionAdmin(EndSessionsMixin, _Base):
     ) -> HttpResponse:
         """Show one session with the ways to end it, for those who may."""
         session = context["original"]
-        context["title"] = cells.device_name(session.device)
+        context["title"] = wording.device_name(session.device)
         context["show_delete"] = False
         # The way to the user's other sessions is the link on the user.
         links = context["session_links"] = {}
@@ -169,6 +207,10 @@ class AbstractSessionAdmin(EndSessionsMixin, _Base):
             links["end"] = self.url("end", session.pk)
         if may_end and session.user_id is not None:
             links["end_all"] = self.url("end_all", session.user_id)
+        now = timezone.now()
+        ended_by = people.person(session.ended_by_id)
+        story = timeline.events(session, now, ended_by and ended_by.get_username())
+        context["timeline"] = [(event, cells.moment(event.at, now)) for event in story]
         return super().render_change_form(request, context, *args, **kwargs)
 
     # Columns
@@ -185,7 +227,10 @@ class AbstractSessionAdmin(EndSessionsMixin, _Base):
             return cells.EMPTY
         user = session.user
         name = str(session.user_id) if user is None else user.get_username()
-        return format_html('<a href="{}">{}</a>', self.list_url(session.user_id), name)
+        # Within the list its own address will do, and need not be found out fifty times.
+        is_listed = hasattr(session, "is_current")
+        link = user_query(session.user_id) if is_listed else self.list_url(session.user_id)
+        return format_html('<a href="{}">{}</a>', link, name)
 
     @admin.display(description=_("state"))
     def state(self, session: AbstractSession) -> str:
@@ -206,6 +251,11 @@ class AbstractSessionAdmin(EndSessionsMixin, _Base):
     def expiry(self, session: AbstractSession) -> str:
         """Return when the session expires, or stopped."""
         return cells.moment(session.expires_at, timezone.now())
+
+    @admin.display(description=_("kind of access"))
+    def access(self, session: AbstractSession) -> str:
+        """Return how it is used."""
+        return str(session.access.label)
 
     @admin.display(description=_("end reason"))
     def reason(self, session: AbstractSession) -> str:

@@ -7,9 +7,13 @@ from typing import TYPE_CHECKING, Any
 from django.contrib import admin, messages
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
+from django.utils import timezone
 from django.utils.translation import gettext, gettext_lazy
 
-from django_sessions_plus.admin.ending import END_AT_ONCE, EndSessionsMixin
+from django_sessions_plus import sessions
+from django_sessions_plus.admin import cells
+from django_sessions_plus.admin.ending import END_AT_ONCE, SECRET_COLUMNS, EndSessionsMixin
+from django_sessions_plus.admin.issuing import IssueTokenMixin
 from django_sessions_plus.sessions import session_model
 
 if TYPE_CHECKING:
@@ -18,11 +22,15 @@ else:
     _Base = object
 
 
+# How many of a user's sessions the user's page shows.
+SHOWN = 20
+
+
 class UserSessionsMixin(_Base):
     """Put a user's sessions within reach of the user's admin page.
 
-    Adds two buttons to the page (see the sessions, end them all) and the action
-    ``end_all_sessions`` to the list::
+    Adds to the page what the user is signed in on, and buttons (all the sessions, end them all,
+    issue a token), and to the list the action ``end_all_sessions``::
 
         @admin.register(User)
         class MyUserAdmin(UserSessionsMixin, UserAdmin): ...
@@ -65,9 +73,12 @@ class UserSessionsMixin(_Base):
             links["list"] = session_admin.list_url(user)
         if session_admin.has_revoke_permission(request):
             links["end_all"] = session_admin.url("end_all", user.pk)
+        if _may_issue(session_admin, request, user):
+            links["issue_token"] = session_admin.url("issue_token", user.pk)
         response.context_data = {
             **(response.context_data or {}),
             "session_links": links,
+            "sessions": _shown_sessions(session_admin, request, user),
             "wrapped_template": response.resolve_template(response.template_name),
         }
         response.template_name = "admin/django_sessions_plus/user_change_form.html"
@@ -79,3 +90,35 @@ class UserSessionsMixin(_Base):
             return None
         session_admin = self.admin_site.get_model_admin(model)
         return session_admin if isinstance(session_admin, EndSessionsMixin) else None
+
+
+def _may_issue(session_admin: EndSessionsMixin, request: HttpRequest, user: Any) -> bool:
+    # Nobody else is asked to make out what the one and the other may do.
+    return (
+        isinstance(session_admin, IssueTokenMixin)
+        and getattr(user, "is_active", True)
+        and session_admin.has_issue_permission(request, user)
+    )
+
+
+def _shown_sessions(session_admin: EndSessionsMixin, request: HttpRequest, user: Any) -> Any:
+    """Return the user's active sessions for the page, the last seen first; None for who may not see them."""
+    if not session_admin.has_view_permission(request):
+        return None
+    rows = list(sessions.list_for(user).defer(*SECRET_COLUMNS)[: SHOWN + 1])
+    now, current = timezone.now(), sessions.resolve(request)
+    may_end = session_admin.has_revoke_permission(request)
+    return {
+        "rows": [
+            {
+                "url": session_admin.url("change", row.pk),
+                "device": cells.device(row.device, is_current=row == current),
+                "address": row.ip_address or cells.EMPTY,
+                "access": row.access.label,
+                "seen": cells.moment(row.last_seen_at, now),
+                "end": session_admin.url("end", row.pk) if may_end else None,
+            }
+            for row in rows[:SHOWN]
+        ],
+        "is_more": len(rows) > SHOWN,
+    }

@@ -1,25 +1,21 @@
 """The example site in a process of its own, Chromium, and people to sign in as.
 
-The tests reach the site as a visitor does and never its database. Without Playwright or
+The tests reach the site as a visitor does; only what takes hours is put into its database. Without Playwright or
 Chromium they are skipped, except in CI, where that is a failure.
 """
 
 from __future__ import annotations
 
-import os
 import shutil
-import socket
-import subprocess
-import sys
-import time
-import urllib.request
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
+from importlib.util import find_spec
 from pathlib import Path
-from typing import TYPE_CHECKING
-from urllib.error import URLError
+from typing import TYPE_CHECKING, Any, Literal
 
 import pytest
+
+from tests.running import ROOT, Site, example_site, need
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, ViewportSize
@@ -29,12 +25,23 @@ try:
 except ImportError:
     sync_playwright = None  # type: ignore[assignment]
 
-ROOT = Path(__file__).resolve().parent.parent.parent
 PASSWORD = "compiler-debugger-1947"
 CHROMIUM = ("chromium", "chromium-browser", "google-chrome")
-PEOPLE = 20
-STARTUP = 30
+PEOPLE = 300
+AXE = "axe_playwright_python"
 SCREENSHOTS = ROOT / ".screenshots"
+SCHEMES: tuple[Literal["light", "dark"], ...] = ("light", "dark")
+
+# Until colours have come to rest, which the admin lets change slowly.
+COME_TO_REST = """async () => {
+    await new Promise((done) => requestAnimationFrame(() => requestAnimationFrame(done)));
+    await Promise.allSettled(document.getAnimations().map((each) => each.finished));
+}"""
+# Style sheets are not loaded once more, into styles that the policy forbids.
+RUN_AXE = "axe.run({preload: false})"
+
+# What a violation may be about without being ours: the rule of axe, and a selector.
+Exceptions = Sequence[tuple[str, str]]
 
 ADD_PEOPLE = f"""
 from django.contrib.auth import get_user_model
@@ -78,65 +85,12 @@ def sign_in_with(page: Page, username: str, password: str) -> None:
     page.get_by_role("button", name="Sign in").click()
 
 
-def need(thing: object, name: str) -> None:
-    """Skip if there is no such thing; fail in CI, which must not pass by testing nothing."""
-    if thing:
-        return
-    if os.environ.get("CI") == "true":
-        pytest.fail(f"{name} is missing")
-    pytest.skip(f"{name} is missing")
-
-
-@dataclass
-class Site:
-    """The running example site: its address, and the guide that ``add_demo_data`` printed."""
-
-    address: str
-    guide: str
-
-
 @pytest.fixture(scope="session")
 def running_site(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Site]:
-    """Start the site on a database of its own, by the commands that ``make demo`` runs."""
-    database = tmp_path_factory.mktemp("site") / "db.sqlite3"
-    environment = {
-        **os.environ,
-        "DATABASE_URL": f"sqlite:///{database}",
-        "DJANGO_SETTINGS_MODULE": "example_project.settings",
-        "DJANGO_RUNSERVER_HIDE_WARNING": "true",
-        "DEBUG": "1",
-    }
-    port = _free_port()
-    environment["PORT"] = str(port)
-
-    def manage(*arguments: str) -> str:
-        return subprocess.run(
-            _manage(*arguments),
-            cwd=ROOT,
-            env=environment,
-            check=True,
-            stdout=subprocess.PIPE,
-            text=True,
-        ).stdout
-
-    manage("migrate", "--verbosity", "0")
-    guide = manage("add_demo_data")
-    manage("shell", "-c", ADD_PEOPLE)
-    log = (database.parent / "server.log").open("w")
-    server = subprocess.Popen(
-        _manage("runserver", "--noreload", f"127.0.0.1:{port}"),
-        cwd=ROOT,
-        env=environment,
-        stdout=log,
-        stderr=log,
-    )
-    try:
-        _wait_for(f"http://127.0.0.1:{port}", server)
-        yield Site(f"http://127.0.0.1:{port}", guide)
-    finally:
-        server.terminate()
-        server.wait()
-        log.close()
+    """Start the site on a database of its own."""
+    people = ["shell", "-c", ADD_PEOPLE]
+    with example_site(tmp_path_factory.mktemp("site"), people) as site:
+        yield site
 
 
 @pytest.fixture(scope="session")
@@ -162,6 +116,49 @@ def chromium() -> Iterator[Browser]:
 def usernames() -> Iterator[str]:
     """The names of people whom no test has used yet."""
     return iter([f"visitor{number}" for number in range(PEOPLE)])
+
+
+@pytest.fixture(scope="session")
+def axe() -> str:
+    """The script of axe-core, which finds what shuts people out."""
+    found = find_spec(AXE)
+    need(found, "axe-playwright-python")
+    assert found is not None
+    assert found.origin is not None
+    return (Path(found.origin).parent / "axe.min.js").read_text(encoding="utf-8")
+
+
+@pytest.fixture
+def check(axe: str) -> Callable[..., None]:
+    """Hold a page to what axe-core knows, on a phone and a desk, by day and by night."""
+
+    def run(page: Page, *, not_ours: Exceptions = ()) -> None:
+        # Not as a script of the page, which the policy forbids.
+        page.evaluate(axe)
+        for width in (320, 1280):
+            page.set_viewport_size({"width": width, "height": 900})
+            for scheme in SCHEMES:
+                page.emulate_media(color_scheme=scheme)
+                page.evaluate(COME_TO_REST)
+                found: dict[str, Any] = page.evaluate(RUN_AXE)
+                problems = [
+                    (each["id"], node["target"], node["failureSummary"])
+                    for each in found["violations"]
+                    for node in each["nodes"]
+                    if not _is_excepted(page, each["id"], node["target"], not_ours)
+                ]
+                assert problems == [], (page.url, width, scheme)
+                assert len(found["passes"]) > 10
+
+    return run
+
+
+def _is_excepted(page: Page, rule: str, target: list[str], not_ours: Exceptions) -> bool:
+    return any(
+        rule == excepted
+        and page.locator(target[0]).evaluate("(node, it) => node.matches(it)", selector)
+        for excepted, selector in not_ours
+    )
 
 
 @pytest.fixture
@@ -197,27 +194,3 @@ def person(
 
 def _complaint(message: ConsoleMessage) -> str:
     return f"{message.text} {message.location['url']}"
-
-
-def _manage(*arguments: str) -> list[str]:
-    return [sys.executable, str(ROOT / "manage.py"), *arguments]
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
-
-
-def _wait_for(address: str, server: subprocess.Popen[bytes]) -> None:
-    deadline = time.monotonic() + STARTUP
-    while time.monotonic() < deadline:
-        assert server.poll() is None, "the example site does not start"
-        try:
-            urllib.request.urlopen(f"{address}/sign-in/", timeout=5).close()
-        except (URLError, ConnectionError):
-            time.sleep(0.1)
-        else:
-            return
-    raise AssertionError("the example site does not answer")

@@ -1,0 +1,87 @@
+"""The counts above the list of sessions: few statements, and each reads a bounded number of rows.
+
+Where more rows would have to be read than ``COUNT_AT_MOST``, the newest that many are, and the
+number is a least one: "10,000+".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from django.db.models import Count, Q
+from django.utils.formats import number_format
+from django.utils.translation import gettext, pgettext
+
+from django_sessions_plus import tokens
+from django_sessions_plus.admin.filters import ENDED, SPANS
+from django_sessions_plus.admin.periods import PARAMETER, local_date, start_of
+from django_sessions_plus.policy import EndReason
+
+COUNT_AT_MOST = 10_000
+
+Parameters = dict[str, str]
+
+
+@dataclass(frozen=True)
+class Card:
+    """One count, and the filters that list what was counted."""
+
+    label: str
+    number: str
+    parameters: Parameters
+    is_alarm: bool = False
+
+
+def cards(rows: Any, now: datetime, active: Callable[[], tuple[int, bool]]) -> list[Card]:
+    """Return the counts of ``rows``; ``active`` returns how many are active, and whether there are more."""
+    today = local_date(now)
+    begun = _begun_since(rows, start_of(today))
+    ends = _ends_since(rows, now)
+    return [
+        Card(pgettext("count of sessions", "Active now"), at_least(*active()), {}),
+        Card(
+            pgettext("count of sessions", "Signed in today"),
+            at_least(begun["signed_in"], begun["read"] > COUNT_AT_MOST),
+            {"state": "users", PARAMETER: today.isoformat()},
+        ),
+        *(
+            Card(
+                label,
+                at_least(ends[reason], ends["read"] > COUNT_AT_MOST),
+                {"state": ENDED, "ended": "week", "reason": reason},
+                is_alarm=reason == EndReason.REFRESH_REUSED and ends[reason] > 0,
+            )
+            for reason, label in (
+                (EndReason.REVOKED.value, pgettext("count of sessions", "Revoked in 7 days")),
+                (EndReason.REFRESH_REUSED.value, gettext("Refresh tokens reused in 7 days")),
+            )
+        ),
+    ]
+
+
+def at_least(count: int, is_more: bool) -> str:
+    """Return a number as people write it: "12", "10,000+"."""
+    return number_format(min(count, COUNT_AT_MOST), force_grouping=True) + ("+" if is_more else "")
+
+
+def _begun_since(rows: Any, moment: datetime) -> dict[str, int]:
+    # Whatever has become of it since. A visit that began earlier counts on the day it began.
+    newest = rows.filter(pk__gte=tokens.first_id(moment)).order_by("-pk")
+    read = newest.values("user_id")[: COUNT_AT_MOST + 1]
+    found: dict[str, int] = read.aggregate(read=Count("*"), signed_in=Count("user_id"))
+    return found
+
+
+def _ends_since(rows: Any, now: datetime) -> dict[str, int]:
+    # Ends move the expiry to their moment. Between them stand those that time has ended.
+    over = rows.filter(expires_at__gt=now - SPANS["week"], expires_at__lte=now)
+    read = over.order_by("-expires_at").values("end_reason")[: COUNT_AT_MOST + 1]
+    reasons = (EndReason.REVOKED.value, EndReason.REFRESH_REUSED.value)
+    found: dict[str, int] = read.aggregate(
+        read=Count("*"),
+        **{reason: Count("end_reason", filter=Q(end_reason=reason)) for reason in reasons},
+    )
+    return found

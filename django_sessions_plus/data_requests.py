@@ -1,0 +1,109 @@
+"""What a person may ask for of what is stored of their sessions: to see it, and to have it erased.
+
+GDPR articles 15 and 17. Nobody is asked for permission here; that is the caller's part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Generator, Mapping
+from typing import Any
+
+from asgiref.sync import sync_to_async
+from django.utils import timezone
+
+from django_sessions_plus import events, sessions
+from django_sessions_plus.base_session import AbstractSession
+from django_sessions_plus.checks.values import SECRET_FIELD
+from django_sessions_plus.locking import beside_key
+from django_sessions_plus.policy import EndReason
+from django_sessions_plus.purging import Progress
+from django_sessions_plus.querysets import SessionQuerySet, active_at
+
+BATCH_SIZE = 500
+
+WITHHELD = "(withheld)"
+"""What stands for a secret in an export."""
+
+# Digests, and what is told in another form.
+_NOT_TOLD = {"token_digest", "refresh_digest", "session_data", "version"}
+
+
+def records(user: Any) -> Generator[dict[str, Any], None, None]:
+    """Give everything that is stored of each session of ``user``, the secrets excepted, oldest end first.
+
+    Columns of a project's own included. Of the session's data no key that begins with an
+    underscore is told, for these are Django's and hold secrets; nor the value of one that
+    names a secret, however deep. Rows are read as they are asked for.
+    """
+    rows = _rows(user).order_by("expires_at", "pk")
+    count = 0
+    for session in rows.iterator(chunk_size=BATCH_SIZE):
+        count += 1
+        yield _record(session)
+    events.SESSIONS_EXPORTED.log(user_id=getattr(user, "pk", user), count=count)
+
+
+def erase(
+    user: Any, *, active: bool = False, actor: Any = None, progress: Progress | None = None
+) -> int:
+    """Delete the rows of the ended and expired sessions of ``user`` and return how many those were.
+
+    With ``active`` the living sessions are ended first, as ``sessions.revoke_all()`` does, and
+    deleted too. Works in batches, each its own short transaction; after each ``progress`` is
+    called with the number so far. No session that lives, or starts meanwhile, is deleted.
+    """
+    if active:
+        sessions.revoke_all(user, reason=EndReason.REVOKED, actor=actor)
+    over = ~active_at(timezone.now())
+    rows, erased = _rows(user), 0
+    rest, every = rows.filter(over).order_by("pk"), rows.model.objects.using(rows.db)
+    while keys := list(rest.values_list("pk", flat=True)[:BATCH_SIZE]):
+        named = every.filter(beside_key(over, rows.db), pk__in=keys)
+        erased += named.delete()[1].get(rows.model._meta.label, 0)
+        rest = rest.filter(pk__gt=keys[-1])
+        if progress is not None:
+            progress(erased)
+    events.SESSIONS_ERASED.log(user_id=getattr(user, "pk", user), count=erased)
+    return erased
+
+
+async def aerase(
+    user: Any, *, active: bool = False, actor: Any = None, progress: Progress | None = None
+) -> int:
+    """See erase()."""
+    return await sync_to_async(erase)(user, active=active, actor=actor, progress=progress)
+
+
+def _rows(user: Any) -> SessionQuerySet[AbstractSession]:
+    rows: SessionQuerySet[AbstractSession] = sessions.session_model().objects.for_writing()
+    return rows.for_user(user)
+
+
+def _record(session: AbstractSession) -> dict[str, Any]:
+    columns = {
+        field.attname: getattr(session, field.attname)
+        for field in session._meta.concrete_fields
+        if field.attname not in _NOT_TOLD
+    }
+    data = {key: value for key, value in session.get_decoded().items() if not _is_djangos(key)}
+    return {
+        **_told(columns),
+        "status": str(session.status()),
+        "device": session.device.label,
+        "has_refresh_token": session.refresh_digest is not None,
+        "data": _told(data),
+    }
+
+
+def _is_djangos(key: object) -> bool:
+    return str(key).startswith("_")
+
+
+def _told(value: Any) -> Any:
+    """Return the value with everything that is called a secret withheld."""
+    if isinstance(value, Mapping):
+        return {
+            str(key): WITHHELD if SECRET_FIELD.fullmatch(str(key)) else _told(each)
+            for key, each in value.items()
+        }
+    return [_told(each) for each in value] if isinstance(value, (list, tuple)) else value

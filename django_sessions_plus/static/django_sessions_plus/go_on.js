@@ -1,0 +1,2 @@
+// Send the next request of work that takes many; without scripts people press the button.
+document.getElementById("dsp-go-on").requestSubmit();

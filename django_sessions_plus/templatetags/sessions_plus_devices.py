@@ -1,0 +1,62 @@
+"""Tags for pages that show sessions: ``{% load sessions_plus_devices %}``. The buttons need the pages mounted."""
+
+from __future__ import annotations
+
+from datetime import datetime
+from typing import Any
+
+from django import template
+from django.template.loader import render_to_string
+from django.utils import timezone
+from django.utils.safestring import SafeString
+
+from django_sessions_plus import keyset, sessions, wording
+from django_sessions_plus.conf import config
+from django_sessions_plus.entries import Entry, entries
+
+register = template.Library()
+
+
+@register.simple_tag(takes_context=True)
+def sessions_for(context: template.Context, user: Any, limit: int | None = None) -> list[Entry]:
+    """Return the active sessions of ``user``, the one of the request first; one query.
+
+    At most ``limit`` (default: ``SESSIONS_PLUS_PAGE_SIZE``), those last active::
+
+        {% sessions_for user as entries %}
+        {% for entry in entries %}{{ entry.name }}{% endfor %}
+    """
+    rows = sessions.list_for(user).defer("session_data")[: limit or config.PAGE_SIZE]
+    request = context.get("request")
+    current = None if request is None else sessions.resolve(request)
+    return sorted(entries(rows, current), key=lambda entry: not entry.is_current)
+
+
+@register.simple_tag
+def device_icon(shown: Any) -> SafeString:
+    """Return the icon of an entry, a session or a device, as inline SVG that says nothing to screen readers."""
+    kind = (
+        "token" if getattr(shown, "access", "") == "token" else getattr(shown, "device", shown).kind
+    )
+    return render_to_string(f"django_sessions_plus/icons/{kind}.svg")
+
+
+@register.filter
+def in_time(value: datetime) -> SafeString:
+    """Show a time in words, the exact one in ``title`` and ``datetime``: ``{{ session.last_seen_at|in_time }}``."""
+    return wording.moment(value, timezone.now())
+
+
+@register.inclusion_tag("django_sessions_plus/includes/sign_out_button.html")
+def sign_out_button() -> dict[str, Any]:
+    """Show a button that signs out, as a form of its own."""
+    return {}
+
+
+@register.inclusion_tag("django_sessions_plus/includes/end_button.html")
+def end_button(entry: Entry, cursor: str = "") -> dict[str, Any]:
+    """Show a button that ends the entry's session; the one of the request has the sign-out.
+
+    ``cursor`` names the page of the list to come back to.
+    """
+    return {"entry": entry, "query": f"?{keyset.PARAMETER}={cursor}" if cursor else ""}

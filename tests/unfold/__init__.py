@@ -1,0 +1,1 @@
+"""The admin in the dress of django-unfold."""

@@ -1,6 +1,6 @@
 """The Django app."""
 
-from django.apps import AppConfig
+from django.apps import AppConfig, apps
 from django.utils.translation import gettext_lazy as _
 
 
@@ -13,7 +13,11 @@ class SessionsPlusConfig(AppConfig):
 
     def ready(self) -> None:
         """Connect what needs loaded models."""
-        # Imported here because both import models.
-        from django_sessions_plus import checks, receivers  # noqa: F401, PLC0415
+        # Imported here because they import models.
+        from django_sessions_plus import checks, receivers, upkeep  # noqa: F401, PLC0415
 
         receivers.connect()
+        upkeep.connect()
+        if apps.is_installed("drf_spectacular"):
+            # An extra: its extensions register themselves by being imported.
+            from django_sessions_plus.api import schema  # noqa: F401, PLC0415

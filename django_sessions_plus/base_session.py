@@ -44,6 +44,7 @@ class AbstractSession(models.Model):
     version = models.PositiveBigIntegerField(_("version"), default=0, editable=False)
     created_at = models.DateTimeField(_("created"), default=timezone.now)
     authenticated_at = models.DateTimeField(_("signed in"), null=True, blank=True)
+    # Translators: when the moment of expiry was last moved on.
     updated_at = models.DateTimeField(_("expiry moved"), default=timezone.now)
     last_seen_at = models.DateTimeField(_("last seen"), default=timezone.now)
     expires_at = models.DateTimeField(_("expires"))
@@ -64,8 +65,35 @@ class AbstractSession(models.Model):
     )
     # Without choices: a project may end sessions for reasons of its own.
     end_reason = models.CharField(_("end reason"), max_length=32, blank=True, default="")
+    # Of the refresh token that is good now, when the first of its line was issued, and when the
+    # one before it was rotated away. No index: what is presented names the row's id.
+    refresh_digest = models.CharField(
+        _("refresh token digest"), max_length=64, null=True, blank=True, editable=False
+    )
+    refresh_started_at = models.DateTimeField(
+        _("refresh tokens since"), null=True, blank=True, editable=False
+    )
+    refreshed_at = models.DateTimeField(_("refreshed"), null=True, blank=True, editable=False)
+    # When the session was last used from another network or browser, and which of them it was
+    # before; what of the two has not changed is empty. The engine never reads these.
+    context_changed_at = models.DateTimeField(
+        _("network or browser changed"), null=True, blank=True, editable=False
+    )
+    previous_ip_address = models.GenericIPAddressField(
+        _("previous IP address"), null=True, blank=True, editable=False
+    )
+    previous_user_agent = models.CharField(
+        _("previous user agent"),
+        max_length=devices.USER_AGENT_LENGTH,
+        null=True,
+        blank=True,
+        editable=False,
+    )
 
     objects = SessionQuerySet.as_manager()
+
+    is_in_doubt = False
+    """Whether the request that loaded this row has to give the password before it counts as fresh. Not stored."""
 
     class Meta:
         abstract = True
@@ -120,9 +148,18 @@ class AbstractSession(models.Model):
         return policy.status(
             ended_at=self.ended_at,
             expires_at=self.expires_at,
-            authenticated_at=self.authenticated_at,
+            since=self.limited_from,
             absolute_age=config.ABSOLUTE_AGE,
             now=now or timezone.now(),
+        )
+
+    @property
+    def limited_from(self) -> datetime | None:
+        """From when ``SESSIONS_PLUS_ABSOLUTE_AGE`` counts; None while nobody is signed in."""
+        return policy.limited_from(
+            user_id=self.user_id,
+            authenticated_at=self.authenticated_at,
+            created_at=self.created_at,
         )
 
     def is_active(self, now: datetime | None = None) -> bool:
@@ -130,11 +167,25 @@ class AbstractSession(models.Model):
         return self.status(now) is policy.Status.ACTIVE
 
     def is_fresh(self, now: datetime | None = None) -> bool:
-        """Tell whether the person authenticated within ``SESSIONS_PLUS_FRESH_AGE``."""
-        return policy.is_fresh(
+        """Tell whether the person authenticated within ``SESSIONS_PLUS_FRESH_AGE``.
+
+        A session that was started for somebody is not fresh before they have authenticated in it, nor is
+        one that is used from elsewhere, where that puts it in doubt.
+        """
+        return not self.is_in_doubt and policy.is_fresh(
             authenticated_at=self.authenticated_at,
             fresh_age=config.FRESH_AGE,
             now=now or timezone.now(),
+        )
+
+    @property
+    def access(self) -> policy.Access:
+        """How the session is used, as far as its row can tell."""
+        return policy.access(
+            user_id=self.user_id,
+            authenticated_at=self.authenticated_at,
+            refresh_started_at=self.refresh_started_at,
+            user_agent=self.user_agent,
         )
 
     @property

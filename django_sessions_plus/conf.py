@@ -5,145 +5,40 @@ A setting is read from ``django.conf.settings`` each time it is asked for, so
 ``SESSION_*`` settings are honoured where they are used and not repeated here.
 """
 
-from collections.abc import Callable
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
 from datetime import timedelta
-from ipaddress import ip_network
-from typing import Any, Generic, TypeVar, overload
+from typing import Any
 
-from django.conf import settings as django_settings
-from django.utils.functional import empty
 from django.utils.module_loading import import_string
 
 from django_sessions_plus.exceptions import ConfigurationError
-
-PREFIX = "SESSIONS_PLUS_"
-LONGEST_DURATION = timedelta(days=36500)
-
-T = TypeVar("T")
-
-
-@dataclass(frozen=True)
-class Kind:
-    """One form a setting can take: a test, and the words that explain it in errors."""
-
-    wants: str
-    accepts: Callable[[Any], bool]
-
-
-def _is_duration(value: Any) -> bool:
-    # The bound keeps dates computed from it inside the calendar.
-    return isinstance(value, timedelta) and timedelta(0) <= value <= LONGEST_DURATION
-
-
-def _is_positive_duration(value: Any) -> bool:
-    return _is_duration(value) and value > timedelta(0)
-
-
-def _is_count(value: Any) -> bool:
-    return isinstance(value, int) and not isinstance(value, bool) and value > 0
-
-
-def _is_limit(value: Any) -> bool:
-    return value is None or callable(value) or isinstance(value, str) or _is_count(value)
-
-
-def _is_network_list(value: Any) -> bool:
-    if not isinstance(value, (list, tuple)):
-        return False
-    return all(entry == "unix" or _is_network(entry) for entry in value)
-
-
-def _is_network(value: Any) -> bool:
-    try:
-        ip_network(value, strict=False)
-    except (ValueError, TypeError):
-        return False
-    return isinstance(value, str)
-
-
-def _is_rate(value: Any) -> bool:
-    if value is None:
-        return True
-    number, _, period = value.partition("/") if isinstance(value, str) else ("", "", "")
-    return number.isdigit() and int(number) > 0 and period[:1] in {"s", "m", "h", "d"}
-
-
-def _is_text(value: Any) -> bool:
-    return isinstance(value, str) and value != ""
-
-
-def _is_field_list(value: Any) -> bool:
-    return isinstance(value, (list, tuple)) and all(_is_text(entry) for entry in value)
-
-
-DURATION = Kind("a datetime.timedelta from zero to 36,500 days", _is_duration)
-POSITIVE_DURATION = Kind(
-    "a datetime.timedelta above zero, 36,500 days at most", _is_positive_duration
+from django_sessions_plus.kinds import (
+    AUDIENCE,
+    CLAIMS,
+    COOKIE_NAME,
+    COUNT,
+    DURATION,
+    FIELDS,
+    FRACTION,
+    JITTER,
+    KEYS,
+    LEEWAY,
+    LIFETIME,
+    LIMIT,
+    NETWORKS,
+    OPTIONAL_ADDRESS,
+    OPTIONAL_CALLABLE,
+    OPTIONAL_DURATION,
+    OPTIONAL_TEXT,
+    POSITIVE_DURATION,
+    RATE,
+    SWITCH,
+    TEXT,
+    is_count,
+    one_of,
 )
-OPTIONAL_DURATION = Kind(
-    "a datetime.timedelta above zero, 36,500 days at most, or None",
-    lambda value: value is None or _is_positive_duration(value),
-)
-SWITCH = Kind("True or False", lambda value: isinstance(value, bool))
-COUNT = Kind("a whole number above zero", _is_count)
-LIMIT = Kind(
-    "a whole number above zero, None, or a callable (or its dotted path) that takes a user and returns one of these",
-    _is_limit,
-)
-NETWORKS = Kind(
-    'a list of IP addresses or networks such as "10.0.0.0/8", or "unix"', _is_network_list
-)
-TEXT = Kind("a text that is not empty", _is_text)
-OPTIONAL_TEXT = Kind(
-    "a text that is not empty, or None", lambda value: value is None or _is_text(value)
-)
-RATE = Kind('a rate such as "10/min", or None', _is_rate)
-FIELDS = Kind("a list of field names of the user model", _is_field_list)
-
-
-def one_of(*words: str) -> Kind:
-    """Return the kind of a setting that takes one of ``words``."""
-    return Kind("one of " + ", ".join(repr(word) for word in words), lambda value: value in words)
-
-
-class Setting(Generic[T]):
-    """One setting; as an attribute of ``Config`` it reads as its present value."""
-
-    def __init__(self, kind: Kind, default: T, meaning: str) -> None:
-        self.kind = kind
-        self.default = default
-        self.meaning = meaning
-
-    def __set_name__(self, owner: type, name: str) -> None:
-        self.name = PREFIX + name
-
-    @overload
-    def __get__(self, instance: None, owner: type) -> "Setting[T]": ...
-
-    @overload
-    def __get__(self, instance: object, owner: type) -> T: ...
-
-    def __get__(self, instance: object | None, owner: type) -> "Setting[T] | T":
-        if instance is None:
-            return self
-        return self.read()
-
-    def read(self) -> T:
-        """Return the present value.
-
-        Raises:
-            ConfigurationError: it is set to something it cannot be.
-        """
-        # Past the lazy object, whose way to a setting that is not set costs two microseconds,
-        # ten times in a request; before the first access there is nothing behind it.
-        settings = object.__getattribute__(django_settings, "_wrapped")
-        if settings is empty:
-            settings = django_settings
-        value = getattr(settings, self.name, self.default)
-        if value is not self.default and not self.kind.accepts(value):
-            raise ConfigurationError(f"{self.name} must be {self.kind.wants}; it is {value!r}.")
-        return value
+from django_sessions_plus.setting import PREFIX as PREFIX
+from django_sessions_plus.setting import Setting as Setting
 
 
 class Config:
@@ -183,7 +78,17 @@ class Config:
         "How long the row of an ended or expired sign-in is kept before the purge deletes it. "
         "Its data is wiped when it ends.",
     )
-    PURGE_BATCH_SIZE = Setting(COUNT, 1000, "How many rows one statement of the purge deletes.")
+    PURGE_BATCH_SIZE = Setting(
+        COUNT,
+        5000,
+        "How many rows one statement of the purge deletes at most; fewer where that takes long.",
+    )
+    PURGE_CHANCE: "Setting[float]" = Setting(
+        FRACTION,
+        0,
+        "The fraction of requests that delete up to 100 rows after their response, for when no cron "
+        "job purges. Zero switches it off.",
+    )
     MAX_PER_USER: "Setting[int | str | Callable[[Any], int | None] | None]" = Setting(
         LIMIT,
         None,
@@ -208,6 +113,33 @@ class Config:
         one_of("full", "parsed", "off"),
         "full",
         "How the user agent is recorded: full (first 512 characters), parsed to browser and system, or not at all.",
+    )
+    CONTEXT_POLICY = Setting(
+        one_of("notice", "reauthenticate", "end"),
+        "notice",
+        "What follows when a session is used from another network or browser than before: nothing but the "
+        "signal, or it is not fresh until the password is given again, or it ends.",
+    )
+    NEW_DEVICE_EMAIL = Setting(
+        SWITCH,
+        False,
+        "Whether people get an e-mail when somebody signs in as them from a browser, system or network they have "
+        "not signed in from before.",
+    )
+    NEW_DEVICE_EMAIL_RATE: "Setting[str | None]" = Setting(
+        RATE,
+        "10/h",
+        "How many e-mails about new devices one person gets. None sets no limit.",
+    )
+    DEVICES_URL: "Setting[str | None]" = Setting(
+        OPTIONAL_ADDRESS,
+        None,
+        "Where people see their devices, for the link in e-mails. None sends them without a link.",
+    )
+    USER_LANGUAGE: "Setting[Callable[[Any], str | None] | str | None]" = Setting(
+        OPTIONAL_CALLABLE,
+        None,
+        'In which language a person is written to, such as "de"; None, also as the answer, means LANGUAGE_CODE.',
     )
     TRUSTED_PROXIES: "Setting[list[str] | tuple[str, ...]]" = Setting(
         NETWORKS,
@@ -236,10 +168,17 @@ class Config:
         "How long after the database was read the engine cached_db believes a copy of a row, at the "
         "most. It is also how long an ended session can be served if the cache loses or refuses the news.",
     )
+    REFRESH_GRACE = Setting(
+        DURATION,
+        timedelta(seconds=10),
+        "How long a refresh token that was rotated still yields the same successor, for requests that "
+        "run in parallel and answers that get lost. Zero allows one use: the second ends the session.",
+    )
     REAUTHENTICATE_URL: "Setting[str | None]" = Setting(
         OPTIONAL_TEXT,
         None,
-        "Where a person whose session is not fresh is sent: a URL or the name of one. None means LOGIN_URL.",
+        "Where a person whose session is not fresh is sent: a URL or the name of one. None means LOGIN_URL, and on "
+        "the devices page its own question for the password.",
     )
     USER_FIELDS: "Setting[list[str] | tuple[str, ...]]" = Setting(
         FIELDS,
@@ -255,7 +194,72 @@ class Config:
     REAUTHENTICATE_RATE: "Setting[str | None]" = Setting(
         RATE,
         "10/min",
-        "How many password attempts the API takes for one session. None sets no limit.",
+        "How many password attempts the API and the devices page take for one session. None sets no limit.",
+    )
+    REFRESH_RATE: "Setting[str | None]" = Setting(
+        RATE,
+        "60/min",
+        "How many refreshes the API takes for one session. None sets no limit.",
+    )
+    INTROSPECT_RATE: "Setting[str | None]" = Setting(
+        RATE,
+        "600/min",
+        "How many tokens the API tells one session of a service about. None sets no limit.",
+    )
+    REVOKE_TOKEN_RATE: "Setting[str | None]" = Setting(
+        RATE,
+        "60/min",
+        "How many tokens the API takes back from one address. None sets no limit.",
+    )
+    REFRESH_COOKIE_NAME = Setting(
+        COOKIE_NAME,
+        "refresh_token",
+        "What the cookie of a refresh token is called, for clients that ask for one. Its path is the address of "
+        "the refresh.",
+    )
+    JWT_ALGORITHM = Setting(
+        one_of("HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA"),
+        "HS256",
+        "How access tokens are signed with the key derived from SECRET_KEY, and with keys that name no algorithm "
+        "of their own. RS256, ES256 and EdDSA need JWT_KEYS.",
+    )
+    JWT_KEYS: "Setting[Sequence[Mapping[str, Any]] | None]" = Setting(
+        KEYS,
+        None,
+        "The keys of access tokens. The first signs, all verify. None derives one from SECRET_KEY, and further "
+        "ones that only verify from SECRET_KEY_FALLBACKS.",
+    )
+    JWT_ACCESS_AGE = Setting(
+        LIFETIME,
+        timedelta(minutes=15),
+        "How long an access token is valid at most. It never outlives the absolute timeout of its session.",
+    )
+    JWT_JITTER = Setting(
+        JITTER,
+        0.05,
+        "By which part of its age, at most, an access token is shortened at random, so that a mass sign-in does "
+        "not become a mass refresh.",
+    )
+    JWT_ISSUER = Setting(
+        TEXT,
+        "django-sessions-plus",
+        "Who issues access tokens, as their claim iss says; tokens of another issuer are refused.",
+    )
+    JWT_AUDIENCE: "Setting[str | Sequence[str]]" = Setting(
+        AUDIENCE,
+        "django-sessions-plus",
+        "Whom access tokens are for, as their claim aud says; tokens that name none of these are refused.",
+    )
+    JWT_CLAIMS: "Setting[Sequence[str] | str | Callable[[Any, Any], Mapping[str, Any]]]" = Setting(
+        CLAIMS,
+        ["id", "email", "role"],
+        "What access tokens tell beside the claims of the package: fields of the user, of which those the user "
+        "model does not have are left out, or what a callable returns.",
+    )
+    JWT_LEEWAY = Setting(
+        LEEWAY,
+        timedelta(seconds=10),
+        "By how much the clocks of those who issue and who verify access tokens may differ.",
     )
 
     def max_per_user(self, user: Any) -> int | None:
@@ -264,24 +268,45 @@ class Config:
         Raises:
             ConfigurationError: the path cannot be imported, or the callable answers neither a count nor None.
         """
-        limit = self.MAX_PER_USER
-        if isinstance(limit, str):
-            try:
-                limit = import_string(limit)
-            except ImportError as exc:
-                raise ConfigurationError(f"{PREFIX}MAX_PER_USER: {exc}") from exc
+        limit = _imported("MAX_PER_USER", self.MAX_PER_USER)
         if callable(limit):
             limit = limit(user)
-        if limit is not None and not _is_count(limit):
+        if limit is not None and not is_count(limit):
             raise ConfigurationError(
                 f"{PREFIX}MAX_PER_USER must give a whole number above zero or None; it gave {limit!r}."
             )
-        return limit
+        return limit  # type: ignore[no-any-return]
+
+    def user_language(self, user: Any) -> str | None:
+        """Return the code of the language ``user`` is written to in, or None for the site's.
+
+        Raises:
+            ConfigurationError: the path cannot be imported.
+        """
+        find = self.language_hook()
+        return None if find is None else find(user)
+
+    def language_hook(self) -> Callable[[Any], str | None] | None:
+        """Return what knows in which language a person is written to, or None.
+
+        Raises:
+            ConfigurationError: the path cannot be imported.
+        """
+        hook: Callable[[Any], str | None] | None = _imported("USER_LANGUAGE", self.USER_LANGUAGE)
+        return hook
 
 
 def declared() -> dict[str, Setting[Any]]:
     """Return every setting by its full name, in the order of declaration."""
     return {entry.name: entry for entry in vars(Config).values() if isinstance(entry, Setting)}
+
+
+def _imported(name: str, value: Any) -> Any:
+    """Return what a dotted path leads to, and anything else as it is."""
+    try:
+        return import_string(value) if isinstance(value, str) else value
+    except ImportError as exc:
+        raise ConfigurationError(f"{PREFIX}{name}: {exc}") from exc
 
 
 config = Config()

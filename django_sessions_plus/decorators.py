@@ -8,13 +8,11 @@ from typing import Any, TypeVar
 from urllib.parse import urlsplit
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
-from django.contrib.auth.views import redirect_to_login
 from django.http import HttpRequest, HttpResponseBase
-from django.shortcuts import resolve_url
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from django_sessions_plus.backends.base import RowSession
-from django_sessions_plus.conf import config
+from django_sessions_plus.reauthentication import is_fresh, redirect_to_page
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -29,7 +27,7 @@ def fresh_session_required(view: View) -> View:
     """
 
     def check(request: HttpRequest, user: Any) -> HttpResponseBase | None:
-        return None if _is_fresh(request, user) else _to_reauthentication(request)
+        return None if is_fresh(request, user) else redirect_to_page(_return_path(request))
 
     if iscoroutinefunction(view):
 
@@ -62,19 +60,6 @@ def no_activity(view: View) -> View:
         return view(request, *args, **kwargs)
 
     return markcoroutinefunction(wrapper) if iscoroutinefunction(view) else wrapper  # type: ignore[return-value]
-
-
-def _is_fresh(request: HttpRequest, user: Any) -> bool:
-    session = getattr(request, "session", None)
-    if not user.is_authenticated or not isinstance(session, RowSession):
-        return False
-    # The row alone does not say that its user may still come in.
-    return session.row is not None and session.row.user_id == user.pk and session.is_fresh()
-
-
-def _to_reauthentication(request: HttpRequest) -> HttpResponseBase:
-    url = config.REAUTHENTICATE_URL
-    return redirect_to_login(_return_path(request), None if url is None else resolve_url(url))
 
 
 def _return_path(request: HttpRequest) -> str:

@@ -108,6 +108,34 @@ def recorded_ip(address: str | None, mode: str) -> str | None:
     return address
 
 
+def context_changes(
+    recorded: Mapping[str, Any], presented: Mapping[str, Any]
+) -> dict[str, tuple[Any, Any]]:
+    """Return what of an address and a user agent is another network or browser: ``{column: (old, new)}``.
+
+    A network is a /24 of IPv4 or a /48 of IPv6, a browser its name without the version. What is
+    not known on either side has not changed.
+    """
+    changes = {}
+    for column, essence in (("ip_address", network_of), ("user_agent", browser_of)):
+        old, new = recorded.get(column), presented.get(column)
+        # Nearly always they are equal to the letter, which needs no reading.
+        if old and new and old != new and essence(old) != essence(new):
+            changes[column] = (old, new)
+    return changes
+
+
+def network_of(address: str) -> str | None:
+    """Return the network an address is counted to, by its first address; None for what is no address."""
+    found = parse_ip(address)
+    return None if found is None else recorded_ip(str(found), "truncated")
+
+
+def browser_of(user_agent: str) -> str:
+    """Return the name of the browser; of a program that is not known, how it calls itself before any version."""
+    return parse(user_agent).browser or user_agent.partition("/")[0].partition(" ")[0]
+
+
 def parse_ip(value: object) -> IPAddress | None:
     """Read an address as proxies and servers write it, or return None.
 

@@ -4,7 +4,11 @@
 
     SessionsPlusError
     ├── ConfigurationError   (also django's ImproperlyConfigured)
-    └── StaleSessionError    (also django's UpdateError and SessionInterrupted)
+    ├── SessionOverError
+    ├── SignInRefusedError
+    ├── StaleSessionError    (also django's UpdateError and SessionInterrupted)
+    └── TokenError
+        └── TokenExpiredError
 """
 
 from django.contrib.sessions.backends.base import UpdateError
@@ -24,6 +28,29 @@ class ConfigurationError(SessionsPlusError, ImproperlyConfigured):
     code = "configuration"
 
 
+class SessionOverError(SessionsPlusError):
+    """Refuse a genuine token: nobody is signed in to its session any more.
+
+    ``reason`` is a word of ``policy.OverReason`` where the token is the session's present one,
+    whose holder may know; else None.
+    """
+
+    code = "session_ended"
+
+    def __init__(self, reason: str | None = None) -> None:
+        super().__init__(self.code)
+        self.reason = reason
+
+
+class SignInRefusedError(SessionsPlusError):
+    """Refuse to start a session for a user who is inactive, or whom no authentication backend would know again."""
+
+    code = "sign_in_refused"
+
+    def __init__(self) -> None:
+        super().__init__("The user is inactive, or no authentication backend lets the user in.")
+
+
 class StaleSessionError(SessionsPlusError, UpdateError, SessionInterrupted):
     """Refuse a write: the session has ended, or its token was rotated, since it was loaded.
 
@@ -40,3 +67,18 @@ class StaleSessionError(SessionsPlusError, UpdateError, SessionInterrupted):
             "The request's session was deleted before the request completed. "
             "The user may have logged out in a concurrent request, for example."
         )
+
+
+class TokenError(SessionsPlusError):
+    """Refuse an access or refresh token. What is wrong with it is not told, nor anything of its content."""
+
+    code = "invalid_token"
+
+    def __init__(self) -> None:
+        super().__init__(self.code)
+
+
+class TokenExpiredError(TokenError):
+    """Refuse an access token that was good in every way until it expired; a refresh can help."""
+
+    code = "token_expired"

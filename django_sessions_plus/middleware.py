@@ -8,32 +8,28 @@ from __future__ import annotations
 
 from collections.abc import Awaitable
 from contextlib import suppress
-from functools import lru_cache, partial
+from functools import partial
 from typing import Any, cast
 from weakref import ReferenceType, ref
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib import auth
-from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY
-from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.middleware import (
     AuthenticationMiddleware as DjangoAuthenticationMiddleware,
 )
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
 from django.core.exceptions import ValidationError
-from django.db import models, router
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils import timezone
 from django.utils.cache import patch_vary_headers
-from django.utils.crypto import constant_time_compare
 from django.utils.functional import SimpleLazyObject
-from django.utils.module_loading import import_string
 
 from django_sessions_plus import sessions
 from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.backends.user_check import user_from_row, user_of
 from django_sessions_plus.policy import EndReason
 
 
@@ -49,9 +45,9 @@ class SessionMiddleware(DjangoSessionMiddleware):
         if self.async_mode:
             return self.__acall__(request)
         self.process_request(request)
-        running = sessions.set_current(_row_session(request))
+        running = sessions.set_current(getattr(request, "session", None))
         try:
-            response = cast(HttpResponseBase, self.get_response(request))
+            response: Any = self.get_response(request)
         finally:
             sessions.reset_current(running)
         return self.process_response(request, response)
@@ -59,9 +55,10 @@ class SessionMiddleware(DjangoSessionMiddleware):
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         """See __call__()."""
         self.process_request(request)
-        running = sessions.set_current(_row_session(request))
+        running = sessions.set_current(getattr(request, "session", None))
         try:
-            response = await cast(Awaitable[HttpResponseBase], self.get_response(request))
+            answer: Any = self.get_response(request)
+            response = await answer
         finally:
             sessions.reset_current(running)
         return await self.aprocess_response(request, response)
@@ -83,8 +80,12 @@ class SessionMiddleware(DjangoSessionMiddleware):
         session = _row_session(request)
         if session is None:
             return super().process_response(request, cast(HttpResponse, response))
+        if _is_untouched(session):
+            return response
         if session.is_end_uncommitted:
             session.settle_end()
+        if session.is_empty():
+            return _with_cookie(request, response, session)
         if _is_loading_due(session):
             session.load_if_needed()
         if _is_save_due(session, response, session.is_rolled_back()):
@@ -102,8 +103,12 @@ class SessionMiddleware(DjangoSessionMiddleware):
         is_extended = type(self).process_response is not SessionMiddleware.process_response
         if session is None or is_extended:
             return await sync_to_async(self.process_response)(request, response)
+        if _is_untouched(session):
+            return response
         if session.is_end_uncommitted:
             await sync_to_async(session.settle_end)()
+        if session.is_empty():
+            return _with_cookie(request, response, session)
         if _is_loading_due(session):
             await session.aload_if_needed()
         if _is_save_due(session, response, await session.ais_rolled_back()):
@@ -128,12 +133,14 @@ class AuthenticationMiddleware(DjangoAuthenticationMiddleware):
 
     def process_request(self, request: HttpRequest) -> None:
         """Attach ``request.user`` and ``request.auser``, unloaded."""
-        super().process_request(request)
         session = _row_session(request)
-        if session is not None:
-            bind_user(request, session)
-            request.user = cast(Any, SimpleLazyObject(partial(_cached_user, request)))
-            request.auser = partial(_cached_auser, request)
+        if session is None:
+            super().process_request(request)
+            return
+        bind_user(request, session)
+        user: Any = SimpleLazyObject(partial(_cached_user, request))
+        request.user = user
+        request.auser = partial(_cached_auser, request)
 
 
 def bind_user(request: HttpRequest, session: SessionStore) -> None:
@@ -149,15 +156,7 @@ def get_user(request: HttpRequest) -> Any:
     active, and the session's auth hash the user's present one.
     """
     session = _row_session(request)
-    if session is None:
-        return auth.get_user(request)
-    user = _user_from_row(session, session.load_if_needed())
-    if user is not None:
-        return user
-    # What stands there in place of a key may fit no user of this project: that is nobody.
-    with session.ending_as(EndReason.PASSWORD_CHANGED), suppress(ValidationError):
-        return auth.get_user(request)
-    return AnonymousUser()
+    return auth.get_user(request) if session is None else user_of(session, request)
 
 
 async def aget_user(request: HttpRequest) -> Any:
@@ -165,11 +164,14 @@ async def aget_user(request: HttpRequest) -> Any:
     session = _row_session(request)
     if session is None:
         return await auth.aget_user(request)
-    user = _user_from_row(session, await session.aload_if_needed())
+    data = await session.aload_if_needed()
+    user = user_from_row(session, data) if data else AnonymousUser()
     if user is not None:
         return user
     with session.ending_as(EndReason.PASSWORD_CHANGED), suppress(ValidationError):
-        return await auth.aget_user(request)
+        found = await auth.aget_user(request)
+        session.note_user(found)
+        return found
     return AnonymousUser()
 
 
@@ -178,9 +180,22 @@ def _row_session(request: HttpRequest) -> SessionStore | None:
     return session if isinstance(session, SessionStore) else None
 
 
+def _is_untouched(session: SessionStore) -> bool:
+    """Tell whether nobody looked at the session, and nothing is known of it but that it has a token.
+
+    Or whether its view says that it makes no difference.
+    """
+    return (session.is_passed_over and not session.modified) or (
+        not session.accessed
+        and session.session_key is not None
+        and session.transport == "cookie"
+        and not settings.SESSION_SAVE_EVERY_REQUEST
+    )
+
+
 def _is_loading_due(session: SessionStore) -> bool:
     """Tell whether a session nobody looked at has to be loaded, to be saved or to learn that it is none."""
-    return settings.SESSION_SAVE_EVERY_REQUEST and not session.is_empty()
+    return not session.accessed and settings.SESSION_SAVE_EVERY_REQUEST
 
 
 def _is_save_due(session: SessionStore, response: HttpResponseBase, is_rolled_back: bool) -> bool:
@@ -253,43 +268,3 @@ def set_request_user(request: Any, user: Any) -> None:
         request.user = user
     if hasattr(request, "auser"):
         request.auser = partial(_cached_auser, request)
-
-
-def _user_from_row(session: SessionStore, data: dict[str, Any]) -> Any:
-    """Return the user that came with the row if that is surely the one Django would return; else None."""
-    row = session.row
-    if row is None or row.user_id is None or "user" not in row._state.fields_cache:
-        return None
-    user: Any = row.user
-    path, auth_hash = data.get(BACKEND_SESSION_KEY), data.get(HASH_SESSION_KEY)
-    if not user or not auth_hash or path not in settings.AUTHENTICATION_BACKENDS:
-        return None
-    backend = _plain_backend(str(path))
-    if not (
-        backend is not None
-        and session.is_row_user(data)
-        and _is_plainly_managed(type(user), row._state.db)
-        and backend().user_can_authenticate(user)
-        and constant_time_compare(auth_hash, user.get_session_auth_hash())
-    ):
-        return None
-    return user
-
-
-@lru_cache(maxsize=16)
-def _plain_backend(path: str) -> type[ModelBackend] | None:
-    """Return the class at ``path`` if it finds users as ``ModelBackend`` does; else None."""
-    backend: Any = import_string(path)
-    is_plain = (
-        issubclass(backend, ModelBackend)
-        and backend.get_user is ModelBackend.get_user
-        and backend.aget_user is ModelBackend.aget_user
-    )
-    return backend if is_plain else None
-
-
-def _is_plainly_managed(user_model: type[models.Model], alias: str | None) -> bool:
-    manager = user_model._default_manager
-    if type(manager).get_queryset is not models.Manager.get_queryset:
-        return False
-    return not router.routers or router.db_for_read(user_model) == alias

@@ -16,7 +16,12 @@ class Session(AbstractSession):
     """One session of the engines in ``django_sessions_plus.backends``."""
 
     class Meta(AbstractSession.Meta):
-        pass
+        # Here and not in the abstract model: one name for each, whatever model an engine has.
+        permissions = [
+            ("issue_token", "Can issue a token for a user"),
+            ("revoke_session", "Can end sessions"),
+            ("introspect_token", "Can ask whether a token is active"),
+        ]
 
     @classmethod
     def get_session_store_class(cls) -> type[SessionBase]:

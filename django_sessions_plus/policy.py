@@ -22,6 +22,12 @@ LARGEST_UPDATE_SHARE = 5
 SUCCESSION_WINDOW = timedelta(minutes=1)
 
 
+# By these, in either case, one knows the user agent of a browser; by the latter if it was recorded
+# as a device (SESSIONS_PLUS_RECORD_USER_AGENT).
+BROWSER_PREFIXES = ("Mozilla/", "Opera/")
+BROWSER_SUFFIXES = (" (desktop)", " (phone)", " (tablet)")
+
+
 class Status(StrEnum):
     """What a session is at a given moment."""
 
@@ -39,27 +45,78 @@ class EndReason(models.TextChoices):
     PASSWORD_CHANGED = "password_changed", _("password changed")
     USER_DEACTIVATED = "user_deactivated", _("user deactivated")
     USER_DELETED = "user_deleted", _("user deleted")
+    REFRESH_REUSED = "refresh_reused", _("refresh token used again")
+    CONTEXT_CHANGED = "context_changed", _("another network or browser")
 
 
-def deadline(authenticated_at: datetime | None, absolute_age: timedelta | None) -> datetime | None:
+class OverReason(StrEnum):
+    """Why a session is over, in the few words that whoever holds its token may know.
+
+    Who presents the very token was let in by it, and people who find themselves signed out should
+    not have to guess. What is told is no more than that: not who ended it, not by which sign a
+    theft was suspected, and nothing of the account's state, which sign-in does not tell either.
+    """
+
+    SIGNED_OUT = "signed_out"
+    """Signed out with this session's own token, or a sign-in took its place."""
+    REVOKED = "revoked"
+    """Ended from another device or by the staff; also for any reason not listed here."""
+    LIMIT = "limit"
+    """There were more sessions than one person may have."""
+    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - a reason
+    SUSPICIOUS = "suspicious"
+    """It was used as if by somebody else."""
+    EXPIRED = "expired"
+    """Time has stopped it, by either timeout."""
+
+
+_TOLD_OF: dict[str, OverReason] = {
+    EndReason.SIGNED_OUT: OverReason.SIGNED_OUT,
+    EndReason.LIMIT: OverReason.LIMIT,
+    EndReason.PASSWORD_CHANGED: OverReason.PASSWORD_CHANGED,
+    EndReason.REFRESH_REUSED: OverReason.SUSPICIOUS,
+    EndReason.CONTEXT_CHANGED: OverReason.SUSPICIOUS,
+}
+
+
+class Access(models.TextChoices):
+    """How a session is used, as far as its row can tell; ``access()`` decides."""
+
+    BROWSER = "browser", _("Browser")
+    APP = "app", _("App or script")
+    API = "api", _("API with refresh token")
+    TOKEN = "token", _("Issued token")
+
+
+def limited_from(
+    *, user_id: object, authenticated_at: datetime | None, created_at: datetime
+) -> datetime | None:
+    """Return from when the absolute timeout counts: the authentication, or the start where nobody authenticated.
+
+    None while nobody is signed in.
+    """
+    return created_at if authenticated_at is None and user_id is not None else authenticated_at
+
+
+def deadline(since: datetime | None, absolute_age: timedelta | None) -> datetime | None:
     """Return when the absolute timeout strikes; None where there is none (OWASP ASVS 5.0 7.3.2)."""
-    if authenticated_at is None or absolute_age is None:
+    if since is None or absolute_age is None:
         return None
-    return authenticated_at + absolute_age
+    return since + absolute_age
 
 
 def status(
     *,
     ended_at: datetime | None,
     expires_at: datetime,
-    authenticated_at: datetime | None,
+    since: datetime | None,
     absolute_age: timedelta | None,
     now: datetime,
 ) -> Status:
-    """Judge a session: ended by act, expired by either timeout, or active."""
+    """Judge a session: ended by act, expired by either timeout, or active; see ``limited_from()`` for ``since``."""
     if ended_at is not None:
         return Status.ENDED
-    limit = deadline(authenticated_at, absolute_age)
+    limit = deadline(since, absolute_age)
     if expires_at <= now or (limit is not None and limit <= now):
         return Status.EXPIRED
     return Status.ACTIVE
@@ -100,8 +157,38 @@ def is_fresh(*, authenticated_at: datetime | None, fresh_age: timedelta, now: da
     return authenticated_at is not None and now - authenticated_at < fresh_age
 
 
+def over_reason(*, end_reason: str, ended_at: datetime | None) -> OverReason:
+    """Return what the holder of its token may know of why a session is over."""
+    if ended_at is None:
+        return OverReason.EXPIRED
+    return _TOLD_OF.get(end_reason, OverReason.REVOKED)
+
+
 def is_just_signed_out(reason: str, ended_at: datetime | None, now: datetime) -> bool:
     """Tell whether the browser itself gave the session up a moment ago, and may have signed in anew since."""
     if ended_at is None or reason != EndReason.SIGNED_OUT:
         return False
     return now - ended_at < SUCCESSION_WINDOW
+
+
+def access(
+    *,
+    user_id: object,
+    authenticated_at: datetime | None,
+    refresh_started_at: datetime | None,
+    user_agent: str | None,
+) -> Access:
+    """Tell how a session is used; ``querysets.used_by()`` is its twin in SQL.
+
+    A token was issued to whoever it is for, who has not authenticated with it. Cookies and
+    bearer tokens open one and the same session, so that of the rest only the user agent can
+    tell. Where none was recorded it counts as a browser, which most are.
+    """
+    if user_id is not None and authenticated_at is None:
+        return Access.TOKEN
+    if refresh_started_at is not None:
+        return Access.API
+    text = (user_agent or BROWSER_PREFIXES[0]).lower()
+    prefixes = tuple(prefix.lower() for prefix in BROWSER_PREFIXES)
+    is_browser = text.startswith(prefixes) or text.endswith(BROWSER_SUFFIXES)
+    return Access.BROWSER if is_browser else Access.APP

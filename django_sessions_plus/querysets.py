@@ -11,10 +11,12 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from django.conf import settings
 from django.db import connections, models, router, transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.utils import timezone
 
+from django_sessions_plus import policy, purging
 from django_sessions_plus.conf import config
+from django_sessions_plus.locking import take_turn
 
 if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
@@ -51,6 +53,10 @@ class SessionQuerySet(models.QuerySet[Row]):
         key = getattr(user, "pk", user)
         return self.none() if key is None else self.filter(user=key)
 
+    def used_by(self, access: policy.Access) -> Self:
+        """Keep the sessions that are used that way, as ``policy.access()`` tells of each."""
+        return self.filter(used_by(access))
+
     def newest_activity_first(self) -> Self:
         """Order by last activity; the id decides between equals, so that pages are stable."""
         return self.order_by("-last_seen_at", "-id")
@@ -73,28 +79,20 @@ class SessionQuerySet(models.QuerySet[Row]):
         Expired anonymous sessions go at once, ended and expired sign-ins after
         ``SESSIONS_PLUS_RETENTION``. Works in batches of ``SESSIONS_PLUS_PURGE_BATCH_SIZE``
         rows, each its own short transaction, and may run in several processes at once.
+        ``purging.purge()`` tells more and can be stopped.
         """
-        # What time has stopped long ago no copy brings back.
-        deleted, rows = 0, self._written().quietly()
-        for condition in _purgeable(now or timezone.now()):
-            while keys := list(rows._next_batch(condition)):
-                deleted += rows.filter(pk__in=keys).delete()[0]
-        return deleted
+        return purging.purge(self, now=now).deleted
 
     async def apurge(self, now: datetime | None = None) -> int:
         """See purge()."""
-        deleted, rows = 0, self._written().quietly()
-        for condition in _purgeable(now or timezone.now()):
-            while keys := [key async for key in rows._next_batch(condition)]:
-                deleted += (await rows.filter(pk__in=keys).adelete())[0]
-        return deleted
+        return (await purging.apurge(self, now=now)).deleted
 
     def update(self, **columns: Any) -> int:
         """Update as Django does, and withdraw the copies of these rows."""
         store = None if self._is_quiet or self.query.is_sliced else copying_store(self.model)
         if store is None:
             return super().update(**columns)
-        rows = self._written().quietly().order_by("pk")
+        rows = self.for_writing().quietly().order_by("pk")
         updated, last = rows._update_batch(store, columns)
         while last is not None:
             more, last = rows.filter(pk__gt=last)._update_batch(store, columns)
@@ -102,6 +100,11 @@ class SessionQuerySet(models.QuerySet[Row]):
         return updated
 
     update.alters_data = True  # type: ignore[attr-defined]
+
+    def for_writing(self) -> Self:
+        """Use the database that writes go to, unless another one was chosen."""
+        # On a replica that lags, what was deleted would come up again in the next batch.
+        return self.using(self._chosen_alias() or router.db_for_write(self.model))
 
     def quietly(self) -> Self:
         """Leave the copies of what is changed to the caller."""
@@ -117,23 +120,22 @@ class SessionQuerySet(models.QuerySet[Row]):
             store.withdraw([digest for _, digest in batch], self.db)
         return updated, batch[-1][0] if len(batch) == BATCH_SIZE else None
 
-    def _locked_digests(self, limit: int | None = None) -> list[tuple[Any, str]]:
+    def _locked_digests(self, limit: int) -> list[tuple[Any, str]]:
         """Return keys and digests, which nobody else changes until the transaction ends."""
         rows = self.values_list("pk", "token_digest")
         if connections[self.db].features.has_select_for_update:
             return list(rows.select_for_update()[:limit])
-        # SQLite: a transaction that begins with a write waits for its turn, one that begins
-        # with a read is refused when it comes to write.
-        nothing = self.model._base_manager.using(self.db).filter(token_digest="")
-        models.QuerySet.update(nothing, version=F("version"))
+        take_turn(self)
         return list(rows[:limit])
 
     def _raw_delete(self, using: str | None) -> int:
         # What every delete of this model comes down to, that of a cascade too.
         store = None if self._is_quiet else copying_store(self.model)
         if store is not None:
-            rows = self.using(using)
-            store.withdraw([digest for _, digest in rows._locked_digests()], rows.db)
+            rows = self.using(using).order_by("pk")
+            # Of one more than are named all copies are withdrawn, so there is no need to know them.
+            some = rows._locked_digests(store.named_at_most() + 1)
+            store.withdraw([digest for _, digest in some], rows.db)
         return super()._raw_delete(using)
 
     def _clone(self) -> Self:
@@ -141,17 +143,9 @@ class SessionQuerySet(models.QuerySet[Row]):
         clone._is_quiet = self._is_quiet
         return clone
 
-    def _written(self) -> Self:
-        # On a replica that lags, what was deleted would come up again in the next batch.
-        return self.using(self._chosen_alias() or router.db_for_write(self.model))
-
     def _chosen_alias(self) -> str | None:
         alias: str | None = vars(self)["_db"]
         return alias
-
-    def _next_batch(self, condition: Q) -> models.QuerySet[Row, Any]:
-        batch = self.filter(condition).order_by("expires_at").values_list("pk", flat=True)
-        return batch[: config.PURGE_BATCH_SIZE]
 
 
 def copying_store(model: type[models.Model]) -> Any:
@@ -166,9 +160,31 @@ def active_at(now: datetime) -> Q:
     """Return the condition that a session can be used at ``now``."""
     condition = Q(ended_at=None, expires_at__gt=now)
     if config.ABSOLUTE_AGE is not None:
-        within_limit = Q(authenticated_at__gt=now - config.ABSOLUTE_AGE)
-        condition &= Q(authenticated_at=None) | within_limit
+        limit = now - config.ABSOLUTE_AGE
+        not_authenticated = Q(user=None) | Q(created_at__gt=limit)
+        condition &= Q(authenticated_at__gt=limit) | Q(authenticated_at=None) & not_authenticated
     return condition
+
+
+def used_by(access: policy.Access) -> Q:
+    """Return the condition that a session is used that way."""
+    token = Q(user__isnull=False, authenticated_at=None)
+    api = ~token & Q(refresh_started_at__isnull=False)
+    browser = Q(user_agent=None) | Q(user_agent="")
+    for prefix in policy.BROWSER_PREFIXES:
+        # The first says nothing that the second does not. But of it PostgreSQL has statistics, and
+        # without any takes browsers for rare and reads the table.
+        browser |= Q(user_agent__startswith=prefix) | Q(user_agent__istartswith=prefix)
+    for suffix in policy.BROWSER_SUFFIXES:
+        browser |= Q(user_agent__iendswith=suffix)
+    rest = ~token & Q(refresh_started_at=None)
+    conditions = {
+        policy.Access.TOKEN: token,
+        policy.Access.API: api,
+        policy.Access.BROWSER: rest & browser,
+        policy.Access.APP: rest & ~browser,
+    }
+    return conditions[access]
 
 
 def end_columns(reason: str, actor: Any, now: datetime | None) -> dict[str, Any]:
@@ -181,7 +197,3 @@ def end_columns(reason: str, actor: Any, now: datetime | None) -> dict[str, Any]
         "ended_by_id": getattr(actor, "pk", actor),
         "session_data": "",
     }
-
-
-def _purgeable(now: datetime) -> tuple[Q, Q]:
-    return Q(user=None, expires_at__lte=now), Q(expires_at__lte=now - config.RETENTION)

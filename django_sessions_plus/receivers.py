@@ -1,4 +1,4 @@
-"""What ends or renews sessions by itself: sign-in, a changed password, a user who goes.
+"""What happens by itself: what ends or renews sessions at a sign-in, at a changed password, with a user who goes.
 
 Receivers only notice and call the verbs. Those that end sessions wait for the
 commit: a rolled back password change must not sign anybody out.
@@ -9,24 +9,29 @@ from __future__ import annotations
 from typing import Any
 
 from django.conf import settings
-from django.contrib.auth.signals import user_logged_in
+from django.contrib.auth.signals import user_logged_in, user_login_failed
 from django.core.exceptions import ObjectDoesNotExist
 from django.db import transaction
 from django.db.models.signals import post_save, pre_delete
 from django.http import HttpRequest
 
-from django_sessions_plus import devices, sessions
+from django_sessions_plus import sessions
 from django_sessions_plus.backends.base import RowSession
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.conf import config
 from django_sessions_plus.middleware import set_request_user
+from django_sessions_plus.notices import notice_new_device
 from django_sessions_plus.policy import EndReason
-from django_sessions_plus.signals import new_device_signed_in, session_started
+from django_sessions_plus.refusals import log_failed_sign_in
+from django_sessions_plus.signals import session_started
 
 
 def connect() -> None:
     """Connect everything; called once, when the app is ready."""
     user_logged_in.connect(renew_session, dispatch_uid="django_sessions_plus.renew_session")
+    user_login_failed.connect(
+        log_failed_sign_in, dispatch_uid="django_sessions_plus.log_failed_sign_in"
+    )
     session_started.connect(limit_sessions, dispatch_uid="django_sessions_plus.limit_sessions")
     session_started.connect(
         notice_new_device, dispatch_uid="django_sessions_plus.notice_new_device"
@@ -61,22 +66,6 @@ def limit_sessions(session: AbstractSession, user: Any, **kwargs: Any) -> None:
         sessions.enforce_limit(user, keep=session)
 
 
-def notice_new_device(session: AbstractSession, user: Any, **kwargs: Any) -> None:
-    """Tell of a sign-in from a browser and system the person has not signed in from before.
-
-    As far back as rows are retained. A first sign-in is no news, nor is one whose
-    user agent was not recorded. One query, and only where somebody listens.
-    """
-    model = type(session)
-    if not session.user_agent or not new_device_signed_in.has_listeners(model):
-        return
-    earlier = model.objects.using(session._state.db).for_user(session.user_id)
-    agents = set(earlier.exclude(pk=session.pk).values_list("user_agent", flat=True).distinct())
-    known = {(device.browser, device.os) for device in map(devices.parse, agents)}
-    if known and (session.device.browser, session.device.os) not in known:
-        new_device_signed_in.send_robust(sender=model, session=session, user=user)
-
-
 def follow_user(instance: Any, created: bool, raw: bool, using: str, **kwargs: Any) -> None:
     """End sessions when a user is saved as inactive or with a new password (OWASP ASVS 5.0 7.4.2, 7.4.3)."""
     if created or raw:
@@ -85,7 +74,7 @@ def follow_user(instance: Any, created: bool, raw: bool, using: str, **kwargs: A
     if not getattr(instance, "is_active", True) and config.END_ON_DEACTIVATION:
         reason, keep = EndReason.USER_DEACTIVATED, None
     # AbstractBaseUser keeps a newly set password in the clear until the save is over;
-    # an upgrade of the password's hash clears it first and is no change.
+    # an upgrade of how it is stored clears it first and is no change.
     elif getattr(instance, "_password", None) is not None and config.END_ON_PASSWORD_CHANGE:
         reason, keep = EndReason.PASSWORD_CHANGED, _own_session(instance)
     else:

@@ -8,29 +8,32 @@ its cookie is cleared and ``request.user`` is anonymous from then on.
 from __future__ import annotations
 
 import uuid
-from contextvars import ContextVar, Token
+from collections.abc import Iterable
+from datetime import timedelta
 from importlib import import_module
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.conf import settings
-from django.contrib.auth import get_user_model
-from django.db import connections, router, transaction
-from django.db.models import F
+from django.db import router, transaction
 from django.http import HttpRequest
-from django.utils import timezone
 
+from django_sessions_plus import ending, starting
 from django_sessions_plus.backends.base import RowSession
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.conf import config
+from django_sessions_plus.jwt import refresh
+from django_sessions_plus.jwt.refresh import IssuedTokens
+from django_sessions_plus.locking import locked
 from django_sessions_plus.models import Session
 from django_sessions_plus.policy import EndReason
+from django_sessions_plus.purging import Progress
 from django_sessions_plus.querysets import SessionQuerySet
-from django_sessions_plus.signals import send_after_commit, session_ended
+from django_sessions_plus.running import current as current
+from django_sessions_plus.running import reset_current as reset_current
+from django_sessions_plus.running import set_current as set_current
 
-BATCH_SIZE = 500
-
-_current: ContextVar[RowSession | None] = ContextVar("django_sessions_plus_current", default=None)
+Named = AbstractSession | uuid.UUID | str
 
 
 def session_model() -> type[AbstractSession]:
@@ -49,12 +52,7 @@ async def alist_for(user: Any) -> list[AbstractSession]:
     return [session async for session in list_for(user)]
 
 
-def revoke(
-    session: AbstractSession | uuid.UUID | str,
-    *,
-    reason: str = EndReason.REVOKED,
-    actor: Any = None,
-) -> bool:
+def revoke(session: Named, *, reason: str = EndReason.REVOKED, actor: Any = None) -> bool:
     """End one session (a row or its id) and return whether it was this call that did.
 
     False for a session that has ended or expired already, and for an unknown or
@@ -63,62 +61,175 @@ def revoke(
     key = _as_id(session)
     if key is None:
         return False
-    rows = _rows().active().filter(pk=key)
-    if _end(rows.filter(user__isnull=False), reason, actor):
-        return True
-    # Nobody is signed in there: there is nothing to keep a record of.
-    if not rows.filter(user=None).delete()[0]:
-        return False
-    _forget_current({key})
-    return True
+    return bool(_end([_rows().filter(pk=key)], reason, actor))
 
 
-async def arevoke(
-    session: AbstractSession | uuid.UUID | str,
+async def arevoke(session: Named, *, reason: str = EndReason.REVOKED, actor: Any = None) -> bool:
+    """See revoke()."""
+    return await sync_to_async(revoke)(session, reason=reason, actor=actor)
+
+
+def revoke_many(
+    many: Iterable[Named] | SessionQuerySet[Any],
     *,
     reason: str = EndReason.REVOKED,
     actor: Any = None,
-) -> bool:
-    """See revoke()."""
-    return await sync_to_async(revoke)(session, reason=reason, actor=actor)
+    progress: Progress | None = None,
+) -> int:
+    """End many sessions (rows, ids, or a set of rows) as ``revoke()`` ends one, and return how many that were.
+
+    A set of any size costs little memory: it is never read as a whole.
+    """
+    if isinstance(many, SessionQuerySet) and not many.query.is_sliced:
+        return _end([many.for_writing()], reason, actor, progress)
+    ids = sorted({key for each in many if (key := _as_id(each)) is not None})
+    batches = (ids[at : at + ending.BATCH_SIZE] for at in range(0, len(ids), ending.BATCH_SIZE))
+    return _end((_rows().filter(pk__in=batch) for batch in batches), reason, actor, progress)
+
+
+async def arevoke_many(
+    many: Iterable[Named] | SessionQuerySet[Any],
+    *,
+    reason: str = EndReason.REVOKED,
+    actor: Any = None,
+    progress: Progress | None = None,
+) -> int:
+    """See revoke_many()."""
+    end = sync_to_async(revoke_many)
+    return await end(many, reason=reason, actor=actor, progress=progress)
 
 
 def revoke_others(
     user: Any,
     *,
-    keep: AbstractSession | uuid.UUID | str | None,
+    keep: Named | None,
     reason: str = EndReason.REVOKED,
     actor: Any = None,
+    progress: Progress | None = None,
 ) -> int:
     """End all active sessions of ``user`` but ``keep`` (a row or its id) and return how many those were.
 
-    ``keep`` of None keeps none. Statements end ``BATCH_SIZE`` rows at a time.
+    ``keep`` of None keeps none. After each batch ``progress`` is called with the number so far.
     """
-    others = _rows().active().for_user(user)
-    if (kept := _as_id(keep)) is not None:
-        others = others.exclude(pk=kept)
-    return _end(others, reason, actor)
+    return _end([_all_but(keep, _rows().for_user(user))], reason, actor, progress)
 
 
 async def arevoke_others(
     user: Any,
     *,
-    keep: AbstractSession | uuid.UUID | str | None,
+    keep: Named | None,
     reason: str = EndReason.REVOKED,
     actor: Any = None,
+    progress: Progress | None = None,
 ) -> int:
     """See revoke_others()."""
-    return await sync_to_async(revoke_others)(user, keep=keep, reason=reason, actor=actor)
+    end = sync_to_async(revoke_others)
+    return await end(user, keep=keep, reason=reason, actor=actor, progress=progress)
 
 
-def revoke_all(user: Any, *, reason: str = EndReason.REVOKED, actor: Any = None) -> int:
+def revoke_all(
+    user: Any,
+    *,
+    reason: str = EndReason.REVOKED,
+    actor: Any = None,
+    progress: Progress | None = None,
+) -> int:
     """End all active sessions of ``user`` and return how many those were."""
-    return revoke_others(user, keep=None, reason=reason, actor=actor)
+    return revoke_others(user, keep=None, reason=reason, actor=actor, progress=progress)
 
 
-async def arevoke_all(user: Any, *, reason: str = EndReason.REVOKED, actor: Any = None) -> int:
+async def arevoke_all(
+    user: Any,
+    *,
+    reason: str = EndReason.REVOKED,
+    actor: Any = None,
+    progress: Progress | None = None,
+) -> int:
     """See revoke_all()."""
-    return await sync_to_async(revoke_all)(user, reason=reason, actor=actor)
+    return await sync_to_async(revoke_all)(user, reason=reason, actor=actor, progress=progress)
+
+
+def revoke_everyone(
+    *,
+    keep: Named | None = None,
+    reason: str = EndReason.REVOKED,
+    actor: Any = None,
+    progress: Progress | None = None,
+) -> int:
+    """Sign everyone out: end all active sessions but ``keep`` (a row or its id), and return how many those were.
+
+    Those whose row is no newer than the newest there is when it is called. Who comes anew
+    meanwhile stays signed in; who signs in meanwhile on a row that is older, such as that of a
+    visit, may have to do so once more. Ids are by the clocks of their hosts, which may differ.
+    Anonymous sessions stay.
+    """
+    rows = _rows().filter(user__isnull=False)
+    newest = rows.order_by("-pk").values_list("pk", flat=True).first()
+    if newest is None:
+        return 0
+    return _end([_all_but(keep, rows.filter(pk__lte=newest))], reason, actor, progress)
+
+
+async def arevoke_everyone(
+    *,
+    keep: Named | None = None,
+    reason: str = EndReason.REVOKED,
+    actor: Any = None,
+    progress: Progress | None = None,
+) -> int:
+    """See revoke_everyone()."""
+    end = sync_to_async(revoke_everyone)
+    return await end(keep=keep, reason=reason, actor=actor, progress=progress)
+
+
+def issue_tokens(session: AbstractSession) -> IssuedTokens:
+    """Issue an access token and a refresh token for a session that somebody is signed in to.
+
+    Both end with the session. A session has one refresh token at a time: that of an
+    earlier call is refused from now on, and ends nothing.
+
+    Raises:
+        StaleSessionError: the session has ended or expired, or nobody is signed in to it.
+        ConfigurationError: ``SESSION_ENGINE`` is not an engine of this package.
+    """
+    return refresh.issue_tokens(session)
+
+
+async def aissue_tokens(session: AbstractSession) -> IssuedTokens:
+    """See issue_tokens()."""
+    return await refresh.aissue_tokens(session)
+
+
+def start(
+    user: Any,
+    *,
+    user_agent: str | None = None,
+    ip_address: str | None = None,
+    remember: bool = True,
+    expiry: timedelta | None = None,
+) -> RowSession:
+    """Start a session for ``user`` as a sign-in would, and return its store: ``session_key`` is the token.
+
+    Nobody is asked for a password, so the session is not fresh. See ``starting.start()`` for
+    the arguments, and what is raised.
+    """
+    return starting.start(
+        user, user_agent=user_agent, ip_address=ip_address, remember=remember, expiry=expiry
+    )
+
+
+async def astart(
+    user: Any,
+    *,
+    user_agent: str | None = None,
+    ip_address: str | None = None,
+    remember: bool = True,
+    expiry: timedelta | None = None,
+) -> RowSession:
+    """See start()."""
+    return await sync_to_async(starting.start, thread_sensitive=True)(
+        user, user_agent=user_agent, ip_address=ip_address, remember=remember, expiry=expiry
+    )
 
 
 def enforce_limit(user: Any, *, keep: AbstractSession) -> int:
@@ -133,10 +244,10 @@ def enforce_limit(user: Any, *, keep: AbstractSession) -> int:
     mine = _rows().active().for_user(user)
     with transaction.atomic(using=mine.db):
         # Under a lock, for two sign-ins at once must not end each other.
-        living = _locked(mine, keep)
+        living = locked(mine)
         others = sorted(living, key=lambda row: (row.pk == keep.pk, row.last_seen_at, row.pk))
         ids = [row.pk for row in others[: len(living) - limit]]
-        return _end(mine.filter(pk__in=ids), EndReason.LIMIT, None) if ids else 0
+        return _end([mine.filter(pk__in=ids)], EndReason.LIMIT, None) if ids else 0
 
 
 def resolve(request: HttpRequest) -> AbstractSession | None:
@@ -161,36 +272,13 @@ async def aresolve(request: HttpRequest) -> AbstractSession | None:
     return _signed_in(store)
 
 
-def current() -> RowSession | None:
-    """Return the session store of the running request; None outside of one."""
-    return _current.get()
-
-
-def set_current(store: RowSession | None) -> Token[RowSession | None]:
-    """Name the session store of the running request; for middleware and header authentication."""
-    return _current.set(store)
-
-
-def reset_current(token: Token[RowSession | None]) -> None:
-    """Undo set_current()."""
-    _current.reset(token)
-
-
 def _rows() -> SessionQuerySet[AbstractSession]:
     model = session_model()
     rows: SessionQuerySet[AbstractSession] = model.objects.using(router.db_for_write(model))
     return rows
 
 
-def _locked(rows: SessionQuerySet[AbstractSession], one: AbstractSession) -> list[AbstractSession]:
-    """Return ``rows`` locked until the transaction ends; without row locks, a write to ``one`` locks all."""
-    if connections[rows.db].features.has_select_for_update:
-        return list(rows.select_for_update().order_by("pk"))
-    rows.filter(pk=one.pk).update(version=F("version"))
-    return list(rows)
-
-
-def _as_id(session: AbstractSession | uuid.UUID | str | None) -> uuid.UUID | None:
+def _as_id(session: Named | None) -> uuid.UUID | None:
     key = session.pk if isinstance(session, AbstractSession) else session
     if key is None or isinstance(key, uuid.UUID):
         return key
@@ -200,46 +288,28 @@ def _as_id(session: AbstractSession | uuid.UUID | str | None) -> uuid.UUID | Non
         return None
 
 
-def _end(rows: SessionQuerySet[AbstractSession], reason: str, actor: Any) -> int:
-    ids = list(rows.values_list("pk", flat=True))
-    batches = (ids[start : start + BATCH_SIZE] for start in range(0, len(ids), BATCH_SIZE))
-    return sum(_end_batch(rows, batch, reason, actor) for batch in batches)
+def _all_but(
+    keep: Named | None, rows: SessionQuerySet[AbstractSession]
+) -> SessionQuerySet[AbstractSession]:
+    kept = _as_id(keep)
+    return rows if kept is None else rows.exclude(pk=kept)
 
 
-def _end_batch(
-    rows: SessionQuerySet[AbstractSession], ids: list[uuid.UUID], reason: str, actor: Any
+def _end(
+    sets: Iterable[SessionQuerySet[AbstractSession]],
+    reason: str,
+    actor: Any,
+    progress: Progress | None = None,
 ) -> int:
-    now = timezone.now()
-    batch = rows.model.objects.using(rows.db).filter(pk__in=ids)
-    if not batch.active(now).end(reason=reason, actor=actor, now=now):
-        return 0
-    # Several may be ending the same rows: those that bear our moment are the ones we ended.
-    ended = list(_with_users(batch.filter(ended_at=now)))
-    for session in ended:
-        send_after_commit(
-            session_ended,
-            using=rows.db,
-            sender=rows.model,
-            session=session,
-            user=session.user,
-            reason=reason,
-            actor=actor,
-        )
-    _forget_current({session.pk for session in ended})
-    return len(ended)
-
-
-def _with_users(rows: SessionQuerySet[AbstractSession]) -> SessionQuerySet[AbstractSession]:
-    # Users may live in another database, where no join reaches.
-    if router.db_for_read(get_user_model()) == rows.db:
-        return rows.select_related("user")
-    return rows.prefetch_related("user")
-
-
-def _forget_current(ids: set[uuid.UUID]) -> None:
-    store = current()
-    if store is not None and store.row is not None and store.row.pk in ids:
-        store.forget()
+    ended = 0
+    for batch in ending.in_batches(sets, reason=reason, actor=actor):
+        store = current()
+        if store is not None and store.row is not None and batch.has_ended(store.row.pk):
+            store.forget()
+        ended += batch.count
+        if progress is not None:
+            progress(ended)
+    return ended
 
 
 def _signed_in(store: RowSession) -> AbstractSession | None:

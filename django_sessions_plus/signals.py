@@ -19,16 +19,21 @@ session_ended = Signal()
 """A signed-in session stopped by act: ``session``, ``user``, ``reason``, ``actor`` (or None)."""
 
 session_context_changed = Signal()
-"""A living session's IP address or user agent is another one: ``session``, ``user``, ``changes``.
+"""A session is used from another network or browser: ``session``, ``user``, ``changes``.
 
-``changes`` is ``{column: (old, new)}``.
+``changes`` is ``{column: (old, new)}``. Sent by the one request that writes it down, and by
+the one that ends the session for it.
 """
 
 new_device_signed_in = Signal()
-"""A browser and system nobody signed in from before: ``session``, ``user``."""
+"""A person signed in from a browser, system and network that together are new: ``session``, ``user``."""
 
 refresh_token_reused = Signal()
-"""A rotated refresh token came back after its grace: ``session``, ``user``."""
+"""A rotated refresh token came back after its grace, and ended its session.
+
+``session``, ``user``, ``age`` (since that token was issued), ``since_rotation`` (since the last
+rotation), ``context_changed``, ``changes`` (as above: recorded, presented).
+"""
 
 
 def send_after_commit(signal: Signal, *, using: str, **arguments: Any) -> None:

@@ -9,6 +9,7 @@ import re
 import secrets
 import time
 import uuid
+from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TypeGuard
 
@@ -55,3 +56,15 @@ def make_id() -> uuid.UUID:
     value = value & ~(0xF << 76) | 0x7 << 76
     value = value & ~(0x3 << 62) | 0x2 << 62
     return uuid.UUID(int=value)
+
+
+def first_id(moment: datetime) -> uuid.UUID:
+    """Return the least id that can be made at ``moment``, to the millisecond; for ranges of the primary key."""
+    milliseconds = max(round(moment.timestamp() * 1_000_000) // 1000, 0)
+    # Of version 7 as well: MariaDB puts UUIDs of other versions in another order.
+    return uuid.UUID(int=milliseconds << 80 | 0x7 << 76 | 0x2 << 62)
+
+
+def made_at(key: uuid.UUID) -> datetime:
+    """Return when an id was made, by the clock of the host that made it."""
+    return datetime.fromtimestamp((key.int >> 80) / 1000, UTC)

@@ -32,9 +32,11 @@ COMPRESS_ABOVE = 2048
 # Whoever can write to the table must not be able to fill the memory of whoever reads it.
 LONGEST_INFLATED = 16 * 1024 * 1024
 _COMPRESSED = "z:"
+# What the JSON serializer does, less its detour through bytes, and made once.
+_JSON = json.JSONEncoder(separators=(",", ":"))
 NO_META: Mapping[str, Any] = {}
 
-Transport = Literal["cookie", "bearer"]
+Transport = Literal["cookie", "bearer", "jwt"]
 
 
 class RowSession(SessionBase):
@@ -54,6 +56,10 @@ class RowSession(SessionBase):
     """How the token reached us. Only a session of the cookie transport gets a cookie."""
     counts_as_activity = True
     """Whether this use moves the expiry and the time of last activity."""
+    is_passed_over = False
+    """Whether the answer is the same for everybody: unless a view changes it, the session is not even read."""
+    judges_context = True
+    """Whether loading acts on ``SESSIONS_PLUS_CONTEXT_POLICY``; whoever switches it off does it later."""
     wants_user = False
     """Whether loading should bring the user along in the same query."""
     on_end: Callable[[], None] | None = None
@@ -66,6 +72,10 @@ class RowSession(SessionBase):
     A token we do not know may have been rotated away a moment ago by a parallel
     request; to delete the cookie then would delete its successor and sign the person out.
     """
+    is_authenticated_at_start = True
+    """Whether a session that begins with a user in it begins with the authentication of that user."""
+    is_opened_by_id = False
+    """Whether the row was found by its id, for a signed token. Such a store knows no session token."""
     _row: AbstractSession | None = None
     _meta: Mapping[str, Any] = NO_META
     _remember: bool | None = None
@@ -127,10 +137,10 @@ class RowSession(SessionBase):
         """
         if self.serializer is not JSONSerializer:
             return super().encode(session_dict)
-        payload: bytes = self.serializer().dumps(session_dict)
-        if not COMPRESS_ABOVE < len(payload) <= LONGEST_INFLATED:
-            return payload.decode("latin-1")
-        return _COMPRESSED + b64encode(zlib.compress(payload)).decode("ascii")
+        text = _JSON.encode(session_dict)
+        if not COMPRESS_ABOVE < len(text) <= LONGEST_INFLATED:
+            return text
+        return _COMPRESSED + b64encode(zlib.compress(text.encode("ascii"))).decode("ascii")
 
     def decode(self, session_data: str) -> dict[str, Any]:  # type: ignore[override]  # no bytes here
         """Return stored data, Django's signed form included; bad data is an empty session."""
@@ -242,18 +252,18 @@ class RowSession(SessionBase):
 
     def _expiry_date(self, data: Mapping[str, Any], modification: datetime | None) -> datetime:
         now = modification or timezone.now()
-        authenticated_at = self._row.authenticated_at if self._row else None
-        if data.get(SESSION_KEY) is not None and (self._authenticated_now or not authenticated_at):
-            authenticated_at = now
-        return self._next_expiry(data, authenticated_at, now)
+        since = self._row.limited_from if self._row else None
+        if data.get(SESSION_KEY) is not None and (self._authenticated_now or not since):
+            since = now
+        return self._next_expiry(data, since, now)
 
     def _next_expiry(
-        self, data: Mapping[str, Any], authenticated_at: datetime | None, now: datetime
+        self, data: Mapping[str, Any], since: datetime | None, now: datetime
     ) -> datetime:
         return policy.next_expiry(
             explicit=_comparable(data.get(EXPIRY_KEY), now),
             idle_age=self._idle_age(),
-            limit=policy.deadline(authenticated_at, config.ABSOLUTE_AGE),
+            limit=policy.deadline(since, config.ABSOLUTE_AGE),
             now=now,
         )
 
@@ -269,8 +279,12 @@ class RowSession(SessionBase):
         ``user`` given, what is told after the save needs no query for it.
         """
         self._authenticated_now = True
-        self._user = user
+        self.note_user(user)
         self.modified = True
+
+    def note_user(self, user: Any) -> None:
+        """Remember who is signed in, so that nothing a save decides or tells needs a query for it."""
+        self._user = user
 
     def is_fresh(self) -> bool:
         """Tell whether the loaded session was authenticated within ``SESSIONS_PLUS_FRESH_AGE``."""

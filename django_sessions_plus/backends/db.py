@@ -14,18 +14,15 @@ from typing import TYPE_CHECKING, Any
 from asgiref.sync import sync_to_async
 from django.contrib.sessions.backends.base import CreateError
 
-from django_sessions_plus.backends.settling import (
-    SettlingSession,
-    news_of,
-    required,
-)
+from django_sessions_plus.backends.by_id import IdSession
+from django_sessions_plus.backends.settling import news_of, required
 from django_sessions_plus.exceptions import StaleSessionError
 
 if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
 
 
-class SessionStore(SettlingSession):
+class SessionStore(IdSession):
     """Keep sessions in the database, each bound to the digest of its token."""
 
     @classmethod
@@ -42,13 +39,18 @@ class SessionStore(SettlingSession):
         """Return the session's data; an empty session for a token that opens nothing.
 
         Unknown, expired, ended and malformed are the same to the caller: no row is
-        created (CVE-2015-5143) and nothing is raised.
+        created (CVE-2015-5143) and nothing is raised. So is a session that ends because it
+        is used from elsewhere, where ``SESSIONS_PLUS_CONTEXT_POLICY`` says so.
         """
-        return self._adopt(self._read())
+        data = self._adopt(self._read())
+        return self.end_elsewhere() if self.is_refused_here() else data
 
     async def aload(self) -> dict[str, Any]:
         """See load()."""
-        return self._adopt(await self._aread())
+        data = self._adopt(await self._aread())
+        if self.is_refused_here():
+            return await sync_to_async(self.end_elsewhere, thread_sensitive=True)()
+        return data
 
     def exists(self, session_key: str | None) -> bool:
         """Tell whether the token names a session that has not ended."""
@@ -63,7 +65,13 @@ class SessionStore(SettlingSession):
     # Write
 
     def create(self) -> None:
-        """Insert a row under a new token, with the data there is."""
+        """Insert a row under a new token, with the data there is.
+
+        Raises:
+            StaleSessionError: the row was opened by its id, and there is none any more. Whoever
+                presented that has no use for a token.
+        """
+        self._refuse_new_row()
         while True:
             self._session_key = self._get_new_session_key()
             try:
@@ -75,6 +83,7 @@ class SessionStore(SettlingSession):
 
     async def acreate(self) -> None:
         """See create()."""
+        self._refuse_new_row()
         while True:
             self._session_key = await self._aget_new_session_key()
             try:
@@ -94,11 +103,12 @@ class SessionStore(SettlingSession):
             CreateError: ``must_create``, and the token is taken.
             StaleSessionError: (an ``UpdateError``) there is no such row to be written any more.
         """
-        if self.session_key is None:
+        if self.session_key is None and not self.is_opened_by_id:
             self.create()
             return
         data = self._get_session(no_load=must_create)
         if must_create:
+            self._refuse_new_row()
             self._insert(self.create_model_instance(data))
             return
         row = self._row or required(self._read())
@@ -113,11 +123,12 @@ class SessionStore(SettlingSession):
 
     async def asave(self, must_create: bool = False) -> None:
         """See save()."""
-        if self.session_key is None:
+        if self.session_key is None and not self.is_opened_by_id:
             await self.acreate()
             return
         data = await self._aget_session(no_load=must_create)
         if must_create:
+            self._refuse_new_row()
             await self._ainsert(await self.acreate_model_instance(data))
             return
         row = self._row or required(await self._aread())

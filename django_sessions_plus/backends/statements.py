@@ -4,21 +4,22 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import datetime
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth import get_user_model
 from django.core.exceptions import ObjectDoesNotExist
-from django.db import connections, router
-from django.db.models import F, Q
+from django.db import router
+from django.db.models import Q
 from django.utils import timezone
 from django.utils.functional import cached_property
 
 from django_sessions_plus import policy, tokens
 from django_sessions_plus.backends import compiled
-from django_sessions_plus.backends.columns import Columns, ColumnSession
+from django_sessions_plus.backends.columns import ColumnSession
+from django_sessions_plus.backends.context import NO_CONTEXT_CHANGE, Columns
 from django_sessions_plus.conf import config
+from django_sessions_plus.locking import beside_key
 from django_sessions_plus.querysets import SessionQuerySet, active_at
 
 if TYPE_CHECKING:
@@ -27,12 +28,29 @@ if TYPE_CHECKING:
 
     Rows = SessionQuerySet[AbstractSession]
 
-# True of no row, and nothing an optimizer sees through.
-_NEVER = Q(version=F("version") + 1)
+
+_OF_DATA = ("version", "expires_at")
 
 
 class StatementSession(ColumnSession):
     """A session that can find and write its row, in statements that a parallel end defeats."""
+
+    row_over: AbstractSession | None = None
+    """The row that what was presented names, and that opens nothing: ended, perhaps by this request, or expired."""
+
+    @property
+    def over_reason(self) -> policy.OverReason | None:
+        """Why nobody is signed in any more by the token that was presented.
+
+        None where somebody is, or nobody was, and for a token that no row bears: one that was
+        made up or rotated away is not its session's. It is known from loading the session, and
+        meant for whoever presented the token alone; of a session that was opened by its id the
+        caller has to judge what was presented for it.
+        """
+        row = self.row_over
+        if self._row is not None or row is None or row.user_id is None:
+            return None
+        return policy.over_reason(end_reason=row.end_reason, ended_at=row.ended_at)
 
     @cached_property
     def model(self) -> type[AbstractSession]:
@@ -62,10 +80,9 @@ class StatementSession(ColumnSession):
         if not tokens.is_well_formed(self.session_key):
             return None
         digest, alias = tokens.digest(self.session_key), self._read_alias()
-        with_user = self.wants_user and _is_user_in(alias)
+        with_user = self.wants_user and is_user_in(alias)
         if config.FAST_PATH:
-            lookup = partial(self._lookup, compiled.DIGEST_MARK, alias, with_user)
-            statement = compiled.select((self.model, alias, with_user), lookup)
+            statement = compiled.select(self.model, alias, with_user, self._lookup)
             if statement is not None:
                 return statement.run(digest)
         return self._first(self._lookup(digest, alias, with_user))
@@ -76,8 +93,11 @@ class StatementSession(ColumnSession):
         return await sync_to_async(self._read, thread_sensitive=True)()
 
     def _lookup(self, digest: str, alias: str, with_user: bool) -> Rows:
-        rows = self.model.objects.using(alias)
-        return (rows.select_related("user") if with_user else rows).filter(token_digest=digest)
+        return self._read_rows(alias, with_user).filter(token_digest=digest)
+
+    def _read_rows(self, alias: str, with_user: bool) -> Rows:
+        rows = self.model.objects.using(alias).defer(*NO_CONTEXT_CHANGE)
+        return rows.select_related("user") if with_user else rows
 
     def _read_alias(self) -> str:
         # A replica that lags would serve sessions that have ended.
@@ -100,8 +120,9 @@ class StatementSession(ColumnSession):
 
     def _write(self, row: AbstractSession, columns: Columns) -> bool:
         """Write ``columns`` if the row still lives as it was read; False if it does not."""
-        # Only who changes the data must have seen the last of it.
-        condition = self._as_read if "version" in columns else self._alive
+        # Who changes the data must have seen the last of it, and who moves the expiry what it asks for.
+        is_of_data = not columns.keys().isdisjoint(_OF_DATA)
+        condition = self._as_read if is_of_data else self._alive
         return self._run(row, columns, condition)
 
     def _write_touch(self, row: AbstractSession, columns: Columns) -> bool:
@@ -118,9 +139,10 @@ class StatementSession(ColumnSession):
     ) -> bool:
         now = timezone.now()
         if config.FAST_PATH:
-            key = (self.model, self._write_alias(), condition.__name__)
-            names = tuple(columns)
-            statement = compiled.update(key, self.model, names, condition, skip_locked=skip_locked)
+            alias, names = self._write_alias(), tuple(columns)
+            statement = compiled.update(
+                self.model, alias, names, condition, skip_locked=skip_locked
+            )
             if statement is not None:
                 return statement.run(list(columns.values()), row, now)
         return bool(condition(row, now).update(**columns))
@@ -135,18 +157,18 @@ class StatementSession(ColumnSession):
         return self._bound(row, active_at(now) & Q(version=row.version))
 
     def _untouched(self, row: AbstractSession, now: datetime) -> Rows:
-        return self._bound(row, active_at(now) & Q(last_seen_at=row.last_seen_at))
+        # The expiry, too, for what somebody has asked for meanwhile must hold.
+        seen = Q(last_seen_at=row.last_seen_at, expires_at=row.expires_at)
+        return self._bound(row, active_at(now) & seen)
 
     def _bound(self, row: AbstractSession, condition: Q) -> Rows:
         """Return the row for a write if it still bears its token and meets the condition."""
+        return self._by_key(row, condition & Q(token_digest=row.token_digest))
+
+    def _by_key(self, row: AbstractSession, condition: Q) -> Rows:
+        """Return the row for a write if it meets the condition."""
         rows = self._rows().filter(pk=row.pk)
-        condition &= Q(token_digest=row.token_digest)
-        if connections[rows.db].vendor == "mysql":
-            # MariaDB may go by any index on a column that is named, and then locks that index
-            # before the row. Who has locked the row, and moves it in that index, deadlocks with
-            # it. This leaves the primary key.
-            condition |= _NEVER
-        return rows.filter(condition)
+        return rows.filter(beside_key(condition, rows.db))
 
     def _own_row(self, token: str | None) -> AbstractSession | None:
         return self._row if token is None or token == self.session_key else None
@@ -175,6 +197,7 @@ class StatementSession(ColumnSession):
         )
         self._session_key = None
         self._row = None
+        self.row_over = row
 
     def _save_columns(self, row: AbstractSession, data: dict[str, Any]) -> Columns:
         columns = self._changed_columns(row, data, timezone.now())
@@ -185,7 +208,7 @@ class StatementSession(ColumnSession):
     def _due_columns(self) -> Columns:
         if self._row is None or not hasattr(self, "_session_cache"):
             return {}
-        return self._touch_columns(self._row, timezone.now())
+        return self._touch_columns(self._row, self._session_cache, timezone.now())
 
     def _rotation_columns(self) -> Columns:
         self._next_token = self._get_new_session_key()
@@ -193,10 +216,12 @@ class StatementSession(ColumnSession):
 
     def _note_written(self, row: AbstractSession, columns: Columns) -> None:
         """Bring the loaded row, and the token, in line with what was written."""
-        if "token_digest" in columns:
+        if "token_digest" in columns and not self.is_opened_by_id:
             self._session_key = self._next_token
         if "token_digest" in columns or "expires_at" in columns:
             self.is_cookie_due = True
+        if "authenticated_at" in columns:
+            row.is_in_doubt = False
         for name, value in columns.items():
             setattr(row, name, value)
         self._row = row
@@ -214,7 +239,7 @@ class StatementSession(ColumnSession):
         self._token_is_new = False
 
 
-def _is_user_in(alias: str) -> bool:
+def is_user_in(alias: str) -> bool:
     """Tell whether users live in the database ``alias``, where a join can reach them."""
     # Without routers there is but one place, and no need to look up the model.
     return not router.routers or router.db_for_read(get_user_model()) == alias

@@ -4,24 +4,25 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
-from django.contrib.auth import get_user_model
 from django.db import connections, models, router
 
-from django_sessions_plus.backends import compiled
+from django_sessions_plus.backends import compiled, marks
+from django_sessions_plus.backends.building import Builder
+from django_sessions_plus.backends.reading import Reading
 from django_sessions_plus.conf import config
 
 if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
 
 
-class UserSelect(compiled.Reading):
+class UserSelect(Reading):
     """Find a user by its key."""
 
     def __init__(self, users: models.QuerySet[Any], mark: Any) -> None:
         compiler: Any = users.query.get_compiler(users.db)
         self.key: Any = users.model._meta.pk
         super().__init__(users.db, compiler, self._prepared(users.db, mark))
-        self.user = compiled.Builder(compiler, compiler.klass_info)
+        self.user = Builder(compiler, compiler.klass_info)
 
     def run(self, key: Any) -> Any:
         """Return the user with this key, or None."""
@@ -32,29 +33,26 @@ class UserSelect(compiled.Reading):
         return self.key.get_db_prep_value(key, connections[alias])
 
 
-def find_user(row: AbstractSession) -> bool:
-    """Give ``row`` its user, as the query that reads both would have; False if there is none.
+def find_user(row: AbstractSession) -> None:
+    """Give ``row`` its user, or None where there is none, as the query that reads both would have.
 
-    True also where this is not the way to find it: the authentication backend will.
+    Nothing happens where this is not the way to find it: the authentication backend will.
     """
     alias = row._state.db
-    if not config.FAST_PATH or alias is None or router.db_for_read(get_user_model()) != alias:
-        return True
-    statement = _statement(alias)
-    if statement is None:
-        return True
-    user = statement.run(row.user_id)
-    if user is None:
-        return False
-    row._meta.get_field("user").set_cached_value(row, user)
-    return True
+    if not config.FAST_PATH or alias is None:
+        return
+    field: Any = row._meta.get_field("user")
+    # Without routers there is but one place to find users.
+    if router.routers and router.db_for_read(field.related_model) != alias:
+        return
+    statement = _statement(field.related_model, alias)
+    if statement is not None:
+        field.set_cached_value(row, statement.run(row.user_id))
 
 
-def _statement(alias: str) -> UserSelect | None:
-    model: Any = get_user_model()
-
+def _statement(model: Any, alias: str) -> UserSelect | None:
     def compile_() -> UserSelect:
-        mark = compiled.mark_of(model._meta.pk)
+        mark = marks.mark_of(model._meta.pk)
         return UserSelect(models.QuerySet(model, using=alias).filter(pk=mark), mark)
 
     return compiled.keep(("user", model, alias), compile_)

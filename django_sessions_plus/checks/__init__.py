@@ -4,6 +4,15 @@ Importing this package registers them. Every message has a stable id and a hint 
 says what to do; ``docs/checks.md`` lists them all.
 """
 
-from django_sessions_plus.checks import cookies, installation, timeouts, values
+from django_sessions_plus.checks import (
+    cache,
+    cookies,
+    installation,
+    jwt,
+    notices,
+    pages,
+    timeouts,
+    values,
+)
 
-__all__ = ["cookies", "installation", "timeouts", "values"]
+__all__ = ["cache", "cookies", "installation", "jwt", "notices", "pages", "timeouts", "values"]

@@ -43,6 +43,26 @@ def check_same_site_none() -> Problems:
         )
 
 
+@check(Tags.security)
+def check_refresh_cookie() -> Problems:
+    """Find a cookie of refresh tokens that another one replaces, or that browsers drop."""
+    name = config.REFRESH_COOKIE_NAME
+    others = ("SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME", "LANGUAGE_COOKIE_NAME")
+    taken = [other for other in others if getattr(settings, other) == name]
+    if taken:
+        yield problem(
+            "E025",
+            f"{PREFIX}REFRESH_COOKIE_NAME and {taken[0]} are both {name!r}: one cookie would stand for both.",
+            f"Give {PREFIX}REFRESH_COOKIE_NAME a name of its own.",
+        )
+    elif name.lower().startswith("__secure-") and not settings.SESSION_COOKIE_SECURE:
+        yield problem(
+            "E025",
+            f"Browsers drop a cookie of the name {name!r} that is not Secure: refresh tokens would be lost.",
+            "Set SESSION_COOKIE_SECURE = True, or take a name without the prefix.",
+        )
+
+
 @check(Tags.security, deploy=True)
 def check_secure() -> Problems:
     """Find cookies that travel in clear, where Django itself does not look."""

@@ -1,7 +1,6 @@
 """Checks of how the package is built into a project: engine, middleware, other apps."""
 
 from collections.abc import Iterator
-from importlib import import_module
 from typing import Any
 
 from django.apps import apps
@@ -17,6 +16,7 @@ from django.utils.module_loading import import_string
 
 from django_sessions_plus.backends.base import RowSession
 from django_sessions_plus.base_session import AbstractSession
+from django_sessions_plus.checks.lookups import engine_of
 from django_sessions_plus.checks.registry import Problems, check, problem
 from django_sessions_plus.conf import config
 from django_sessions_plus.middleware import AuthenticationMiddleware, SessionMiddleware
@@ -32,7 +32,7 @@ _UNSHARED_CACHES = {
 @check()
 def check_engine() -> Problems:
     """Find an engine that does not import, or is not one of ours."""
-    store = _store()
+    store = engine_of(SessionBase)
     if store is None:
         yield problem(
             "E008",
@@ -52,7 +52,7 @@ def check_engine() -> Problems:
 @check()
 def check_model() -> Problems:
     """Find an engine and a model that do not name each other."""
-    store = _our_store()
+    store = engine_of(RowSession)
     if store is None:
         return
     model: type[models.Model] = store.get_model_class()
@@ -80,13 +80,13 @@ def check_session_middleware() -> Problems:
             f"MIDDLEWARE has more than one session middleware: {', '.join(found)}.",
             f"Keep {_path(SessionMiddleware)} alone: each would load and save a session of its own.",
         )
-    elif not found and _our_store():
+    elif not found and engine_of(RowSession):
         yield problem(
             "E010",
             "MIDDLEWARE has no session middleware: requests have no session.",
             f"Add {_path(SessionMiddleware)}, before the authentication middleware.",
         )
-    elif not _middleware(SessionMiddleware) and _our_store():
+    elif not _middleware(SessionMiddleware) and engine_of(RowSession):
         yield problem(
             "W002",
             f"{found[0]} serves the sessions of this engine: their expiry does not move with use,"
@@ -131,7 +131,7 @@ def check_order() -> Problems:
 @check()
 def check_stock_app() -> Problems:
     """Find Django's own session app, which this package does not need."""
-    if "django.contrib.sessions" in settings.INSTALLED_APPS and _our_store():
+    if "django.contrib.sessions" in settings.INSTALLED_APPS and engine_of(RowSession):
         yield problem(
             "I001",
             "'django.contrib.sessions' is still installed. Its table keeps the keys of former"
@@ -177,19 +177,6 @@ def _key_fields(model: type[models.Model]) -> Iterator[str]:
         is_text = isinstance(field, (models.CharField, models.TextField))
         if field.name in names and is_text and not field.primary_key:
             yield field.name
-
-
-def _store() -> type[SessionBase] | None:
-    try:
-        store = import_module(settings.SESSION_ENGINE).SessionStore
-    except (ImportError, AttributeError):
-        return None
-    return store if isinstance(store, type) and issubclass(store, SessionBase) else None
-
-
-def _our_store() -> type[RowSession] | None:
-    store = _store()
-    return store if store is not None and issubclass(store, RowSession) else None
 
 
 def _reads(store: Any, model: type[models.Model]) -> bool:

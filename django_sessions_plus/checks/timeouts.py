@@ -13,6 +13,7 @@ from django_sessions_plus.conf import PREFIX, config
 from django_sessions_plus.policy import LARGEST_UPDATE_SHARE
 
 LONGEST_COOKIE_AGE = timedelta(days=400)
+LONGEST_GRACE = timedelta(minutes=1)
 
 
 @check()
@@ -90,6 +91,19 @@ def check_cookie_age() -> Problems:
             f"SESSION_COOKIE_AGE is above {LONGEST_COOKIE_AGE.days} days, the longest that browsers"
             " keep a cookie.",
             f"Set SESSION_COOKIE_AGE to {LONGEST_COOKIE_AGE.days} days or less: use renews it.",
+        )
+
+
+@check()
+def check_refresh_grace() -> Problems:
+    """Find a grace in which a stolen refresh token is as good as the client's own."""
+    grace = config.REFRESH_GRACE
+    if grace > LONGEST_GRACE:
+        yield problem(
+            "W022",
+            f"{PREFIX}REFRESH_GRACE ({grace}) is above a minute: so long is a refresh token good"
+            " for whoever copies it after its rotation, and nobody is told.",
+            f"Set {PREFIX}REFRESH_GRACE to some seconds: it is for requests that run in parallel.",
         )
 
 

@@ -5,12 +5,11 @@ from difflib import get_close_matches
 from ipaddress import IPv4Network, IPv6Network, collapse_addresses, ip_network
 
 from django.conf import settings
-from django.contrib.auth import get_user_model
 from django.core.checks import Tags
 from django.shortcuts import resolve_url
 from django.urls import NoReverseMatch
-from django.utils.module_loading import import_string
 
+from django_sessions_plus.checks.lookups import is_callable_at, without_column
 from django_sessions_plus.checks.registry import Problems, check, is_set, problem
 from django_sessions_plus.conf import PREFIX, config, declared
 from django_sessions_plus.exceptions import ConfigurationError
@@ -19,7 +18,7 @@ LARGEST_PURGE_BATCH = 10_000
 
 _ALMOST_OUR_PREFIX = re.compile(r"SESSIONS?_?PLUS_")
 _HEADER = re.compile(r"(?!HTTP_)[A-Za-z0-9_-]+", re.IGNORECASE)
-_SECRET_FIELD = re.compile(
+SECRET_FIELD = re.compile(
     r"(.*_)?(password|passwd|passphrase|secret|token|otp|salt|hash|pin|(api|private|secret)_key)",
     re.IGNORECASE,
 )
@@ -62,13 +61,7 @@ def check_names() -> Problems:
 def check_session_limit() -> Problems:
     """Find a path of ``MAX_PER_USER`` that leads to no callable."""
     path = config.MAX_PER_USER
-    if not isinstance(path, str):
-        return
-    try:
-        found = callable(import_string(path))
-    except ImportError:
-        found = False
-    if not found:
+    if isinstance(path, str) and not is_callable_at(path):
         yield problem(
             "E003",
             f"{PREFIX}MAX_PER_USER is {path!r}, where there is no callable.",
@@ -95,7 +88,7 @@ def check_proxies_are_not_everybody() -> Problems:
 def check_user_fields_hold_no_secret() -> Problems:
     """Find fields the API must not return to a browser."""
     for name in config.USER_FIELDS:
-        if _SECRET_FIELD.fullmatch(name):
+        if SECRET_FIELD.fullmatch(name):
             yield problem(
                 "E005",
                 f"{PREFIX}USER_FIELDS would have the API return {name!r}, which names a secret.",
@@ -108,15 +101,12 @@ def check_user_fields_exist() -> Problems:
     """Find fields that are left out of every answer because the user model lacks them."""
     if not is_set("USER_FIELDS"):
         return
-    model = get_user_model()
-    columns = {field.name for field in model._meta.concrete_fields}
-    for name in config.USER_FIELDS:
-        if name not in columns:
-            yield problem(
-                "W013",
-                f"{PREFIX}USER_FIELDS names {name!r}, and {model._meta.label} has no such column.",
-                "Correct the name or remove it; the API leaves it out.",
-            )
+    for name in without_column(config.USER_FIELDS):
+        yield problem(
+            "W013",
+            f"{PREFIX}USER_FIELDS names {name!r}, and {settings.AUTH_USER_MODEL} has no such column.",
+            "Correct the name or remove it; the API leaves it out.",
+        )
 
 
 @check()
@@ -176,7 +166,7 @@ def check_purge_batch() -> Problems:
     if config.PURGE_BATCH_SIZE > LARGEST_PURGE_BATCH:
         yield problem(
             "W018",
-            f"{PREFIX}PURGE_BATCH_SIZE is above {LARGEST_PURGE_BATCH}: a batch is one statement"
-            " that names every row, and databases limit what a statement may hold.",
+            f"{PREFIX}PURGE_BATCH_SIZE is above {LARGEST_PURGE_BATCH}: a batch is one transaction,"
+            " and others may have to wait for it.",
             "Some thousand rows are enough; the purge goes on until nothing is left.",
         )

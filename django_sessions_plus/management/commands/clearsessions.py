@@ -1,7 +1,133 @@
 """``manage.py clearsessions``, also where ``django.contrib.sessions`` is not installed."""
 
+from __future__ import annotations
+
+from argparse import ArgumentParser, ArgumentTypeError
+from datetime import timedelta
+from importlib import import_module
+from typing import Any
+
+from django.conf import settings
 from django.contrib.sessions.management.commands.clearsessions import Command as DjangoCommand
+from django.core.management.base import CommandError
+
+from django_sessions_plus import purging
+from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.management.progress import INTERRUPTED, Bar, interrupt, is_shown
+
+# More seconds are forever, and more rows than a table has are all of them.
+LARGEST = 1_000_000_000
 
 
 class Command(DjangoCommand):
-    """Purge the configured engine; meant for a daily cron job."""
+    """Purge the configured engine; meant for a daily cron job, on as many hosts as there are."""
+
+    help = (
+        "Delete expired anonymous sessions, and ended and expired sign-ins whose retention has"
+        " passed, in short transactions. May run on several hosts at once and be stopped at any"
+        f" time. Exit code {INTERRUPTED} if Ctrl-C has stopped it."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add what bounds the work and what is shown of it."""
+        parser.add_argument(
+            "--max-seconds",
+            type=_positive(float),
+            metavar="SECONDS",
+            help="stop after this time; what is left is for the next run",
+        )
+        parser.add_argument(
+            "--batch-size",
+            type=_positive(int),
+            metavar="ROWS",
+            help="the most rows that one statement deletes (default: SESSIONS_PLUS_PURGE_BATCH_SIZE)",
+        )
+        parser.add_argument(
+            "--dry-run", action="store_true", help="count what would be deleted, and delete nothing"
+        )
+        parser.add_argument(
+            "--no-progress", action="store_true", help="draw no progress bar, on a terminal neither"
+        )
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Purge and tell the figures."""
+        store = import_module(settings.SESSION_ENGINE).SessionStore
+        if not _is_ours(store):
+            _refuse_what_needs_ours(options)
+            super().handle(*args, **options)
+        elif options["dry_run"]:
+            self._count(store.get_model_class().objects.all())
+        else:
+            self._purge(store.get_model_class().objects.all(), options)
+
+    def _count(self, rows: Any) -> None:
+        counts = purging.count_purgeable(rows)
+        texts = {kind: _at_least(count) for kind, count in counts.items()}
+        self.stdout.write(
+            f"To be deleted: {texts['anonymous']} anonymous and {texts['signed_in']} signed-in sessions."
+        )
+
+    def _purge(self, rows: Any, options: dict[str, Any]) -> None:
+        seconds = options["max_seconds"]
+        bar = Bar(self.stdout, _total(rows)) if is_shown(self.stdout, options) else None
+        with interrupt() as is_interrupted:
+            purged = purging.purge(
+                rows,
+                batch_size=options["batch_size"],
+                budget=None if seconds is None else timedelta(seconds=seconds),
+                progress=bar,
+                should_stop=lambda: bool(is_interrupted),
+            )
+        if bar is not None:
+            bar.clear()
+        if options["verbosity"]:
+            self._tell(purged)
+        if is_interrupted and not purged.is_finished:
+            raise CommandError("Interrupted; the next run goes on.", returncode=INTERRUPTED)
+
+    def _tell(self, purged: purging.Purged) -> None:
+        self.stdout.write(
+            f"Deleted {purged.deleted:,} sessions ({purged.anonymous:,} anonymous, "
+            f"{purged.signed_in:,} signed in) in {purged.elapsed:.1f} s; {purged.batches:,} batches, "
+            f"longest statement {purged.longest:.3f} s."
+        )
+        if not purged.is_finished:
+            self.stdout.write("Stopped before the end; the next run goes on.")
+
+
+def _is_ours(store: Any) -> bool:
+    """Tell whether the engine purges as ours do; a project's own may have more to clear."""
+    clear = getattr(store.clear_expired, "__func__", None)
+    return issubclass(store, SessionStore) and clear is SessionStore.clear_expired.__func__  # type: ignore[attr-defined]
+
+
+def _refuse_what_needs_ours(options: dict[str, Any]) -> None:
+    names = [name for name in ("max_seconds", "batch_size", "dry_run") if options[name]]
+    if names:
+        flags = ", ".join("--" + name.replace("_", "-") for name in names)
+        raise CommandError(
+            f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, which clears expired sessions in its own way:"
+            f" {flags} cannot apply. Nothing was deleted."
+        )
+
+
+def _total(rows: Any) -> int | None:
+    counts = purging.count_purgeable(rows).values()
+    return None if max(counts) >= purging.COUNTED else sum(counts)
+
+
+def _at_least(count: int) -> str:
+    return f"{count:,} or more" if count >= purging.COUNTED else f"{count:,}"
+
+
+def _positive(number: type[int] | type[float]) -> Any:
+    def parse(text: str) -> float:
+        try:
+            value = number(text)
+        except ValueError:
+            value = 0
+        if not 0 < value <= LARGEST:
+            raise ArgumentTypeError(f"{text!r} is no number above zero, {LARGEST:,} at most")
+        return value
+
+    return parse

@@ -1,0 +1,106 @@
+"""Checks of what people are told, and of what follows when a session is used from elsewhere."""
+
+from typing import Any
+
+from django.conf import settings
+from django.core.checks import Tags
+
+from django_sessions_plus.checks.registry import Problems, check, problem
+from django_sessions_plus.conf import PREFIX, config
+from django_sessions_plus.exceptions import ConfigurationError
+
+_SMTP = "django.core.mail.backends.smtp.EmailBackend"
+
+
+@check()
+def check_user_language() -> Problems:
+    """Find a path of ``USER_LANGUAGE`` that leads to no callable."""
+    path = config.USER_LANGUAGE
+    try:
+        found = not isinstance(path, str) or callable(config.language_hook())
+    except ConfigurationError:
+        found = False
+    if not found:
+        yield problem(
+            "E026",
+            f"{PREFIX}USER_LANGUAGE is {path!r}, where there is no callable.",
+            'Name a function that takes a user and returns a language code such as "de", or None.',
+        )
+
+
+@check()
+def check_email_has_a_link() -> Problems:
+    """Find e-mails that tell people of a device and not where to end its session."""
+    if config.NEW_DEVICE_EMAIL and config.DEVICES_URL is None:
+        yield problem(
+            "W027",
+            f"{PREFIX}NEW_DEVICE_EMAIL is on without {PREFIX}DEVICES_URL: the e-mails have no link"
+            " to the page on which people end sessions.",
+            f'Set {PREFIX}DEVICES_URL to its address, such as "https://example.com/devices/". It is'
+            " not taken from the request, whose Host header somebody else may choose.",
+        )
+
+
+@check()
+def check_new_devices_can_be_told_apart() -> Problems:
+    """Find e-mails that are never sent because nothing is recorded of devices."""
+    if config.NEW_DEVICE_EMAIL and _is_nothing_recorded():
+        yield problem(
+            "W028",
+            f"{PREFIX}NEW_DEVICE_EMAIL has no effect: neither IP address nor user agent is recorded.",
+            f"Record one of them ({PREFIX}RECORD_IP, {PREFIX}RECORD_USER_AGENT), truncated or"
+            f" parsed perhaps, or remove {PREFIX}NEW_DEVICE_EMAIL.",
+        )
+
+
+@check()
+def check_context_can_be_compared() -> Problems:
+    """Find a policy that never applies because nothing is recorded of where a session was used."""
+    if config.CONTEXT_POLICY != "notice" and _is_nothing_recorded():
+        yield problem(
+            "W029",
+            f"{PREFIX}CONTEXT_POLICY has no effect: neither IP address nor user agent is recorded.",
+            f"Record one of them ({PREFIX}RECORD_IP, {PREFIX}RECORD_USER_AGENT), truncated or"
+            f" parsed perhaps, or remove {PREFIX}CONTEXT_POLICY.",
+        )
+
+
+@check(deploy=True)
+def check_mail_server_cannot_hang() -> Problems:
+    """Find sign-ins that wait for a mail server as long as that likes."""
+    if config.NEW_DEVICE_EMAIL and _mailer() == (_SMTP, None):
+        yield problem(
+            "W030",
+            "A mail server that hangs would make sign-ins hang: no timeout is set for it.",
+            'Set EMAIL_TIMEOUT, or the option "timeout" of the default of MAILERS, to some seconds, or'
+            " name a backend that queues.",
+        )
+
+
+@check(Tags.security, deploy=True)
+def check_context_is_not_a_proxys() -> Problems:
+    """Find a policy that judges people by the address of a proxy."""
+    behind_proxy = settings.SECURE_PROXY_SSL_HEADER or settings.USE_X_FORWARDED_HOST
+    is_judged = config.CONTEXT_POLICY != "notice" and config.RECORD_IP != "off"
+    if is_judged and behind_proxy and not config.TRUSTED_PROXIES:
+        yield problem(
+            "W031",
+            f"{PREFIX}CONTEXT_POLICY is {config.CONTEXT_POLICY!r}, and the address it goes by is"
+            " that of a proxy: another proxy would be taken for another network.",
+            f"Name your proxies in {PREFIX}TRUSTED_PROXIES.",
+        )
+
+
+def _mailer() -> tuple[Any, Any]:
+    """Return the path of what sends e-mails, and its timeout."""
+    # Past the lazy object, which warns of each EMAIL_ setting from Django 6.1 on.
+    plain: Any = settings._wrapped  # type: ignore[misc]
+    mailers = getattr(plain, "MAILERS", None)
+    if mailers is None:
+        return plain.EMAIL_BACKEND, plain.EMAIL_TIMEOUT
+    mailer = mailers.get("default", {})
+    return mailer.get("BACKEND", _SMTP), mailer.get("OPTIONS", {}).get("timeout")
+
+
+def _is_nothing_recorded() -> bool:
+    return config.RECORD_IP == config.RECORD_USER_AGENT == "off"

@@ -1,0 +1,92 @@
+"""What the long commands share: a bar on a terminal, and Ctrl-C that is heard between batches."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from time import monotonic
+from types import FrameType
+from typing import Any
+
+from django.core.management.base import OutputWrapper
+
+WIDTH = 30
+# Seconds between two drawings.
+INTERVAL = 0.1
+# What a shell reports of a command that Ctrl-C has stopped.
+INTERRUPTED = 128 + signal.SIGINT
+
+
+class Bar:
+    """How far the work is, on one line that is drawn over and over.
+
+    Draws nothing unless ``stream`` is a terminal: in a file, or in the mail of a cron
+    job, every drawing would be a line of its own. ``total`` of None is not known.
+    """
+
+    def __init__(self, stream: OutputWrapper, total: int | None) -> None:
+        self.stream = stream
+        self.total = total
+        self._drawn_at = 0.0
+        self._length = 0
+
+    def __call__(self, done: int) -> None:
+        """Show that ``done`` rows are done; at most every ``INTERVAL`` seconds."""
+        if monotonic() - self._drawn_at >= INTERVAL:
+            self._drawn_at = monotonic()
+            self._draw(self._text(done))
+
+    def clear(self) -> None:
+        """Leave the line as it was found."""
+        if self._length:
+            self._draw("")
+            self.stream.write("\r", ending="")
+
+    def _text(self, done: int) -> str:
+        if not self.total:
+            return f"{done:,}"
+        part = min(done / self.total, 1)
+        bar = ("#" * int(part * WIDTH)).ljust(WIDTH, ".")
+        return f"[{bar}] {part:4.0%}  {done:,} of {self.total:,}"
+
+    def _draw(self, text: str) -> None:
+        self.stream.write(f"\r{text.ljust(self._length)}", ending="")
+        self.stream.flush()
+        self._length = len(text)
+
+
+class Interrupt:
+    """Whether Ctrl-C was pressed."""
+
+    is_asked = False
+
+    def __bool__(self) -> bool:
+        return self.is_asked
+
+
+@contextmanager
+def interrupt() -> Iterator[Interrupt]:
+    """Have the first Ctrl-C only noted, for the work to stop after its batch; the second acts as ever."""
+    asked = Interrupt()
+    if threading.current_thread() is not threading.main_thread():
+        # Python takes signals there alone.
+        yield asked
+        return
+    before: Any = signal.getsignal(signal.SIGINT)
+
+    def note(number: int, frame: FrameType | None) -> None:
+        asked.is_asked = True
+        signal.signal(signal.SIGINT, before)
+
+    signal.signal(signal.SIGINT, note)
+    try:
+        yield asked
+    finally:
+        signal.signal(signal.SIGINT, before)
+
+
+def is_shown(stream: Any, options: dict[str, Any]) -> bool:
+    """Tell whether to draw a bar: on a terminal, unless ``--no-progress`` or ``--verbosity 0`` say otherwise."""
+    return bool(stream.isatty() and options["verbosity"] and not options["no_progress"])

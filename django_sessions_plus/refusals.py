@@ -1,0 +1,54 @@
+"""Sign-ins that were refused, as they are logged: from where, and whose account, but never what was typed.
+
+People type passwords where their name belongs, so the name that was tried is not logged,
+nor a digest of it, which could be guessed. If it is somebody's, that person's id is.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ValidationError
+from django.db import DatabaseError
+from django.http import HttpRequest
+
+from django_sessions_plus import devices, events
+from django_sessions_plus.conf import config
+
+
+def log_failed_sign_in(
+    credentials: Mapping[str, Any], request: HttpRequest | None = None, **kwargs: Any
+) -> None:
+    """Log what Django's signal ``user_login_failed`` says; one query, to find whose name it was."""
+    if events.SIGN_IN_FAILED.is_enabled:
+        log_refusal(request, reason="credentials", user_id=_whose(credentials))
+
+
+def log_refusal(request: HttpRequest | None, *, reason: str, user_id: Any = None) -> None:
+    """Log that a sign-in, or a password that was asked for again, was refused."""
+    events.SIGN_IN_FAILED.log(reason=reason, user_id=user_id, ip_address=_address(request))
+
+
+def _whose(credentials: Mapping[str, Any]) -> Any:
+    model = get_user_model()
+    name = credentials.get(model.USERNAME_FIELD, credentials.get("username"))
+    # Django's own backends ask the database for nobody either who has given no password.
+    if not isinstance(name, str) or credentials.get("password") is None:
+        return None
+    named = model._default_manager.filter(**{model.USERNAME_FIELD: name})
+    try:
+        return next(iter(named.values_list("pk", flat=True)[:1]), None)
+    except (DatabaseError, ValidationError, ValueError):
+        # What was typed can be no name here.
+        return None
+
+
+def _address(request: HttpRequest | None) -> str | None:
+    meta = getattr(request, "META", None)
+    if meta is None:
+        # Django lets anything stand for a request that a backend of the project understands.
+        return None
+    address = devices.client_ip(meta, config.TRUSTED_PROXIES, config.CLIENT_IP_HEADER)
+    return devices.recorded_ip(address, config.RECORD_IP)

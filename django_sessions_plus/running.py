@@ -1,0 +1,27 @@
+"""Which session the running request has, for code that is not handed the request."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar, Token
+
+from django.contrib.sessions.backends.base import SessionBase
+
+from django_sessions_plus.backends.base import RowSession
+
+_current: ContextVar[SessionBase | None] = ContextVar("django_sessions_plus_current", default=None)
+
+
+def current() -> RowSession | None:
+    """Return the session store of the running request; None outside of one, and with a foreign engine."""
+    store = _current.get()
+    return store if isinstance(store, RowSession) else None
+
+
+def set_current(store: SessionBase | None) -> Token[SessionBase | None]:
+    """Name the session store of the running request; for middleware and header authentication."""
+    return _current.set(store)
+
+
+def reset_current(token: Token[SessionBase | None]) -> None:
+    """Undo set_current()."""
+    _current.reset(token)

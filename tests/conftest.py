@@ -16,6 +16,7 @@ from django.db import connection
 from django.dispatch import Signal
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from pytest_django import DjangoDbBlocker
 
 from django_sessions_plus import signals as all_signals
 from django_sessions_plus.backends import circuit
@@ -26,12 +27,44 @@ OpenSession = Callable[..., SyncSession]
 _TRANSACTIONS = ("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK", "COMMIT", "SET ")
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """With the engine that has a cache, run every test outside of a transaction: it keeps out of them."""
-    if settings.SESSION_ENGINE.endswith(".cached_db"):
-        items[:] = [item for item in items if item.get_closest_marker("db_engine") is None]
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what would say nothing new on a server or on the engine that has a cache.
+
+    On that engine run every test outside of a transaction: it keeps out of them.
+    """
+    has_cache = settings.SESSION_ENGINE.endswith(".cached_db")
+    if not has_cache and connection.vendor == "sqlite":
+        return
+    left_out = [
+        item
+        for item in items
+        if not _uses_database(item) or (has_cache and item.get_closest_marker("db_engine"))
+    ]
+    unwanted = set(left_out)
+    items[:] = [item for item in items if item not in unwanted]
+    config.hook.pytest_deselected(items=left_out)
+    if has_cache:
         for item in items:
             item.add_marker(pytest.mark.django_db(transaction=True), append=False)
+
+
+def _uses_database(item: pytest.Item) -> bool:
+    fixtures = set(getattr(item, "fixturenames", ()))
+    return item.get_closest_marker("django_db") is not None or bool(
+        fixtures & {"db", "transactional_db"}
+    )
+
+
+@pytest.fixture(scope="session")
+def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
+    """Let the test database be dropped: threads that asgiref keeps have connections of their own."""
+    yield
+    if connection.vendor == "postgresql":
+        with django_db_blocker.unblock(), connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+                " WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
 
 
 @pytest.fixture(autouse=True)

@@ -3,6 +3,7 @@
 import os
 
 import dj_database_url
+import django
 
 SECRET_KEY = "known to everybody, used by the tests alone"
 USE_TZ = True
@@ -29,10 +30,17 @@ MIDDLEWARE = [
     "django.contrib.messages.middleware.MessageMiddleware",
 ]
 
-# "cached_db" runs the suite on the other engine; tests that compare engines name both.
+# "cached_db" runs the suite on the other engine, "partitioned" on a table in parts (PostgreSQL);
+# tests that compare engines name both.
 SESSION_ENGINE = f"django_sessions_plus.backends.{os.environ.get('SESSIONS_TEST_ENGINE', 'db')}"
+if SESSION_ENGINE.endswith(".partitioned"):
+    SESSION_ENGINE = "tests.partitioned.engine"
+    INSTALLED_APPS.append("tests.partitioned")
 
 DATABASES = {"default": dj_database_url.config(default="sqlite://:memory:")}
+if os.environ.get("SESSIONS_TEST_PREPARED"):
+    # As docs/operations.md has it for PostgreSQL.
+    DATABASES["default"]["OPTIONS"] = {"server_side_binding": True, "prepare_threshold": 1}
 
 CACHES = {
     "default": (
@@ -44,6 +52,10 @@ CACHES = {
         else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}
     ),
 }
+
+if django.VERSION >= (6, 1):
+    # Without it Django warns that it will be needed; its tests send to nobody in any case.
+    MAILERS = {"default": {"BACKEND": "django.core.mail.backends.locmem.EmailBackend"}}
 
 # A password costs a tenth of a second with the default hasher, and tests set hundreds.
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]

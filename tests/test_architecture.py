@@ -22,12 +22,12 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / PACKAGE
 
 RANKS = {
-    0: ("conf", "exceptions", "signals"),
+    0: ("kinds", "setting", "conf", "events", "exceptions", "signals"),
     1: ("tokens", "policy", "merging", "devices"),
-    2: ("base_session", "querysets", "models", "migrations"),
+    2: ("base_session", "deleting", "locking", "purging", "querysets", "models", "migrations"),
     3: ("backends",),
-    4: ("sessions",),
-    5: ("jwt",),
+    4: ("jwt", "ending", "running", "starting"),
+    5: ("sessions",),
 }
 HIGHEST = 6
 RANK = {name: rank for rank, names in RANKS.items() for name in names}
@@ -45,7 +45,8 @@ AVOIDED = {
     *("blacklist", "blacklisted", "whitelist", "kill", "kills", "killed", "ttl", "hash", "hashed"),
     *("invalidate", "invalidates", "invalidated", "invalidation", "login", "logout", "logins"),
 }
-DJANGO_WORDS = {"auth_hash"}
+# Names that are not ours to choose: Django's, and Python's.
+DJANGO_WORDS = {"auth_hash", "__hash__"}
 AVOIDED_IN_PROSE = re.compile(r"\b(black-?list\w*|kill(s|ed|ing)?|invalidat\w+|TTLs?)\b", re.I)
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
@@ -147,18 +148,58 @@ def libraries(name: str) -> set[str]:
 
 
 @pytest.mark.parametrize(
-    ("library", "home"), [("rest_framework", "api"), ("jwt", "jwt"), ("user_agents", "devices")]
+    ("library", "home"),
+    [
+        ("rest_framework", "api"),
+        ("jwt", "jwt"),
+        ("user_agents", "devices"),
+        ("httpx", "client"),
+    ],
 )
 def test_a_library_is_imported_only_where_it_belongs(library, home):
     users = {name for name in MODULES if library in libraries(name)}
     assert {name.partition(".")[0] for name in users} <= {home}
 
 
+def test_the_client_stands_alone():
+    """It is for programs that have neither Django nor settings; nothing else needs httpx."""
+    client = {name for name in MODULES if name.partition(".")[0] == "client"}
+    assert client
+    foreign = {library for name in client for library in libraries(name)} - sys.stdlib_module_names
+    assert foreign == {"httpx", PACKAGE}
+    for name in MODULES:
+        if name in client:
+            assert arrows(name, types=True) <= client
+        else:
+            assert not arrows(name, types=True) & client
+
+
+def printed_by(code: str) -> str:
+    """Run ``code`` in a process of its own and return what it prints."""
+    finished = subprocess.run(
+        [sys.executable, "-W", "error", "-c", code],
+        cwd=ROOT,
+        env={"PYTHONPATH": str(ROOT)},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert finished.returncode == 0, finished.stderr
+    return finished.stdout
+
+
+def test_importing_the_client_brings_neither_django_nor_what_it_needs():
+    probe = f"import sys, {PACKAGE}.client; print(*sorted({{n.partition('.')[0] for n in sys.modules}}))"
+    found = printed_by(probe).split()
+    assert {"httpx", PACKAGE} <= set(found)
+    assert not {"django", "rest_framework", "jwt", "user_agents", "asgiref"} & set(found)
+
+
 def test_randomness_and_digests_of_tokens_are_made_in_one_place():
-    makers = {
-        name for name in MODULES if libraries(name) & {"secrets", "hashlib", "hmac", "random"}
-    }
+    makers = {name for name in MODULES if libraries(name) & {"secrets", "hashlib", "hmac"}}
     assert {name.partition(".")[0] for name in makers} <= {"tokens", "jwt"}
+    # What can be guessed decides which requests purge, and nothing else.
+    assert {name for name in MODULES if "random" in libraries(name)} == {"upkeep"}
 
 
 def test_imports_are_absolute_and_at_the_top():
@@ -395,16 +436,7 @@ print(json.dumps(found))
 
 @pytest.fixture(scope="module")
 def probe():
-    finished = subprocess.run(
-        [sys.executable, "-W", "error", "-c", PROBE],
-        cwd=ROOT,
-        env={"PYTHONPATH": str(ROOT)},
-        capture_output=True,
-        text=True,
-        check=False,
-    )
-    assert finished.returncode == 0, finished.stderr
-    return json.loads(finished.stdout)
+    return json.loads(printed_by(PROBE))
 
 
 def test_importing_the_package_imports_nothing(probe):

@@ -16,7 +16,7 @@ from django.utils import timezone
 from django.views.debug import ExceptionReporter
 
 from django_sessions_plus import devices, sessions
-from django_sessions_plus.api.throttling import _count
+from django_sessions_plus.attempts import _count
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.middleware import SessionMiddleware
 from django_sessions_plus.models import Session

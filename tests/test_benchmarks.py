@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import credentials, figures, keys, loads, report, scale
+from benchmarks import credentials, figures, keys, loads, profiles, report, scale
 from benchmarks.bars import BARS, Bar
 from benchmarks.config import (
     FLAVOURS,
@@ -55,6 +55,28 @@ def results() -> Results:
     }
     suite = {"baseline": "stock_db", "rounds": 3, "requests": 5, "contenders": contenders}
     return Results({"suites": {"postgresql cookie": suite}})
+
+
+def test_time_is_told_apart_by_what_the_code_is_there_for() -> None:
+    digest = tokens.digest("a" * 32)
+    found = profiles.profile(lambda: [tokens.digest("a" * 32) == digest for _ in range(10)], 10)
+    assert found["session store"][0] >= 2
+    assert sum(calls for calls, _ in found.values()) < 10
+    assert set(found) <= set(profiles.AREAS)
+
+
+def test_the_page_shows_where_the_time_goes(results: Results) -> None:
+    assert "Where the time" not in report.render(results, [])
+    suite = results.suite(POSTGRESQL, COOKIE)
+    assert suite is not None
+    suite["contenders"]["plus_db"]["scenarios"]["read"]["profile"] = {
+        "session store": [12.0, 40.0],
+        "driver and database": [3.0, 60.5],
+    }
+    page = report.render(results, [])
+    assert "|  | **ours**, read user |" in page
+    assert "| session store | 40 µs (12) |" in page
+    assert "| all | 100 µs (15) |" in page
 
 
 def test_a_ratio_is_taken_inside_each_round() -> None:

@@ -22,11 +22,11 @@ from django.test.utils import isolate_apps
 
 import django_sessions_plus.checks
 from django_sessions_plus.backends import db
-from django_sessions_plus.checks import installation
-from django_sessions_plus.checks import values as value_checks
+from django_sessions_plus.checks import installation, lookups, pages
 from django_sessions_plus.conf import declared
 from django_sessions_plus.middleware import AuthenticationMiddleware, SessionMiddleware
 from django_sessions_plus.models import Session
+from tests.mailing import sent_by
 
 PREFIX = "django_sessions_plus."
 OURS = "django_sessions_plus.middleware.SessionMiddleware"
@@ -43,12 +43,35 @@ SAFE_COOKIE = {
     "SESSION_COOKIE_DOMAIN": None,
 }
 LOCAL_CACHE = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
-SHARED_CACHE = {
-    "default": {"BACKEND": "django.core.cache.backends.redis.RedisCache", "LOCATION": ""}
-}
+REDIS = "redis.RedisCache"
+LIMITS = {"socket_timeout": 0.25, "socket_connect_timeout": 0.25}
+
+
+def cached_in(backend: str, **values: Any) -> dict[str, Any]:
+    """Return settings that keep copies of sessions in one of Django's caches."""
+    path = f"django.core.cache.backends.{backend}"
+    cache = {"BACKEND": path, "LOCATION": "redis://127.0.0.1/0"} | values
+    return {"SESSION_ENGINE": CACHED, "CACHES": {"default": cache}}
+
+
+MOUNTED = {"ROOT_URLCONF": "tests.pages_urls"}
+NO_APP_TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates"}]
+WITHOUT_MESSAGES = [app for app in settings.INSTALLED_APPS if "messages" not in app]
+
+CACHED = "django_sessions_plus.backends.cached_db"
+NOT_CACHED = {"SESSION_ENGINE": "django_sessions_plus.backends.db"}
+SHARED_CACHE = cached_in(REDIS, OPTIONS=LIMITS)["CACHES"]
 # Settings that no check has anything to say of, in production either.
 SAFE = SAFE_COOKIE | {"CACHES": SHARED_CACHE}
 HOUR, DAY = 3600, 86400
+SMTP = "django.core.mail.backends.smtp.EmailBackend"
+ENFORCED = ("reauthenticate", "end")
+UNRECORDED = {"SESSIONS_PLUS_RECORD_IP": "off", "SESSIONS_PLUS_RECORD_USER_AGENT": "off"}
+TOLD_BY_EMAIL = {
+    "SESSIONS_PLUS_NEW_DEVICE_EMAIL": True,
+    "SESSIONS_PLUS_DEVICES_URL": "https://example.com/devices/",
+}
+LONG = "0123456789abcdef" * 4
 
 
 class ExtendedSessionMiddleware(SessionMiddleware):
@@ -253,6 +276,39 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
             {"SESSION_COOKIE_SAMESITE": "Lax"},
         ],
     ),
+    "E016": (
+        [{"SESSION_ENGINE": CACHED, "SESSION_CACHE_ALIAS": "missing"}],
+        [{"SESSION_ENGINE": CACHED}, NOT_CACHED | {"SESSION_CACHE_ALIAS": "missing"}],
+    ),
+    "E017": (
+        [
+            cached_in("memcached.PyMemcacheCache", KEY_PREFIX="x" * 150),
+            cached_in("memcached.PyLibMCCache", KEY_PREFIX="our project"),
+        ],
+        [
+            cached_in("memcached.PyMemcacheCache", KEY_PREFIX="x" * 60),
+            cached_in(REDIS, KEY_PREFIX="x" * 150),
+            cached_in("memcached.PyMemcacheCache", KEY_PREFIX="x" * 150) | NOT_CACHED,
+        ],
+    ),
+    "E025": (
+        [
+            {"SESSIONS_PLUS_REFRESH_COOKIE_NAME": "sessionid"},
+            {"SESSIONS_PLUS_REFRESH_COOKIE_NAME": "csrftoken"},
+            {"SESSIONS_PLUS_REFRESH_COOKIE_NAME": "django_language"},
+            {
+                "SESSIONS_PLUS_REFRESH_COOKIE_NAME": "__Secure-refresh",
+                "SESSION_COOKIE_SECURE": False,
+            },
+        ],
+        [
+            {"SESSIONS_PLUS_REFRESH_COOKIE_NAME": "refresh"},
+            {
+                "SESSIONS_PLUS_REFRESH_COOKIE_NAME": "__Secure-refresh",
+                "SESSION_COOKIE_SECURE": True,
+            },
+        ],
+    ),
     "W001": (
         [{"SESSION_ENGINE": "django.contrib.sessions.backends.signed_cookies"}],
         [{"SESSION_ENGINE": "engine_of_ExtendedStore"}],
@@ -357,6 +413,170 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
         [{"SESSIONS_PLUS_PURGE_BATCH_SIZE": 10_001}],
         [{"SESSIONS_PLUS_PURGE_BATCH_SIZE": 10_000}],
     ),
+    "W019": (
+        [
+            cached_in("locmem.LocMemCache"),
+            cached_in("dummy.DummyCache"),
+            cached_in("filebased.FileBasedCache"),
+        ],
+        [
+            cached_in(REDIS),
+            cached_in("db.DatabaseCache"),
+            cached_in("locmem.LocMemCache") | NOT_CACHED,
+            {"SESSION_ENGINE": CACHED, "CACHES": {"default": {"BACKEND": "no.such.Cache"}}},
+        ],
+    ),
+    "W020": (
+        [
+            cached_in(REDIS),
+            cached_in(REDIS, OPTIONS={"socket_timeout": 0.25}),
+            cached_in(REDIS, OPTIONS=LIMITS | {"socket_timeout": None}),
+            cached_in("memcached.PyMemcacheCache", LOCATION=["10.0.0.1:11211"]),
+        ],
+        [
+            cached_in(REDIS, OPTIONS=LIMITS),
+            cached_in(REDIS, LOCATION="redis://a/0?socket_timeout=0.2&socket_connect_timeout=0.2"),
+            cached_in("memcached.PyMemcacheCache", OPTIONS={"timeout": 1, "connect_timeout": 1}),
+            cached_in(REDIS) | NOT_CACHED,
+            cached_in("db.DatabaseCache"),
+        ],
+    ),
+    "W021": (
+        [
+            cached_in(REDIS, LOCATION=["redis://a/0", "redis://b/0"]),
+            cached_in(REDIS, LOCATION="redis://a/0;redis://b/0"),
+            cached_in(REDIS, OPTIONS={"cache_config": object()}),
+        ],
+        [
+            cached_in(REDIS, LOCATION=["redis://a/0"]),
+            cached_in("memcached.PyMemcacheCache", LOCATION="10.0.0.1:11211,10.0.0.2:11211"),
+            cached_in(REDIS, LOCATION=["redis://a/0", "redis://b/0"]) | NOT_CACHED,
+        ],
+    ),
+    "W022": (
+        [{"SESSIONS_PLUS_REFRESH_GRACE": timedelta(seconds=61)}],
+        [{"SESSIONS_PLUS_REFRESH_GRACE": timedelta(seconds=60)}, {}],
+    ),
+    "E018": (
+        [
+            {"SESSIONS_PLUS_JWT_ALGORITHM": "ES256"},
+            {"SESSIONS_PLUS_JWT_KEYS": [{}]},
+            {"SESSIONS_PLUS_JWT_KEYS": [{"secret": LONG}, {"secret": LONG}]},
+            {"SESSIONS_PLUS_JWT_KEYS": [{"secret": LONG, "alg": "HS256"}]},
+            {"SESSIONS_PLUS_JWT_KEYS": [{"secret": settings.SECRET_KEY}]},
+        ],
+        [
+            {},
+            {"SESSIONS_PLUS_JWT_ALGORITHM": "HS512"},
+            {"SESSIONS_PLUS_JWT_KEYS": [{"secret": LONG}, {"secret": LONG, "kid": "b"}]},
+        ],
+    ),
+    "E019": (
+        [{"SESSIONS_PLUS_JWT_KEYS": [{"file": "/no/such.pem", "algorithm": "ES256"}]}],
+        [{"SESSIONS_PLUS_JWT_KEYS": [{"secret": LONG}]}],
+    ),
+    "E020": (
+        [
+            {"SESSIONS_PLUS_JWT_KEYS": [{"secret": "short"}]},
+            {"SESSIONS_PLUS_JWT_KEYS": [{"secret": LONG[:63], "algorithm": "HS512"}]},
+            {"SECRET_KEY_FALLBACKS": [""]},
+        ],
+        [{"SESSIONS_PLUS_JWT_KEYS": [{"secret": LONG, "algorithm": "HS512"}]}],
+    ),
+    "E022": (
+        [{"SESSIONS_PLUS_JWT_CLAIMS": ["email", name]} for name in ("sub", "exp", "auth_time")],
+        [{"SESSIONS_PLUS_JWT_CLAIMS": ["email"]}, {"SESSIONS_PLUS_JWT_CLAIMS": limit_of}],
+    ),
+    "E023": (
+        [{"SESSIONS_PLUS_JWT_CLAIMS": ["email", name]} for name in ("password", "api_key")],
+        [{"SESSIONS_PLUS_JWT_CLAIMS": ["email"]}, {"SESSIONS_PLUS_JWT_CLAIMS": limit_of}],
+    ),
+    "E024": (
+        [
+            {"SESSIONS_PLUS_JWT_CLAIMS": "tests.nowhere.claims"},
+            {"SESSIONS_PLUS_JWT_CLAIMS": "tests.test_checks.HOUR"},
+            {"SESSIONS_PLUS_JWT_CLAIMS": "email"},
+        ],
+        [
+            {"SESSIONS_PLUS_JWT_CLAIMS": "tests.test_checks.limit_of"},
+            {"SESSIONS_PLUS_JWT_CLAIMS": limit_of},
+            {"SESSIONS_PLUS_JWT_CLAIMS": []},
+        ],
+    ),
+    "W023": (
+        [{"SESSIONS_PLUS_JWT_ACCESS_AGE": timedelta(hours=1, seconds=1)}],
+        [{"SESSIONS_PLUS_JWT_ACCESS_AGE": timedelta(hours=1)}],
+    ),
+    "W025": (
+        [{"SESSIONS_PLUS_JWT_CLAIMS": ["email", name]} for name in ("role", "emial", "groups")],
+        [
+            {},
+            {"SESSIONS_PLUS_JWT_CLAIMS": ["email", "is_staff"]},
+            {"SESSIONS_PLUS_JWT_CLAIMS": limit_of},
+        ],
+    ),
+    "E026": (
+        [
+            {"SESSIONS_PLUS_USER_LANGUAGE": "tests.nowhere.language"},
+            {"SESSIONS_PLUS_USER_LANGUAGE": "tests.test_checks.HOUR"},
+        ],
+        [
+            {},
+            {"SESSIONS_PLUS_USER_LANGUAGE": "tests.test_checks.limit_of"},
+            {"SESSIONS_PLUS_USER_LANGUAGE": limit_of},
+        ],
+    ),
+    "W027": (
+        [{"SESSIONS_PLUS_NEW_DEVICE_EMAIL": True}],
+        [{}, TOLD_BY_EMAIL],
+    ),
+    "W028": (
+        [TOLD_BY_EMAIL | UNRECORDED],
+        [UNRECORDED, TOLD_BY_EMAIL, TOLD_BY_EMAIL | {"SESSIONS_PLUS_RECORD_IP": "off"}],
+    ),
+    "W029": (
+        [{"SESSIONS_PLUS_CONTEXT_POLICY": policy} | UNRECORDED for policy in ENFORCED],
+        [
+            UNRECORDED,
+            *({"SESSIONS_PLUS_CONTEXT_POLICY": policy} for policy in ENFORCED),
+            {"SESSIONS_PLUS_CONTEXT_POLICY": "end", "SESSIONS_PLUS_RECORD_IP": "off"},
+        ],
+    ),
+    "W030": (
+        [TOLD_BY_EMAIL | sent_by(SMTP)],
+        [sent_by(SMTP), TOLD_BY_EMAIL | sent_by(SMTP, 5), TOLD_BY_EMAIL | sent_by("queue.Backend")],
+    ),
+    "W031": (
+        [
+            {"SESSIONS_PLUS_CONTEXT_POLICY": policy, "USE_X_FORWARDED_HOST": True}
+            for policy in ENFORCED
+        ],
+        [
+            {"USE_X_FORWARDED_HOST": True},
+            {"SESSIONS_PLUS_CONTEXT_POLICY": "end"},
+            {
+                "SESSIONS_PLUS_CONTEXT_POLICY": "end",
+                "USE_X_FORWARDED_HOST": True,
+                "SESSIONS_PLUS_TRUSTED_PROXIES": ["unix"],
+            },
+        ],
+    ),
+    "W026": (
+        [
+            {
+                "SESSIONS_PLUS_JWT_ALGORITHM": "HS256",
+                "SESSIONS_PLUS_JWT_KEYS": [{"secret": LONG, "algorithm": "HS512"}],
+            }
+        ],
+        [
+            {"SESSIONS_PLUS_JWT_KEYS": [{"secret": LONG, "algorithm": "HS512"}]},
+            {"SESSIONS_PLUS_JWT_ALGORITHM": "HS512"},
+            {
+                "SESSIONS_PLUS_JWT_ALGORITHM": "HS512",
+                "SESSIONS_PLUS_JWT_KEYS": [{"secret": LONG}],
+            },
+        ],
+    ),
     "I001": (
         [{"INSTALLED_APPS": [*settings.INSTALLED_APPS, "django.contrib.sessions"]}],
         [
@@ -400,9 +620,18 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
             },
         ],
     ),
+    "E027": (
+        [{**MOUNTED, "TEMPLATES": []}, {**MOUNTED, "TEMPLATES": NO_APP_TEMPLATES}],
+        [MOUNTED, {"TEMPLATES": []}],
+    ),
+    "E028": ([{**MOUNTED, "STATIC_URL": None}], [MOUNTED, {"STATIC_URL": None}]),
+    "I006": (
+        [{**MOUNTED, "INSTALLED_APPS": WITHOUT_MESSAGES}],
+        [MOUNTED, {"INSTALLED_APPS": WITHOUT_MESSAGES}, {**MOUNTED, "TEMPLATES": []}],
+    ),
 }
-# W014 looks at models and has tests of its own.
-TESTED = {*CASES, "W014"}
+# W014 looks at models; the others need key files, which tests/jwt/test_checks.py has.
+TESTED = {*CASES, "W014", "E021", "W024", "I005", "W032"}
 
 BAD = [(code, values) for code, (bad, _) in CASES.items() for values in bad]
 GOOD = [(code, values) for code, (_, good) in CASES.items() for values in good]
@@ -464,7 +693,7 @@ def test_a_message_has_the_level_of_its_letter_and_a_hint(code: str, values: dic
 
 
 def test_the_default_fields_may_be_missing_from_the_user_model(monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr(value_checks, "get_user_model", lambda: Session)
+    monkeypatch.setattr(lookups, "get_user_model", lambda: Session)
     assert "W013" not in codes()
     assert codes(SESSIONS_PLUS_USER_FIELDS=["username", "email"]).count("W013") == 2
 
@@ -481,8 +710,8 @@ def test_every_code_belongs_to_one_check_and_is_tested_here():
 
 def test_codes_are_numbered_without_gaps():
     for letter in "EWI":
-        numbers = sorted(int(code[1:]) for code in codes_in_source() if code[0] == letter)
-        assert numbers == list(range(1, len(numbers) + 1))
+        numbers = {int(code[1:]) for code in codes_in_source() if code[0] == letter}
+        assert sorted(numbers) == list(range(1, max(numbers) + 1))
 
 
 def test_only_what_concerns_production_waits_for_deploy():
@@ -490,7 +719,11 @@ def test_only_what_concerns_production_waits_for_deploy():
     with override_settings(SESSION_COOKIE_SAMESITE=None, USE_X_FORWARDED_HOST=True, **wrong):
         assert checks.run_checks(tags=["django_sessions_plus"]) == []
     found = codes(
-        SESSION_COOKIE_SAMESITE=None, USE_X_FORWARDED_HOST=True, CACHES=LOCAL_CACHE, **wrong
+        SESSION_COOKIE_SAMESITE=None,
+        USE_X_FORWARDED_HOST=True,
+        CACHES=LOCAL_CACHE,
+        **NOT_CACHED,
+        **wrong,
     )
     assert sorted(found) == ["I002", "I003", "I004", "W015", "W016", "W017"]
 
@@ -638,3 +871,13 @@ def test_the_stores_of_these_tests_are_what_they_pretend():
     request = HttpRequest()
     assert plain_middleware(request) is request
     assert limit_of(None) == 3
+
+
+def test_places_that_nothing_can_read_are_told_of(monkeypatch, settings):
+    settings.GEOIP_PATH = "somewhere"
+    monkeypatch.setattr(pages, "HAS_GEOIP2", False)
+    assert list(pages.check_places()) == []
+    settings.ROOT_URLCONF = "tests.pages_urls"
+    assert [found.id for found in pages.check_places()] == [f"{PREFIX}W032"]
+    monkeypatch.setattr(pages, "HAS_GEOIP2", True)
+    assert list(pages.check_places()) == []

@@ -7,7 +7,7 @@ import pytest
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
-from django_sessions_plus import conf
+from django_sessions_plus import conf, kinds
 from django_sessions_plus.conf import Config, Setting, config, declared
 from django_sessions_plus.exceptions import ConfigurationError, SessionsPlusError
 
@@ -15,27 +15,60 @@ SECOND = timedelta(seconds=1)
 ZERO = timedelta(0)
 
 # kind -> what it takes, and what it does not.
-KINDS: list[tuple[conf.Kind, list[Any], list[Any]]] = [
-    (conf.DURATION, [ZERO, SECOND], [-SECOND, 1, 1.5, "1", None]),
-    (conf.POSITIVE_DURATION, [SECOND], [ZERO, -SECOND, 1, None]),
-    (conf.OPTIONAL_DURATION, [SECOND, None], [ZERO, -SECOND, 60, False]),
-    (conf.SWITCH, [True, False], [1, 0, "yes", None]),
-    (conf.COUNT, [1, 10**6], [0, -1, True, 1.0, "1", None]),
-    (conf.LIMIT, [1, None, len, "path.to.callable"], [0, -1, True, 1.5, [1]]),
+KINDS: list[tuple[kinds.Kind, list[Any], list[Any]]] = [
+    (kinds.DURATION, [ZERO, SECOND], [-SECOND, 1, 1.5, "1", None]),
+    (kinds.POSITIVE_DURATION, [SECOND], [ZERO, -SECOND, 1, None]),
+    (kinds.OPTIONAL_DURATION, [SECOND, None], [ZERO, -SECOND, 60, False]),
+    (kinds.SWITCH, [True, False], [1, 0, "yes", None]),
+    (kinds.COUNT, [1, 10**6], [0, -1, True, 1.0, "1", None]),
+    (kinds.FRACTION, [0, 0.01, 1, 1.0], [-0.1, 1.1, True, "0.5", None, float("nan")]),
+    (kinds.LIMIT, [1, None, len, "path.to.callable"], [0, -1, True, 1.5, [1]]),
     (
-        conf.NETWORKS,
+        kinds.NETWORKS,
         [[], (), ["10.0.0.1"], ("10.0.0.0/8", "fd00::/8"), ["10.0.0.1/8"], ["unix"]],
         ["10.0.0.1", None, ["10.0.0"], ["10.0.0.1:80"], [1], [None], {"10.0.0.1"}],
     ),
-    (conf.TEXT, ["a"], ["", None, 1]),
-    (conf.OPTIONAL_TEXT, ["a", None], ["", 1]),
+    (kinds.TEXT, ["a"], ["", None, 1]),
+    (kinds.OPTIONAL_TEXT, ["a", None], ["", 1]),
     (
-        conf.RATE,
+        kinds.OPTIONAL_ADDRESS,
+        [None, "https://example.com/devices/", "http://localhost:8000/", "https://[2001:db8::1]/"],
+        [
+            *("", "/devices/", "devices", "//example.com/", "javascript:alert(1)", "https://", 1),
+            *("https://example.com/a b", "https://example.com/\nBcc: eve", "https://[::1/"),
+        ],
+    ),
+    (kinds.OPTIONAL_CALLABLE, [None, len, "path.to.callable"], ["", 1, []]),
+    (
+        kinds.RATE,
         [None, "1/s", "10/min", "100/hour", "5/d"],
         ["", "10", "0/min", "-1/min", "1.5/min", "10/year", "/min", 10, "min/10"],
     ),
-    (conf.FIELDS, [[], ["email"], ("email", "username")], ["email", [""], [1], None, {"email"}]),
-    (conf.one_of("full", "off"), ["full", "off"], ["", "FULL", None, 1]),
+    (
+        kinds.COOKIE_NAME,
+        ["a", "refresh_token", "__Secure-refresh", "R.2"],
+        ["", "a b", "a=b", "a;", "é", "__Host-refresh", "__host-refresh", "a\n", None, 1],
+    ),
+    (kinds.FIELDS, [[], ["email"], ("email", "username")], ["email", [""], [1], None, {"email"}]),
+    (
+        kinds.LIFETIME,
+        [SECOND, timedelta(days=36500)],
+        [ZERO, timedelta(milliseconds=999), timedelta(days=36501), 1, None],
+    ),
+    (
+        kinds.LEEWAY,
+        [ZERO, SECOND, timedelta(minutes=1)],
+        [-SECOND, timedelta(seconds=61), timedelta.max, 10, None],
+    ),
+    (kinds.JITTER, [0, 0.0, 0.01, 0.05], [-0.01, 0.051, 1, True, False, "0", None, float("nan")]),
+    (kinds.AUDIENCE, ["a", ["a"], ("a", "b")], ["", [], [""], ["a", 1], None, {"a"}]),
+    (
+        kinds.CLAIMS,
+        [[], ["email"], ("email",), "path.to.callable", len],
+        ["", None, 1, [""], [1], {"email": 1}],
+    ),
+    (kinds.KEYS, [None, [{}], ({"secret": "a"},)], [[], {}, "", "secret", ["secret"], [None], 1]),
+    (kinds.one_of("full", "off"), ["full", "off"], ["", "FULL", None, 1]),
 ]
 TAKES = [(kind, value) for kind, good, _ in KINDS for value in good]
 REFUSES = [(kind, value) for kind, _, bad in KINDS for value in bad]
@@ -56,12 +89,12 @@ def zero(user: Any) -> int:
 
 
 @pytest.mark.parametrize(("kind", "value"), TAKES)
-def test_a_kind_takes_what_it_describes(kind: conf.Kind, value: Any):
+def test_a_kind_takes_what_it_describes(kind: kinds.Kind, value: Any):
     assert kind.accepts(value)
 
 
 @pytest.mark.parametrize(("kind", "value"), REFUSES)
-def test_a_kind_refuses_everything_else(kind: conf.Kind, value: Any):
+def test_a_kind_refuses_everything_else(kind: kinds.Kind, value: Any):
     assert not kind.accepts(value)
 
 
@@ -91,6 +124,15 @@ def test_a_wrong_value_is_an_error_that_names_the_setting(setting: Setting[Any])
     ):
         setting.read()
     assert setting.kind.wants in str(caught.value)
+
+
+def test_the_value_of_a_secret_setting_stays_out_of_the_error():
+    with (
+        override_settings(SESSIONS_PLUS_JWT_KEYS={"secret": "tell nobody"}),
+        pytest.raises(ConfigurationError, match=r"^SESSIONS_PLUS_JWT_KEYS must be ") as caught,
+    ):
+        assert config.JWT_KEYS
+    assert "tell nobody" not in str(caught.value)
 
 
 @pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)

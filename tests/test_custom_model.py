@@ -17,7 +17,8 @@ from django.test import AsyncClient, Client
 from django.utils import timezone
 
 from django_sessions_plus import sessions, tokens
-from django_sessions_plus.exceptions import StaleSessionError
+from django_sessions_plus.exceptions import SessionOverError, StaleSessionError
+from django_sessions_plus.jwt.refresh import refresh
 from django_sessions_plus.models import Session
 from tests.custom.engine import DeviceSession, SessionStore
 
@@ -171,6 +172,19 @@ def test_devices_are_listed_and_one_revoked_is_signed_out_at_once(ada):
     assert (here.get("/who").content, there.get("/who").content) == (b"ada", b"nobody")
     ended = DeviceSession.objects.ended().get()
     assert (ended.end_reason, ended.ended_by, ended.session_data) == ("revoked", ada, "")
+
+
+def test_refresh_tokens_are_on_the_custom_row(ada):
+    token = sign_in().cookies["sessionid"].value
+    row = DeviceSession.objects.get()
+    first = refresh(sessions.issue_tokens(row).refresh)
+    row.refresh_from_db()
+    assert row.refreshed_at is not None
+    assert refresh(first.refresh).refresh != first.refresh
+    sessions.revoke(row)
+    with pytest.raises(SessionOverError):
+        refresh(first.refresh)
+    assert SessionStore(token).load_if_needed() == {}
 
 
 def test_revoke_others_keeps_the_current_session(ada):

@@ -26,6 +26,7 @@ from django.utils.module_loading import import_string
 from django_sessions_plus import conf, decorators, devices, exceptions, sessions, signals
 from django_sessions_plus.api import errors, serializers, urls
 from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.jwt.refresh import refresh
 from django_sessions_plus.models import Session
 from django_sessions_plus.policy import EndReason
 
@@ -42,8 +43,10 @@ LINK = re.compile(r"\[[^\]]+\]\(([^)]+)\)")
 
 # Run with files around them, by a test of their own.
 RUN_AS_A_PROJECT = DOCS / "extending.md"
+# Settings that are neither ours nor Django's.
+OF_OTHER_PACKAGES = {"REST_FRAMEWORK"}
 # Public in sessions.py for other parts of the package, not for projects.
-PLUMBING = {"current", "acurrent", "set_current", "reset_current", "enforce_limit"}
+PLUMBING = {"enforce_limit"}
 # Words the glossary has another one for.
 UNUSED_WORDS = ["blacklist", "kill", "invalidate", "TTL"]
 
@@ -99,9 +102,12 @@ def run(block: str) -> dict[str, Any]:
 
 def settings_of(block: str) -> dict[str, Any]:
     """Return the settings a block assigns; none for a block that is no settings."""
+    body = ast.parse(block).body
+    if any(isinstance(node, ast.ClassDef) for node in body):
+        return {}
     names = {
         target.id
-        for node in ast.parse(block).body
+        for node in body
         if isinstance(node, ast.Assign)
         for target in node.targets
         if isinstance(target, ast.Name) and target.id.isupper()
@@ -133,13 +139,20 @@ def test_python_in_the_documentation_runs(file: Path, block: str):
 
 @pytest.mark.parametrize(("file", "block"), PYTHON)
 @pytest.mark.usefixtures("_admin_of_users")
+# Where the pages are mounted whose names the settings use.
+@pytest.mark.urls("tests.pages_urls")
 def test_settings_in_the_documentation_exist_and_raise_no_warning(file: Path, block: str):
     values = {} if file == RUN_AS_A_PROJECT else settings_of(block)
-    for name in values:
+    for name in values.keys() - OF_OTHER_PACKAGES:
         assert name in conf.declared() or hasattr(global_settings, name)
     values.pop("SILENCED_SYSTEM_CHECKS", None)
-    # An example of a path in a project that is not there.
+    # Examples of paths in a project that is not there.
     values.pop("SESSIONS_PLUS_MAX_PER_USER", None)
+    values.pop("SESSIONS_PLUS_USER_LANGUAGE", None)
+    # Files on a machine that is not this one; tests/jwt/test_docs.py makes them.
+    values.pop("SESSIONS_PLUS_JWT_KEYS", None)
+    # A database that is not there either; tests/backends/test_prepared.py has one with these options.
+    values.pop("DATABASES", None)
     with override_settings(**values):
         found = checks.run_checks(tags=["django_sessions_plus"])
     assert [message for message in found if message.level >= checks.WARNING] == []
@@ -275,7 +288,10 @@ def test_the_signals_page_lists_every_signal_with_its_arguments():
         assert arguments == [word for word in described[name] if word in ARGUMENTS]
 
 
-ARGUMENTS = {"session", "user", "reason", "actor", "changes"}
+ARGUMENTS = {
+    *("session", "user", "reason", "actor", "changes"),
+    *("age", "since_rotation", "context_changed"),
+}
 
 
 def signal_docstrings() -> dict[str, list[str]]:
@@ -338,6 +354,18 @@ def sign_in_move_and_sign_out() -> None:
         store.bind({"HTTP_USER_AGENT": agent})
         store["_auth_user_id"] = User.objects.get().pk
         store.save()
+    use_a_refresh_token_again()
+
+
+def use_a_refresh_token_again() -> None:
+    client = Client()
+    client.force_login(User.objects.get())
+    row = Session.objects.active().order_by("-created_at")[0]
+    token = sessions.issue_tokens(row).refresh
+    with override_settings(SESSIONS_PLUS_REFRESH_GRACE=timedelta(0)):
+        refresh(token)
+        with pytest.raises(exceptions.SessionOverError):
+            refresh(token)
 
 
 def test_the_errors_page_lists_every_code_of_the_api():

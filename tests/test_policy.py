@@ -24,7 +24,7 @@ def judge(**facts):
     given_facts = {
         "ended_at": None,
         "expires_at": NOW + HOUR,
-        "authenticated_at": NOW - HOUR,
+        "since": NOW - HOUR,
         "absolute_age": DAY,
         "now": NOW,
     }
@@ -38,17 +38,17 @@ def judge(**facts):
         ({"expires_at": NOW + TICK}, Status.ACTIVE),
         ({"expires_at": NOW}, Status.EXPIRED),
         ({"expires_at": NOW - TICK}, Status.EXPIRED),
-        ({"authenticated_at": NOW - DAY + TICK}, Status.ACTIVE),
-        ({"authenticated_at": NOW - DAY}, Status.EXPIRED),
-        ({"authenticated_at": NOW - DAY - TICK}, Status.EXPIRED),
-        ({"authenticated_at": None}, Status.ACTIVE),
-        ({"authenticated_at": NOW - 1000 * DAY, "absolute_age": None}, Status.ACTIVE),
-        ({"authenticated_at": NOW + HOUR}, Status.ACTIVE),
+        ({"since": NOW - DAY + TICK}, Status.ACTIVE),
+        ({"since": NOW - DAY}, Status.EXPIRED),
+        ({"since": NOW - DAY - TICK}, Status.EXPIRED),
+        ({"since": None}, Status.ACTIVE),
+        ({"since": NOW - 1000 * DAY, "absolute_age": None}, Status.ACTIVE),
+        ({"since": NOW + HOUR}, Status.ACTIVE),
         ({"ended_at": NOW}, Status.ENDED),
         ({"ended_at": NOW - DAY}, Status.ENDED),
         ({"ended_at": NOW + HOUR}, Status.ENDED),
         ({"ended_at": NOW, "expires_at": NOW - DAY}, Status.ENDED),
-        ({"ended_at": NOW, "authenticated_at": NOW - 9 * DAY}, Status.ENDED),
+        ({"ended_at": NOW, "since": NOW - 9 * DAY}, Status.ENDED),
     ],
 )
 def test_a_session_is_active_until_it_ends_or_either_timeout_strikes(facts, expected):
@@ -129,7 +129,7 @@ def test_a_session_is_active_exactly_until_its_next_expiry(
     found = policy.status(
         ended_at=None,
         expires_at=expires_at,
-        authenticated_at=authenticated_at,
+        since=authenticated_at,
         absolute_age=absolute_age,
         now=now,
     )
@@ -213,8 +213,8 @@ def test_only_who_signed_out_a_moment_ago_may_have_signed_in_since(reason, ended
 
 def test_moments_without_a_time_zone_work_as_well():
     now = NOW.replace(tzinfo=None)
-    assert judge(now=now, expires_at=now + HOUR, authenticated_at=now) is Status.ACTIVE
-    assert judge(now=now, expires_at=now, authenticated_at=now) is Status.EXPIRED
+    assert judge(now=now, expires_at=now + HOUR, since=now) is Status.ACTIVE
+    assert judge(now=now, expires_at=now, since=now) is Status.EXPIRED
     limit = policy.deadline(now, DAY)
     text = (now + HOUR).isoformat()
     for explicit in (None, 3600, now + HOUR, text):

@@ -11,23 +11,44 @@ import django_sessions_plus
 SURFACE = {
     "backends.db": {"SessionStore"},
     "base_session": {"AbstractSession"},
+    "client.answers": {
+        *("SessionAuthError", "SignInError", "Tokens", "UnavailableError"),
+        *("Held", "code_of", "held_of", "is_answer", "is_token", "refusal", "why_none", "why_not"),
+    },
+    "client.auth": {"SessionAuth"},
     "decorators": {"fresh_session_required", "no_activity"},
-    "exceptions": {"ConfigurationError", "SessionsPlusError", "StaleSessionError"},
+    "exceptions": {
+        *("ConfigurationError", "SessionOverError", "SessionsPlusError", "StaleSessionError"),
+        *("SignInRefusedError", "TokenError", "TokenExpiredError"),
+    },
+    "jwt.access": {
+        *("Claims", "IssuedAccess", "issue", "verify"),
+        *("is_before_authentication", "is_superseded"),
+    },
+    "jwt.keys": {"Ring", "jwks", "key_by_header", "ring", "signing_key", "verification_key"},
+    "jwt.refresh": {
+        *("IssuedTokens", "issue_tokens", "refresh", "new_store"),
+        *("aissue_tokens", "arefresh", "end_reused"),
+    },
     "middleware": {
         *("AuthenticationMiddleware", "SessionMiddleware"),
         *("aget_user", "get_user", "bind_user", "set_request_user"),
     },
     "models": {"Session"},
+    "purging": {"Purged", "purge", "apurge", "purge_handful", "count_purgeable", "purgeable"},
+    "running": {"current", "reset_current", "set_current"},
     "sessions": {
-        *("list_for", "resolve", "revoke", "revoke_all", "revoke_others"),
-        *("alist_for", "aresolve", "arevoke", "arevoke_all", "arevoke_others"),
-        *("current", "enforce_limit", "reset_current", "session_model", "set_current"),
+        *("astart", "start"),
+        *("issue_tokens", "list_for", "resolve", "revoke", "revoke_all", "revoke_others"),
+        *("aissue_tokens", "alist_for", "aresolve", "arevoke", "arevoke_all", "arevoke_others"),
+        *("revoke_everyone", "revoke_many", "arevoke_everyone", "arevoke_many"),
+        *("enforce_limit", "session_model"),
     },
     "signals": {
         *("new_device_signed_in", "refresh_token_reused", "session_context_changed"),
         *("session_ended", "session_started", "asend_after_commit", "send_after_commit"),
     },
-    "tokens": {"digest", "is_well_formed", "make_id", "make_token"},
+    "tokens": {"digest", "first_id", "is_well_formed", "made_at", "make_id", "make_token"},
 }
 
 

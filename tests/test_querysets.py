@@ -1,7 +1,7 @@
 """Sets of sessions, held against the pure rules they say once more in SQL."""
 
 import itertools
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -18,6 +18,7 @@ from django_sessions_plus.models import Session
 pytestmark = pytest.mark.django_db
 
 User = get_user_model()
+NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
 DAY = timedelta(days=1)
 ABSOLUTE_AGES = [None, TICK, DAY, 30 * DAY]
@@ -58,13 +59,14 @@ def stored(now: datetime, **columns):
     return made
 
 
-def grid(now: datetime):
+def grid(now: datetime, ada):
     """Store a row for each combination of what the rule looks at, boundaries included."""
     around = [-31 * DAY, -DAY, -TICK, timedelta(0), TICK, DAY]
     combinations = itertools.product(
         [None, -DAY, timedelta(0), DAY],
         around,
         [None, -30 * DAY, -30 * DAY + TICK, -DAY + TICK, *around],
+        [(None, -31 * DAY), *((ada.pk, age) for age in (-30 * DAY, -30 * DAY + TICK, -DAY + TICK))],
     )
     Session.objects.bulk_create(
         row(
@@ -72,8 +74,10 @@ def grid(now: datetime):
             ended_at=None if ended is None else now + ended,
             expires_at=now + expires,
             authenticated_at=None if authenticated is None else now + authenticated,
+            user_id=user,
+            created_at=now + created,
         )
-        for ended, expires, authenticated in combinations
+        for ended, expires, authenticated, (user, created) in combinations
     )
     return list(Session.objects.all())
 
@@ -82,8 +86,8 @@ def ids(rows):
     return {session.pk for session in rows}
 
 
-def test_the_sets_say_what_the_rule_says_at_every_boundary(now, settings):
-    rows = grid(now)
+def test_the_sets_say_what_the_rule_says_at_every_boundary(now, ada, settings):
+    rows = grid(now, ada)
     for absolute_age in ABSOLUTE_AGES:
         settings.SESSIONS_PLUS_ABSOLUTE_AGE = absolute_age
         by_status = {
@@ -98,8 +102,8 @@ def test_the_sets_say_what_the_rule_says_at_every_boundary(now, settings):
         assert by_status[policy.Status.ACTIVE] == {s.pk for s in rows if s.is_active(now)}
 
 
-def test_each_session_is_in_exactly_one_of_the_sets(now, settings):
-    rows = grid(now)
+def test_each_session_is_in_exactly_one_of_the_sets(now, ada, settings):
+    rows = grid(now, ada)
     for absolute_age in ABSOLUTE_AGES:
         settings.SESSIONS_PLUS_ABSOLUTE_AGE = absolute_age
         sets = (Session.objects.active(now), Session.objects.expired(now), Session.objects.ended())
@@ -126,10 +130,10 @@ def test_without_a_moment_the_sets_mean_this_one(ada):
     assert list(Session.objects.expired()) == [dead]
 
 
-def test_moments_without_a_time_zone_say_the_same(settings):
+def test_moments_without_a_time_zone_say_the_same(ada, settings):
     settings.USE_TZ = False
     now = datetime(2026, 3, 29, 2, 30)
-    rows = grid(now)
+    rows = grid(now, ada)
     assert ids(Session.objects.active(now)) == {s.pk for s in rows if s.is_active(now)}
     assert ids(Session.objects.expired(now)) == {s.pk for s in rows if s.status(now) == "expired"}
     assert Session.objects.active().count() == Session.objects.active(timezone.now()).count()
@@ -258,19 +262,54 @@ def test_without_retention_nothing_that_is_over_is_kept(now, ada, settings, purg
     assert list(Session.objects.all()) == [alive]
 
 
-def test_the_purge_works_in_batches(now, settings):
-    settings.SESSIONS_PLUS_PURGE_BATCH_SIZE = 10
-    Session.objects.bulk_create(row(now, expires_at=now) for _ in range(35))
-    with CaptureQueriesContext(connection) as queries:
-        assert Session.objects.purge(now) == 35
-    deletes = [query["sql"] for query in queries if query["sql"].startswith("DELETE")]
-    assert len(deletes) == 4
-    assert Session.objects.count() == 0
-
-
 def test_the_purge_stays_within_its_set(now, ada, bob, settings):
     settings.SESSIONS_PLUS_RETENTION = timedelta(0)
     stored(now, user=ada, expires_at=now)
     theirs = stored(now, user=bob, expires_at=now)
     assert Session.objects.for_user(ada).purge(now) == 1
     assert list(Session.objects.all()) == [theirs]
+
+
+# What with
+
+
+AGENTS = [
+    *(None, "", "Mozilla/5.0 (X11; Linux x86_64; rv:139.0) Gecko/20100101 Firefox/139.0"),
+    *("mozilla/5.0", "MOZILLA", "Mozillax", "Opera/9.80 (Android; Opera Mini/7.5)"),
+    *("Firefox on Windows (desktop)", "Safari on iOS (phone)", "Safari on iOS (tablet)"),
+    *("curl (other)", "Googlebot (bot)", "curl/8.14.1", "nightly export", "100%", "a_(desktop)"),
+]
+
+
+def test_the_sets_by_use_say_what_the_rule_says(now, ada):
+    facts = itertools.product((None, ada), (None, now), (None, now), AGENTS)
+    rows = [
+        stored(now, user=user, authenticated_at=at, refresh_started_at=since, user_agent=agent)
+        for user, at, since, agent in facts
+    ]
+    found = {
+        access: set(Session.objects.used_by(access).values_list("pk", flat=True))
+        for access in policy.Access
+    }
+    assert found == {
+        access: {row.pk for row in rows if row.access == access} for access in policy.Access
+    }
+    assert all(found.values())
+    assert sum(map(len, found.values())) == len(rows)
+
+
+@pytest.mark.parametrize(
+    ("columns", "expected"),
+    [
+        ({}, "token"),
+        ({"refresh_started_at": NOW}, "token"),
+        ({"authenticated_at": NOW, "refresh_started_at": NOW}, "api"),
+        ({"authenticated_at": NOW, "user_agent": AGENTS[2]}, "browser"),
+        ({"authenticated_at": NOW, "user_agent": "Firefox on Windows (desktop)"}, "browser"),
+        ({"authenticated_at": NOW}, "browser"),
+        ({"authenticated_at": NOW, "user_agent": "curl/8.14.1"}, "app"),
+        ({"user_id": None}, "browser"),
+    ],
+)
+def test_how_a_session_is_used_is_told_from_what_the_row_has(columns, expected):
+    assert row(NOW, **{"user_id": 1} | columns).access == expected

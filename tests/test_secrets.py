@@ -3,7 +3,9 @@
 import json
 import logging
 import pickle
+import re
 import traceback
+from contextlib import suppress
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -20,7 +22,10 @@ from django.utils import timezone
 
 from django_sessions_plus import sessions, signals, tokens
 from django_sessions_plus.backends.db import SessionStore
-from django_sessions_plus.exceptions import StaleSessionError
+from django_sessions_plus.exceptions import SessionOverError, StaleSessionError, TokenError
+from django_sessions_plus.jwt import access
+from django_sessions_plus.jwt.refresh import arefresh, refresh
+from django_sessions_plus.jwt.refresh_token import RefreshToken, microseconds
 from django_sessions_plus.models import Session
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.custom.urls")]
@@ -58,6 +63,14 @@ def secrets(monkeypatch):
         return token
 
     monkeypatch.setattr(tokens, "make_token", make)
+    spell, digest = RefreshToken.text, RefreshToken.digest
+
+    def spell_and_note(token):
+        secrets.tokens += [spell(token), token.secret.hex(), repr(token.secret)]
+        secrets.digests.append(digest(token))
+        return spell(token)
+
+    monkeypatch.setattr(RefreshToken, "text", spell_and_note)
     return secrets
 
 
@@ -293,17 +306,37 @@ def acts(token, ada):
     yield lambda: SessionStore(token).flush()
 
 
+def acts_of_services(token, ada):
+    """Give what is done with refresh tokens."""
+    row = signed_in_store(ada).row
+    pair = sessions.issue_tokens(row)
+    yield lambda: sessions.issue_tokens(row)
+    yield lambda: refresh(pair.refresh)
+    yield lambda: async_to_sync(arefresh)(pair.refresh)
+    # The end of a session whose token comes back.
+    Session.objects.filter(pk=row.pk).update(refresh_digest="0" * 64)
+    yield lambda: refresh(pair.refresh)
+
+
 def frames_of_ours(error):
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     return [f for f in frames if "/django_sessions_plus/" in f.f_code.co_filename]
 
 
-@pytest.mark.parametrize(("word", "failures"), [("SELECT", 5), ("UPDATE", 4), ("INSERT", 1)])
-def test_no_token_stands_in_the_frames_of_a_database_that_fails(secrets, ada, word, failures):
+@pytest.mark.parametrize(
+    ("deeds", "word", "failures"),
+    [
+        *((acts, "SELECT", 5), (acts, "UPDATE", 4), (acts, "INSERT", 1)),
+        *((acts_of_services, "SELECT", 3), (acts_of_services, "UPDATE", 4)),
+    ],
+)
+def test_no_token_stands_in_the_frames_of_a_database_that_fails(
+    secrets, ada, deeds, word, failures
+):
     """The variables of every frame end up on debug pages and with error trackers."""
     token = signed_in_store(ada).session_key
     failed = 0
-    for act in acts(token, ada):
+    for act in deeds(token, ada):
         try:
             with connection.execute_wrapper(Unplugged(word)):
                 act()
@@ -362,6 +395,7 @@ def test_the_admin_shows_neither_token_nor_digest(secrets, ada):
     browser.force_login(ada)
     other = signed_in_store(ada)
     ended = signed_in_store(ada)
+    sessions.issue_tokens(other.row)
     sessions.revoke(ended.row.pk)
     ended.row.refresh_from_db()
     pages = [
@@ -377,8 +411,9 @@ def test_the_admin_shows_neither_token_nor_digest(secrets, ada):
         assert response.status_code == 200, page
         secrets.absent_from(*outside_of_the_cookie(response), digests=True)
     # Nor does it find a session by them, which would tell whether a guess is right.
-    found = browser.get(pages[0], {"q": other.row.token_digest})
-    assert str(other.row.pk) not in found.content.decode()
+    for digest in (other.row.token_digest, other.row.refresh_digest):
+        found = browser.get(pages[0], {"q": digest})
+        assert str(other.row.pk) not in found.content.decode()
 
 
 def test_the_json_of_the_cookie_transport_shows_neither_token_nor_digest(secrets, ada):
@@ -387,6 +422,7 @@ def test_the_json_of_the_cookie_transport_shows_neither_token_nor_digest(secrets
     signed_in = client.post("/auth/sign-in", json.dumps(body), content_type="application/json")
     assert signed_in.status_code == 200
     assert signed_in.cookies["sessionid"].value in secrets.tokens
+    sessions.issue_tokens(Session.objects.get())
     answers = [
         signed_in,
         client.get("/auth/session"),
@@ -418,3 +454,106 @@ def test_a_dump_of_the_table_opens_nothing(secrets, ada):
             answer = client.get("/auth/session")
             assert answer.status_code == 401 or answer.json()["user"] is None
     assert store.row.is_active(timezone.now())
+
+
+def use_as_a_service(ada):
+    """Do with refresh tokens whatever can be done with them, and return the row."""
+    row = signed_in_store(ada).row
+    first = sessions.issue_tokens(row)
+    second = refresh(first.refresh)
+    assert refresh(first.refresh).refresh == second.refresh
+    sessions.issue_tokens(row)
+    with pytest.raises(TokenError):
+        refresh(second.refresh)
+    other = signed_in_store(ada).row
+    reused = sessions.issue_tokens(other)
+    refresh(refresh(reused.refresh).refresh)
+    with pytest.raises(SessionOverError):
+        refresh(reused.refresh)
+    return row
+
+
+def test_no_refresh_token_stands_in_a_table_a_log_or_a_signal(secrets, told, caplog, ada):
+    log_everything(caplog)
+    with CaptureQueriesContext(connection) as queries:
+        use_as_a_service(ada)
+    assert len(secrets.tokens) > 20
+    assert any("refresh_digest" in query["sql"] for query in queries)
+    secrets.absent_from(*dump(), *logged(caplog), *(query["sql"] for query in queries))
+    assert "django_sessions_plus" in {record.name for record in caplog.records}
+    assert any("since_rotation" in text for text in told)
+    secrets.absent_from(*told, digests=True)
+
+
+def test_no_refresh_token_stands_in_the_cache(secrets, ada):
+    cache.clear()
+    use_as_a_service(ada)
+    secrets.absent_from("nothing", *held_by_the_cache())
+
+
+def test_no_refresh_token_stands_in_what_a_refusal_says_of_itself(secrets, ada):
+    pair = sessions.issue_tokens(signed_in_store(ada).row)
+    text = pair.refresh[:-1] + ("A" if pair.refresh[-1] != "A" else "B")
+    sessions.revoke_all(ada)
+    for token in (pair.refresh, text):
+        with pytest.raises((SessionOverError, TokenError)) as caught:
+            refresh(token)
+        assert caught.value.__context__ is None
+        secrets.absent_from(repr(caught.value), caught.value.args)
+        for frame in frames_of_ours(caught.value):
+            shown = [repr(value) for value in frame.f_locals.values()]
+            assert not any(token in text for text in shown)
+            secrets.absent_from(*shown)
+
+
+def held_by_the_cache():
+    held = getattr(cache, "_cache", {})
+    return [f"{key} {value!r}" for key, value in held.items()] if isinstance(held, dict) else []
+
+
+def values_of_a_dump():
+    """Return every value of every row of every table, and what is inside the data of sessions."""
+    found = set()
+    with connection.cursor() as cursor:
+        for table in connection.introspection.table_names(cursor):
+            cursor.execute(f"SELECT * FROM {connection.ops.quote_name(table)}")
+            for row in cursor.fetchall():
+                found.update(str(value) for value in row if value is not None)
+    for text in [text for text in found if text.startswith("{")]:
+        found.update(str(value) for value in json.loads(text).values())
+    return found
+
+
+def opens_as(value):
+    """Give the ways in which a value opens something."""
+    if SessionStore(value).load_if_needed():
+        yield "session token"
+    with suppress(TokenError):
+        refresh(value)
+        yield "refresh token"
+    with suppress(TokenError):
+        access.verify(value)
+        yield "access token"
+
+
+def test_a_dump_of_every_table_and_of_the_cache_opens_nothing(secrets, ada):
+    store = signed_in_store(ada)
+    token, row = store.session_key, store.row
+    pair = sessions.issue_tokens(row)
+    pair = refresh(pair.refresh)
+    values = values_of_a_dump()
+    row.refresh_from_db()
+    assert {str(row.pk), row.pk.hex} & values
+    assert {row.token_digest, row.refresh_digest} < values
+    for text in held_by_the_cache():
+        values.update(re.findall(r"[\w.-]{8,}", text))
+    variants = {variant for value in values for variant in (value, value[:32], value.upper())}
+    # What an attacker would make of it without SECRET_KEY: the right names and a digest for a secret.
+    secret, family = bytes.fromhex(row.refresh_digest), row.refresh_started_at
+    with override_settings(SECRET_KEY="a guess"):
+        made = RefreshToken(row.pk, microseconds(family), microseconds(family), secret)
+        variants.add(made.text())
+    assert not [(value, way) for value in variants for way in opens_as(value)]
+    assert list(opens_as(token)) == ["session token"]
+    assert list(opens_as(pair.refresh)) == ["refresh token"]
+    assert list(opens_as(pair.access)) == ["access token"]

@@ -2,6 +2,7 @@
 
 import uuid
 from datetime import timedelta
+from importlib import import_module
 
 import pytest
 from asgiref.sync import async_to_sync
@@ -13,13 +14,13 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from django_sessions_plus import sessions
+from django_sessions_plus import ending, sessions
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.models import Session
 from django_sessions_plus.policy import EndReason
 from django_sessions_plus.querysets import SessionQuerySet
 from django_sessions_plus.signals import session_ended
-from django_sessions_plus.tokens import make_token
+from django_sessions_plus.tokens import make_id, make_token
 
 User = get_user_model()
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.site")]
@@ -163,7 +164,7 @@ class TestRevokeOthersAndAll:
 
     @pytest.mark.db_engine
     def test_many_are_ended_in_bounded_statements(self, ada, monkeypatch):
-        monkeypatch.setattr(sessions, "BATCH_SIZE", 10)
+        monkeypatch.setattr(ending, "BATCH_SIZE", 10)
         for _ in range(25):
             make_session(ada)
         with CaptureQueriesContext(connection) as queries:
@@ -205,6 +206,154 @@ class TestRevokeOthersAndAll:
         assert sessions.revoke_all(ada) == 1
         session_ended.disconnect(fail)
         assert not Session.objects.active().exists()
+
+
+class TestRevokeMany:
+    def test_rows_ids_and_sets_name_the_sessions(self, verbs, ada, grace):
+        rows = [make_session(ada) for _ in range(6)]
+        other = make_session(grace)
+        assert verbs("revoke_many", [rows[0], rows[1].pk, str(rows[2].pk), "no id", rows[0]]) == 3
+        assert verbs("revoke_many", Session.objects.for_user(ada)) == 3
+        assert verbs("revoke_many", Session.objects.for_user(ada)) == 0
+        assert verbs("revoke_many", []) == 0
+        assert list(Session.objects.active()) == [other]
+
+    def test_a_slice_of_a_set_ends_no_more_than_the_slice(self, verbs, ada):
+        rows = sorted((make_session(ada) for _ in range(4)), key=lambda row: row.pk)
+        assert verbs("revoke_many", Session.objects.order_by("pk")[:3]) == 3
+        assert Session.objects.active().get() == rows[3]
+
+    def test_anonymous_ones_are_deleted_and_only_the_others_told(self, verbs, ada, told):
+        mine, visit = make_session(ada), make_session()
+        assert verbs("revoke_many", [mine, visit], reason="swept", actor=ada) == 2
+        row = Session.objects.get()
+        assert (row.pk, row.end_reason, row.ended_by) == (mine.pk, "swept", ada)
+        assert [event["session"].pk for event in told] == [mine.pk]
+
+    def test_the_running_request_loses_its_session_if_it_is_among_them(self, verbs, ada):
+        rows = [make_session(ada) for _ in range(2)]
+        stores = []
+        for user in (ada, None):
+            store = SessionStore()
+            store.create()
+            Session.objects.filter(pk=store.row.pk).update(user=user)
+            store = SessionStore(store.session_key)
+            store.load_if_needed()
+            stores.append(store)
+        for store in stores:
+            token = sessions.set_current(store)
+            try:
+                verbs("revoke_many", rows[:1])
+                assert store.session_key is not None
+                verbs("revoke_many", [rows[1], store.row])
+                assert store.session_key is None
+            finally:
+                sessions.reset_current(token)
+
+
+class TestRevokeEveryone:
+    def test_all_are_signed_out_but_one_and_anonymous_visits_stay(self, verbs, ada, grace, told):
+        rows = [make_session(ada), make_session(grace), make_session(grace)]
+        visit, expired = make_session(), make_session(ada, expires_at=timezone.now())
+        assert verbs("revoke_everyone", keep=rows[1], reason="incident", actor=ada) == 2
+        assert set(Session.objects.active()) == {rows[1], visit}
+        assert {(e["session"].pk, e["reason"], e["actor"]) for e in told} == {
+            (rows[0].pk, "incident", ada),
+            (rows[2].pk, "incident", ada),
+        }
+        expired.refresh_from_db()
+        assert expired.ended_at is None
+        assert verbs("revoke_everyone") == 1
+        assert verbs("revoke_everyone") == 0
+
+    def test_who_signs_in_meanwhile_stays(self, verbs, ada, monkeypatch):
+        monkeypatch.setattr(ending, "BATCH_SIZE", 2)
+        for _ in range(4):
+            make_session(ada)
+        later = []
+
+        def sign_in(done):
+            # Ids are in the order of time, to a millisecond.
+            key = uuid.UUID(int=make_id().int + (1 + len(later) << 80))
+            later.append(make_session(ada, id=key))
+
+        assert verbs("revoke_everyone", progress=sign_in) == 4
+        assert len(later) > 1
+        assert set(Session.objects.active()) == set(later)
+
+
+class TestBulk:
+    @pytest.fixture(autouse=True)
+    def _small_batches(self, monkeypatch):
+        monkeypatch.setattr(ending, "BATCH_SIZE", 10)
+
+    @pytest.mark.parametrize("verb", ["revoke_all", "revoke_many", "revoke_everyone"])
+    def test_progress_is_told_after_each_batch(self, verbs, ada, verb):
+        rows = [make_session(ada) for _ in range(25)]
+        subject = {"revoke_all": [ada], "revoke_many": [rows], "revoke_everyone": []}[verb]
+        done = []
+        assert verbs(verb, *subject, progress=done.append) == 25
+        assert done == [10, 20, 25]
+
+    @pytest.mark.db_engine
+    @pytest.mark.parametrize(("is_heard", "each"), [(False, 2), (True, 3)])
+    def test_statements_are_as_few_as_the_batches_and_none_is_larger(self, ada, is_heard, each):
+        for _ in range(35):
+            make_session(ada)
+        touched = []
+
+        def note(execute, sql, params, many, context):
+            result = execute(sql, params, many, context)
+            touched.append(context["cursor"].rowcount)
+            return result
+
+        def hear(**said):
+            pass
+
+        if is_heard:
+            session_ended.connect(hear)
+        with CaptureQueriesContext(connection) as queries, connection.execute_wrapper(note):
+            assert sessions.revoke_all(ada) == 35
+        session_ended.disconnect(hear)
+        statements = [query["sql"] for query in queries if query["sql"][:6] in {"SELECT", "UPDATE"}]
+        locks = connection.features.has_select_for_update
+        assert len(statements) == 4 * (each + locks)
+        assert max(touched) == 10
+
+    def test_rows_are_loaded_only_if_somebody_listens(self, ada, monkeypatch):
+        for _ in range(5):
+            make_session(ada)
+
+        def refuse(*args):
+            raise AssertionError("a row was loaded")
+
+        monkeypatch.setattr(Session, "from_db", refuse)
+        assert sessions.revoke_all(ada) == 5
+
+    def test_work_that_is_stopped_leaves_whole_batches(self, verbs, ada):
+        for _ in range(25):
+            make_session(ada)
+
+        def stop(done):
+            raise InterruptedError
+
+        with pytest.raises(InterruptedError):
+            verbs("revoke_all", ada, progress=stop)
+        assert Session.objects.active().count() == 15
+
+    def test_copies_of_every_ended_row_are_withdrawn(self, ada, settings, monkeypatch):
+        settings.SESSION_ENGINE = "django_sessions_plus.backends.cached_db"
+        withdrawn = []
+        engine = import_module(settings.SESSION_ENGINE).SessionStore
+        monkeypatch.setattr(
+            engine, "withdraw", lambda digests, using: withdrawn.append(list(digests))
+        )
+        rows = [make_session(ada) for _ in range(25)]
+        withdrawn.clear()
+        assert sessions.revoke_everyone() == 25
+        digests = [digest for batch in withdrawn for digest in batch]
+        assert sorted(digests) == sorted(row.token_digest for row in rows)
+        assert max(map(len, withdrawn)) == 10
 
 
 class TestResolve:

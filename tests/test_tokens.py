@@ -2,6 +2,7 @@
 
 import re
 import time
+from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from uuid import RFC_4122
 
@@ -141,3 +142,17 @@ def id_made_at(milliseconds):
     with pytest.MonkeyPatch.context() as patch:
         patch.setattr(tokens.time, "time_ns", lambda: milliseconds * 1_000_000 + 999_999)
         return tokens.make_id()
+
+
+def test_the_first_id_of_a_moment_stands_between_those_before_and_after():
+    before = tokens.make_id()
+    moment = tokens.made_at(before)
+    assert abs(moment - datetime.now(UTC)) < timedelta(seconds=5)
+    first = tokens.first_id(moment)
+    assert first <= before < tokens.first_id(moment + timedelta(milliseconds=1))
+    assert tokens.made_at(first) == moment
+    assert (first.version, first.variant) == (before.version, before.variant)
+
+
+def test_before_ids_were_made_there_is_a_first_one_too():
+    assert tokens.made_at(tokens.first_id(datetime(1960, 1, 1, tzinfo=UTC))).year == 1970

@@ -13,6 +13,7 @@ from django.test import AsyncClient
 import django_sessions_plus
 from django_sessions_plus import middleware, sessions
 from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.jwt import refresh
 from django_sessions_plus.middleware import AuthenticationMiddleware, SessionMiddleware
 from django_sessions_plus.querysets import SessionQuerySet
 from tests.backends import drivers
@@ -24,15 +25,26 @@ OURS = [cls for cls in SessionStore.__mro__ if cls.__module__.startswith("django
 REPAIRED = {"adelete_test_cookie"}
 
 # Methods of ours beside the contract that read or write, and so need a twin as well.
-IO_OF_OURS = {"load_if_needed", "touch"}
+IO_OF_OURS = {"load_if_needed", "open_by_id", "touch"}
 
 TERMINAL = {
     *("get", "first", "last", "latest", "earliest", "exists", "count", "aggregate", "in_bulk"),
     *("save", "update", "delete", "create", "get_or_create", "update_or_create", "bulk_create"),
     *("bulk_update", "iterator", "contains", "explain", "refresh_from_db", "full_clean"),
     # And those of our own that read or write.
+    *(
+        "open_by_id",
+        "issue_tokens",
+        "start",
+        "refresh",
+        "end_as",
+        "start_refresh",
+        "rotate_refresh",
+        "user_of",
+    ),
     *("end", "purge", "load", "load_if_needed", "touch", "flush", "cycle_key", "settle_end"),
-    *("revoke", "revoke_others", "revoke_all", "enforce_limit", "resolve", "send", "send_robust"),
+    *("revoke", "revoke_many", "revoke_others", "revoke_all", "revoke_everyone"),
+    *("enforce_limit", "resolve", "send", "send_robust"),
     *("clear_expired", "get_user", "on_commit", "atomic"),
 }
 # Reads of plain dictionaries and of attributes, by what stands before the dot.
@@ -43,6 +55,7 @@ NO_QUERY_BEHIND = {
     "kwargs",
     "data",
     "columns",
+    "steps",
 }
 
 
@@ -87,6 +100,8 @@ def pairs():
         (SessionQuerySet, "purge"),
         (SessionMiddleware, "process_response"),
         (middleware, "get_user"),
+        (refresh, "issue_tokens"),
+        (refresh, "refresh"),
     }
     found = contract | ours | verbs | others
     return sorted(found, key=lambda pair: (pair[0].__name__, pair[1]))
@@ -118,7 +133,11 @@ def test_everything_that_reaches_storage_is_overridden():
 
 def test_the_verbs_have_twins():
     names = {name for owner, name in pairs() if owner is sessions}
-    assert names == {"list_for", "resolve", "revoke", "revoke_all", "revoke_others"}
+    assert names == {
+        *("list_for", "resolve", "revoke"),
+        *("revoke_all", "revoke_everyone", "revoke_many", "revoke_others"),
+        *("issue_tokens", "start"),
+    }
 
 
 def test_there_are_pairs_to_compare():

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable
+from functools import partial
 from typing import Any
 
 import pytest
 from django.core.cache.backends.locmem import LocMemCache
 
-from django_sessions_plus.backends import cached_db, copies, db
+from django_sessions_plus.backends import cached_db, copies, db, wire
 from tests.backends.drivers import AsyncSession, SyncSession
 
 ENGINE = "django_sessions_plus.backends.cached_db"
@@ -28,11 +29,14 @@ class TestedCache(LocMemCache):
     __test__ = False
     asked: list[str] = []
     is_down = False
+    is_full = False
 
     def _ask(self, name: str) -> None:
         type(self).asked.append(name)
         if type(self).is_down:
             raise ConnectionError("the cache is down")
+        if type(self).is_full and name in {"add", "set"}:
+            raise MemoryError("the cache is full")
 
     def get(self, *args: Any, **kwargs: Any) -> Any:
         self._ask("get")
@@ -61,6 +65,19 @@ class TestedCache(LocMemCache):
             LocMemCache.delete(self, key, version=version)
 
 
+class ReplacingWire(wire.Wire):
+    """A way to a cache that can replace a number and write an entry at once, as Redis can."""
+
+    can_replace = True
+
+    def replace(self, change: wire.Change) -> bool:
+        is_first = bool(self.cache.get(change.permit_key) == change.old)
+        self.cache.set(change.permit_key, change.new, change.permit_age)
+        if is_first:
+            self.cache.set(change.entry_key, change.entry, change.entry_age)
+        return is_first
+
+
 class Interleaving:
     """What others do while one store reads: named moments, and what happens at each of them.
 
@@ -71,7 +88,7 @@ class Interleaving:
         self.passed = 0
         self._happenings: dict[int, list[Callable[[], Any]]] = {}
         self._is_watching = False
-        self._held: list[tuple[Any, set[str]]] | None = None
+        self._held: list[Callable[[], Any]] | None = None
         steps: list[tuple[Any, str]] = [
             (copies.Copies, "find"),
             (copies.Copies, "take_stamp"),
@@ -79,15 +96,20 @@ class Interleaving:
             (copies.Copies, "keep"),
             (db.SessionStore, "_read"),
             (db.SessionStore, "_insert"),
+            (db.SessionStore, "_run"),
+            (copies.Copies, "renew"),
         ]
         for owner, name in steps:
             monkeypatch.setattr(owner, name, self._watched(getattr(owner, name)))
-        self._withdraw = copies.Copies.withdraw
+        self._tell = copies.Copies._tell
 
-        def withdraw(holder: copies.Copies, digests: Iterable[str]) -> None:
-            self._withdraw_or_hold(holder, digests)
+        def tell(holder: copies.Copies, *args: Any) -> bool:
+            if self._held is None:
+                return self._tell(holder, *args)
+            self._held.append(partial(self._tell, holder, *args))
+            return False
 
-        monkeypatch.setattr(copies.Copies, "withdraw", withdraw)
+        monkeypatch.setattr(copies.Copies, "_tell", tell)
 
     def at(self, moment: int, happening: Callable[[], Any]) -> None:
         self._happenings.setdefault(moment, []).append(happening)
@@ -115,8 +137,8 @@ class Interleaving:
 
     def tell(self) -> None:
         """Let the news out."""
-        for holder, digests in self._pending:
-            self._withdraw(holder, digests)
+        for telling in self._pending:
+            telling()
 
     def _watched(self, step: Any) -> Any:
         def take(*args: Any, **kwargs: Any) -> Any:
@@ -132,9 +154,3 @@ class Interleaving:
     def _happen(self, moment: int) -> None:
         for happening in self._happenings.pop(moment, []):
             happening()
-
-    def _withdraw_or_hold(self, holder: copies.Copies, digests: Iterable[str]) -> None:
-        if self._held is None:
-            self._withdraw(holder, digests)
-        else:
-            self._held.append((holder, set(digests)))

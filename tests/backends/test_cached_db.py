@@ -20,7 +20,7 @@ from django.db import connection, transaction
 from django.test import AsyncClient, Client
 
 from django_sessions_plus import sessions, tokens
-from django_sessions_plus.backends import circuit, copies
+from django_sessions_plus.backends import cached_db, circuit, copies, forms
 from django_sessions_plus.models import Session
 from tests.backends.caching import ENGINE, CachedAsync, CachedSync, TestedCache
 from tests.backends.drivers import SyncSession, sign_in
@@ -48,11 +48,11 @@ class Time:
 def _engine(settings: Any) -> Iterator[None]:
     settings.SESSION_ENGINE = ENGINE
     settings.CACHES = CACHES
-    TestedCache.is_down = False
+    TestedCache.is_down = TestedCache.is_full = False
     caches["default"].clear()
     TestedCache.asked.clear()
     yield
-    TestedCache.is_down = False
+    TestedCache.is_down = TestedCache.is_full = False
     caches["default"].clear()
 
 
@@ -147,6 +147,7 @@ def test_a_request_of_somebody_signed_in_reads_the_user_and_nothing_else(
         assert get(f"/{mode}/who").content == b"alice"
     assert len(cost) == 1
     assert "auth_user" in cost[0]
+    assert "LIMIT" not in cost[0], "compiled for this request"
     assert "django_sessions_plus_session" not in cost[0]
     assert TestedCache.asked == ["get_many"]
 
@@ -328,6 +329,89 @@ def test_what_a_transaction_changed_behind_our_back_and_rolled_back_is_in_no_cop
     assert read(token) == {"colour": "red"}
 
 
+def test_an_error_after_the_commit_does_not_keep_an_end_from_being_told(alice: User):
+    token = start(alice)
+    assert read(token)
+
+    def fail() -> None:
+        raise ZeroDivisionError
+
+    @transaction.atomic
+    def end() -> None:
+        transaction.on_commit(fail)
+        sessions.revoke_all(alice)
+
+    held = copies.Copies(caches["default"], Session, "default")
+    permit = held._permit_key(tokens.digest(token))
+    assert caches["default"].get(permit)
+    with pytest.raises(ZeroDivisionError):
+        end()
+    assert caches["default"].get(permit) is None
+
+
+def test_nothing_is_kept_in_a_transaction_django_does_not_manage(statements: Record):
+    token = start()
+    caches["default"].clear()
+    transaction.set_autocommit(False)
+    try:
+        with connection.cursor() as cursor:
+            cursor.execute("""UPDATE django_sessions_plus_session SET session_data = '{"n":1}'""")
+        assert read(token) == {"n": 1}
+        transaction.rollback()
+    finally:
+        transaction.set_autocommit(True)
+    with statements() as cost:
+        assert read(token) == {"colour": "red"}
+    assert len(cost) == 1
+
+
+def test_a_change_in_a_transaction_django_does_not_manage_is_refused():
+    session = CachedSync(start())
+    session.set("colour", "blue")
+    transaction.set_autocommit(False)
+    try:
+        with pytest.raises(transaction.TransactionManagementError):
+            session.save()
+        transaction.rollback()
+    finally:
+        transaction.set_autocommit(True)
+    assert read(session.token) == {"colour": "red"}
+
+
+@pytest.mark.parametrize("place", [{"SECRET_KEY": "another"}, {"NAME": "copy_of_it"}])
+def test_a_copy_of_the_database_shares_withdrawals_and_no_entries(
+    place: dict[str, str], alice: User, settings: Any, monkeypatch: pytest.MonkeyPatch
+):
+    """As on a staging site with the rows and the Redis of the real one."""
+    token = start(alice)
+    assert read(token)
+    Session.objects.filter().quietly().update(session_data='{"colour":"blue"}')
+    there = Session.objects.get()
+    if "NAME" in place:
+        monkeypatch.setitem(connection.settings_dict, "NAME", place["NAME"])
+        forms._forms.clear()
+    else:
+        settings.SECRET_KEY = place["SECRET_KEY"]
+    assert read(token)["colour"] == "blue"
+    there.save()
+    monkeypatch.undo()
+    settings.SECRET_KEY = "known to everybody, used by the tests alone"
+    forms._forms.clear()
+    assert read(token)["colour"] == "blue"
+
+
+def test_an_entry_of_another_token_is_not_believed():
+    """A connection that mixes up its answers must not mix up people."""
+    token, other = start(), start()
+    Session.objects.filter(token_digest=tokens.digest(other)).update(session_data="{}")
+    held = copies.Copies(caches["default"], Session, "default")
+    cache: Any = caches["default"]
+    for name in (held._entry_key, held._permit_key):
+        cache.set(name(tokens.digest(other)), cache.get(name(tokens.digest(token))))
+    assert read(other) == {}
+    assert read(token) == {"colour": "red"}
+
+
 # A cache that fails
 
 
@@ -425,6 +509,100 @@ def test_a_write_the_cache_has_not_heard_of_is_seen_by_its_own_process(passing: 
         passing.passed += 1.5
 
 
+def test_a_cache_that_is_full_hears_of_ends(
+    alice: User, passing: Time, caplog: pytest.LogCaptureFixture
+):
+    token, other = start(alice), start(alice)
+    assert read(token)
+    TestedCache.is_full = True
+    with caplog.at_level(logging.CRITICAL, "django.contrib.sessions"):
+        read(tokens.make_token())
+        start()
+        sessions.revoke_all(alice)
+    TestedCache.is_full = False
+    another_process()
+    assert read(token) == {}
+    assert read(other) == {}
+
+
+def test_what_a_full_cache_keeps_is_still_read_from_it(statements: Record, passing: Time):
+    token = start()
+    TestedCache.is_full = True
+    read(tokens.make_token())
+    with statements() as cost:
+        assert read(token) == {"colour": "red"}
+    assert cost == []
+    TestedCache.asked.clear()
+    for _ in range(5):
+        read(tokens.make_token())
+    assert TestedCache.asked == ["get_many"] * 5
+    TestedCache.is_full = False
+    passing.passed = 2
+    unknown = tokens.make_token()
+    read(unknown)
+    with statements() as cost:
+        read(unknown)
+    assert cost == []
+
+
+def test_an_end_is_told_as_soon_as_the_cache_is_back_however_long_it_was_down(
+    alice: User, passing: Time, settings: Any
+):
+    settings.SESSIONS_PLUS_CACHE_AGE = timedelta(days=1)
+    token = start(alice)
+    assert read(token)
+    TestedCache.is_down = True
+    for _ in range(10):
+        passing.passed += circuit.LONGEST_DELAY
+        read(token)
+    passing.passed += circuit.FIRST_DELAY
+    TestedCache.is_down = False
+    assert read(start())
+    sessions.revoke_all(alice)
+    another_process()
+    assert read(token) == {}
+
+
+def test_a_process_that_owes_asks_every_second(alice: User, passing: Time):
+    start(alice)
+    TestedCache.is_down = True
+    for _ in range(10):
+        passing.passed += circuit.LONGEST_DELAY
+        read(start(alice))
+    sessions.revoke_all(alice)
+    for _ in range(3):
+        passing.passed += circuit.FIRST_DELAY
+        TestedCache.asked.clear()
+        read(tokens.make_token())
+        assert len(TestedCache.asked) == 1
+
+
+def test_an_outage_of_days_is_only_an_outage():
+    failing = circuit.Circuit()
+    for _ in range(5_000):
+        failing.note_failure()
+    assert not failing.may_ask()
+
+
+def test_a_worker_that_is_stopped_while_it_tells_still_owes(
+    alice: User, monkeypatch: pytest.MonkeyPatch, passing: Time
+):
+    class StopError(BaseException):
+        """As a server's time limit for requests, which no ``except Exception`` sees."""
+
+    token = start(alice)
+    assert read(token)
+
+    def stop(self: Any, keys: Any) -> None:
+        raise StopError
+
+    with monkeypatch.context() as patch:
+        patch.setattr(TestedCache, "delete_many", stop)
+        with pytest.raises(StopError):
+            sessions.revoke_all(alice)
+    assert read(token) == {}
+
+
 def test_what_fails_while_the_debt_is_paid_stays_owed():
     owing = circuit.Circuit()
     owing.note_failure()
@@ -456,7 +634,7 @@ def test_an_emptied_cache_and_a_lost_permit_are_queries(alice: User, statements:
     assert read(token) == {}
     other = start(alice)
     read(other)
-    held = copies.Copies(caches["default"], Session)
+    held = copies.Copies(caches["default"], Session, "default")
     for key in (held._permit_key(tokens.digest(other)), held._epoch_key):
         caches["default"].delete(key)
         with statements() as cost:
@@ -470,7 +648,7 @@ def test_an_emptied_cache_and_a_lost_permit_are_queries(alice: User, statements:
 @pytest.mark.parametrize("rubbish", ["text", (), (1, 2), (None, None, None), 5])
 def test_rubbish_in_the_cache_is_not_believed(rubbish: object):
     token = start()
-    held = copies.Copies(caches["default"], Session)
+    held = copies.Copies(caches["default"], Session, "default")
     caches["default"].set(held._entry_key(tokens.digest(token)), rubbish)
     assert read(token) == {"colour": "red"}
 
@@ -478,21 +656,20 @@ def test_rubbish_in_the_cache_is_not_believed(rubbish: object):
 def test_an_entry_without_a_permit_is_not_believed():
     token = start()
     caches["default"].clear()
-    held = copies.Copies(caches["default"], Session)
-    entry = ((None, None), time.time(), None)
-    caches["default"].set(held._entry_key(tokens.digest(token)), entry)
+    held = copies.Copies(caches["default"], Session, "default")
+    digest = tokens.digest(token)
+    entry = ((None, None), time.time(), digest, None)
+    caches["default"].set(held._entry_key(digest), entry)
     assert read(token) == {"colour": "red"}
 
 
-def test_a_user_who_is_gone_has_the_row_looked_at_again(alice: User):
-    token = start(alice)
-    assert read(token)
+@pytest.mark.urls("tests.backends.urls")
+def test_a_user_who_is_gone_is_nobody(alice: User, client: Client):
+    client.get("/sync/sign-in")
+    assert client.get("/sync/who").content == b"alice"
     with connection.cursor() as cursor:
-        cursor.execute("DELETE FROM django_sessions_plus_session")
         cursor.execute("DELETE FROM auth_user")
-    store = CachedSync(token).store
-    store.wants_user = True
-    assert store.load() == {}
+    assert client.get("/sync/who").content == b""
 
 
 def test_a_replica_is_never_what_a_copy_is_made_of(settings: Any):
@@ -507,6 +684,67 @@ class ReplicaRouter:
 
     def db_for_write(self, model: Any, **hints: Any) -> str:
         return "default"
+
+
+# Many at once
+
+
+@pytest.fixture
+def _few_by_name(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(circuit, "LARGEST_DEBT", 3)
+
+
+def deleted(rows: Any) -> None:
+    rows.delete()
+
+
+def updated(rows: Any) -> None:
+    rows.update(session_data="")
+
+
+@pytest.mark.usefixtures("_few_by_name")
+@pytest.mark.parametrize("change", [deleted, updated])
+@pytest.mark.parametrize(("number", "way"), [(3, "delete_many"), (4, "delete")])
+def test_of_many_rows_that_change_at_once_no_copy_is_believed_any_more(
+    change: Callable[[Any], None], number: int, way: str, statements: Record
+):
+    opened, other = [start() for _ in range(number)], start()
+    digests = list(map(tokens.digest, opened))
+    TestedCache.asked.clear()
+    with statements() as cost:
+        change(Session.objects.filter(token_digest__in=digests))
+    assert TestedCache.asked == [way]
+    if change is deleted:
+        (reading,) = cost.reads
+        assert "LIMIT 4" in reading
+        assert not any(map(read, opened))
+    with statements() as cost:
+        assert read(other)
+    assert len(cost) == (way == "delete")
+
+
+@pytest.mark.usefixtures("_few_by_name")
+def test_a_transaction_remembers_a_bounded_number_of_rows_it_has_changed():
+    opened = [start() for _ in range(6)]
+    with transaction.atomic():
+        for token in opened:
+            Session.objects.filter(token_digest=tokens.digest(token)).update(session_data="")
+        ((_, remembered),) = cached_db._uncommitted.items()
+        assert len(remembered) == 4
+        assert not any(map(read, opened))
+    assert not any(map(read, opened))
+
+
+@pytest.mark.usefixtures("_few_by_name")
+def test_what_many_rows_owe_to_a_cache_that_is_down_is_everything(passing: Time):
+    opened = [start() for _ in range(4)]
+    TestedCache.is_down = True
+    Session.objects.all().delete()
+    TestedCache.is_down = False
+    passing.passed = 2
+    assert not any(map(read, opened))
+    another_process()
+    assert not any(map(read, opened))
 
 
 # The command

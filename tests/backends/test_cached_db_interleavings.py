@@ -7,7 +7,9 @@ gone, and from a warm one.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
+from contextlib import suppress
 from functools import partial
 from typing import Any
 
@@ -15,20 +17,24 @@ import pytest
 from django.contrib.auth.models import User
 from django.core.cache import caches
 from django.core.management import call_command
-from django.db import connection
+from django.db import connection, transaction
 from django.utils import timezone
 
 from django_sessions_plus import sessions, tokens
+from django_sessions_plus.backends import copies
 from django_sessions_plus.backends.copies import Copies
 from django_sessions_plus.exceptions import StaleSessionError
 from django_sessions_plus.models import Session
-from tests.backends.caching import ENGINE, CachedAsync, CachedSync, Interleaving
+from tests.backends.caching import ENGINE, CachedAsync, CachedSync, Interleaving, ReplacingWire
 from tests.backends.drivers import SyncSession, sign_in
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
 MOMENTS = 5
 ORDERS = [(i, j) for i in range(MOMENTS) for j in range(i, MOMENTS)]
+# A writer finds, reads, keeps, writes and renews, and then once more writes and renews.
+WRITING_MOMENTS = 9
+WRITING_ORDERS = [(i, j) for i in range(WRITING_MOMENTS) for j in range(i, WRITING_MOMENTS)]
 
 
 @pytest.fixture(autouse=True)
@@ -67,7 +73,7 @@ def cold(token: str) -> None:
 def without_entry(token: str) -> None:
     read(token)
     cache = caches["default"]
-    cache.delete(Copies(cache, Session)._entry_key(tokens.digest(token)))
+    cache.delete(Copies(cache, Session, "default")._entry_key(tokens.digest(token)))
 
 
 def warm(token: str) -> None:
@@ -209,6 +215,100 @@ def test_a_second_reader_in_between_changes_nothing(
                 orders.run(partial(read, token))
             for _ in range(3):
                 assert read(token) == truth(token), (committed, told, other)
+
+
+@pytest.fixture
+def replacing(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have writes keep what they wrote, as on Redis."""
+    monkeypatch.setattr(copies, "wire_of", lambda alias, cache: ReplacingWire(cache))
+
+
+@pytest.mark.usefixtures("replacing")
+@pytest.mark.parametrize(
+    ("change", "before"),
+    [(revoke, cold), (write, cold)]
+    + [(each, warm) for each in (revoke, end, delete, sign_out, rotate, write, write_late)],
+)
+def test_a_writer_and_a_change_in_any_order(
+    alice: User,
+    monkeypatch: pytest.MonkeyPatch,
+    change: Callable[[SyncSession], None],
+    before: Callable[[str], None],
+):
+    for committed, told in WRITING_ORDERS:
+        alice, _ = User.objects.get_or_create(username="alice")
+        session = CachedSync()
+        session.set("colour", "red")
+        session.save()
+        sign_in(session, alice)
+        token = session.token
+        before(token)
+
+        def save(token: str = token) -> None:
+            writer = CachedSync(token)
+            writer.set("written", 1)
+            with suppress(StaleSessionError):
+                writer.save()
+            with suppress(StaleSessionError):
+                writer.set("written", 2)
+                writer.save()
+
+        with monkeypatch.context() as patch:
+            orders = Interleaving(patch)
+            orders.at(committed, orders.hold_withdrawals(partial(change, session)))
+            orders.at(told, orders.tell)
+            orders.run(save)
+        expected = truth(token)
+        assert expected.get("colour") != "red"
+        assert not expected or expected.get("written") == 2, "a save was lost"
+        for _ in range(3):
+            assert read(token) == expected, (committed, told)
+
+
+@pytest.mark.usefixtures("replacing")
+def test_what_was_written_is_read_from_the_cache(signed_in: SyncSession, statements: Any):
+    read(signed_in.token)
+    session = CachedSync(signed_in.token)
+    for number in range(3):
+        session.set("number", number)
+        session.save()
+        with statements() as cost:
+            assert read(signed_in.token)["number"] == number
+        assert cost == []
+        copy = CachedSync(signed_in.token)
+        copy.get("")
+        names = [field.attname for field in Session._meta.concrete_fields]
+        stored = Session.objects.get()
+        assert [getattr(copy.row, name) for name in names] == [
+            getattr(stored, name) for name in names
+        ]
+
+
+@pytest.mark.usefixtures("replacing")
+def test_a_copy_does_not_get_younger_by_a_write(
+    signed_in: SyncSession, monkeypatch: pytest.MonkeyPatch, statements: Any
+):
+    read(signed_in.token)
+    now = time.time
+    monkeypatch.setattr(time, "time", lambda: now() + 40)
+    session = CachedSync(signed_in.token)
+    session.set("colour", "blue")
+    session.save()
+    monkeypatch.setattr(time, "time", lambda: now() + 61)
+    with statements() as cost:
+        assert read(signed_in.token)["colour"] == "blue"
+    assert len(cost) == 1
+
+
+@pytest.mark.usefixtures("replacing")
+def test_a_write_that_was_rolled_back_is_in_no_copy(signed_in: SyncSession):
+    read(signed_in.token)
+    with transaction.atomic():
+        session = CachedSync(signed_in.token)
+        session.set("colour", "blue")
+        session.save()
+        transaction.set_rollback(True)
+    assert read(signed_in.token)["colour"] == "red"
 
 
 def test_a_session_that_ends_while_it_is_created_is_not_served(

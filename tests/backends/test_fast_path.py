@@ -16,8 +16,9 @@ from django.test import override_settings
 from django.test.utils import isolate_apps
 
 from django_sessions_plus import sessions, tokens
-from django_sessions_plus.backends import compiled
+from django_sessions_plus.backends import building, compiled, marks
 from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.jwt.refresh import refresh
 from django_sessions_plus.models import Session
 from tests.backends.drivers import identity
 from tests.conftest import Clock
@@ -142,7 +143,7 @@ def test_both_paths_are_really_taken(monkeypatch, statements):
     store.save()
 
     def names_of_compiled() -> set[str]:
-        return {str(key[0]) for key, kept in compiled._kept.items() if kept is not None}
+        return {type(kept).__name__ for kept in compiled._kept.values() if kept is not None}
 
     compiled._kept.clear()
     with override_settings(SESSIONS_PLUS_FAST_PATH=False):
@@ -153,10 +154,30 @@ def test_both_paths_are_really_taken(monkeypatch, statements):
     again = SessionStore(store.session_key)
     again["a"] = 3
     again.save()
-    assert names_of_compiled() == {"select", "update"}
+    assert names_of_compiled() == {"Select", "Update"}
     with statements() as executed:
         SessionStore(store.session_key).get("a")
     assert " AS " not in executed[0]
+
+
+def test_the_statements_of_refresh_tokens_are_compiled_too(clock, alice):
+    compiled._kept.clear()
+    store = SessionStore()
+    store.update(identity(alice))
+    store.save()
+    assert store.row is not None
+    pair = refresh(sessions.issue_tokens(store.row).refresh)
+    clock.advance(days=2)
+    refresh(pair.refresh)
+    names = {key[3] for key, kept in compiled._kept.items() if kept is not None and len(key) > 3}
+    assert {"_signed_in", "_unrefreshed", "_unmoved"} <= names
+
+
+def test_what_has_no_mark_is_left_to_the_orm():
+    row = marks.MarkedRow(Session)
+    assert row.user_id != row.version
+    with pytest.raises(building.RefusedError):
+        row.user_agent  # noqa: B018
 
 
 @isolate_apps("tests.custom")
@@ -164,16 +185,16 @@ def test_a_field_nobody_knows_is_left_to_the_orm():
     class Odd(models.Field):
         pass
 
-    with pytest.raises(compiled.RefusedError):
-        compiled.mark_of(Odd())
+    with pytest.raises(building.RefusedError):
+        marks.mark_of(Odd())
 
 
 def test_what_is_refused_is_refused_once():
     asked = []
 
-    def refuse() -> compiled.Select:
+    def refuse() -> Any:
         asked.append(1)
-        raise compiled.RefusedError
+        raise building.RefusedError
 
     with suppress(KeyError):
         del compiled._kept["odd"]

@@ -13,6 +13,7 @@ from django.contrib.sessions.backends.base import CreateError, UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
 
 from django_sessions_plus import tokens
+from django_sessions_plus.conf import config
 from django_sessions_plus.exceptions import StaleSessionError
 from django_sessions_plus.models import Session
 from tests.backends.drivers import identity, sign_in
@@ -78,7 +79,7 @@ def test_must_create_refuses_a_taken_token_and_leaves_the_row_alone(open_session
     assert raw(session) == before
 
 
-def test_a_key_that_changed_writes_data_and_use_and_nothing_else(
+def test_a_key_that_changed_writes_the_data_and_nothing_else(
     open_session: OpenSession, statements: Record, clock: Clock
 ):
     session = open_session(None, META)
@@ -88,9 +89,23 @@ def test_a_key_that_changed_writes_data_and_use_and_nothing_else(
     again.set("colour", "red")
     with statements() as executed:
         again.save()
-    assert executed.written_columns == DATA | USE
+    assert executed.written_columns == DATA
     assert raw(session)["ip_address"] == "192.0.2.1"
     assert raw(session)["version"] == 1
+
+
+def test_a_save_writes_that_the_session_was_used_when_that_is_due(
+    open_session: OpenSession, statements: Record, clock: Clock
+):
+    session = open_session(None, META)
+    session.save()
+    for passed, use in ((config.LAST_SEEN_INTERVAL, {"last_seen_at"}), (config.UPDATE_AGE, USE)):
+        clock.advance(seconds=passed.total_seconds())
+        again = open_session(session.token, META)
+        again.set("colour", passed.days)
+        with statements() as executed:
+            again.save()
+        assert executed.written_columns == DATA | use
 
 
 def test_a_save_without_a_change_writes_only_that_the_session_was_used(
@@ -101,7 +116,53 @@ def test_a_save_without_a_change_writes_only_that_the_session_was_used(
     clock.advance(seconds=1)
     with statements() as executed:
         session.save()
+    assert executed.written_columns == {"last_seen_at"}
+
+
+def test_a_save_moves_the_expiry_each_time_where_django_is_to_save_every_request(
+    open_session: OpenSession, statements: Record, clock: Clock, settings: Any
+):
+    settings.SESSION_SAVE_EVERY_REQUEST = True
+    session = open_session()
+    session.save()
+    clock.advance(seconds=1)
+    with statements() as executed:
+        session.save()
     assert executed.written_columns == USE
+
+
+@pytest.mark.parametrize("age", [3600, 60 * 24 * 3600])
+def test_another_idle_timeout_holds_from_the_next_save(
+    open_session: OpenSession, clock: Clock, settings: Any, age: int
+):
+    settings.SESSIONS_PLUS_ABSOLUTE_AGE = None
+    session = open_session()
+    session.save()
+    settings.SESSION_COOKIE_AGE = age
+    clock.advance(seconds=1)
+    again = open_session(session.token)
+    again.set("colour", "red")
+    again.save()
+    assert session.stored.expires_at == clock.moment + timedelta(seconds=age)
+    assert again.store.is_cookie_due
+
+
+def test_a_save_within_the_absolute_limit_of_a_capped_session_writes_the_data_alone(
+    open_session: OpenSession,
+    alice: User,
+    statements: Record,
+    clock: Clock,
+    settings: Any,
+):
+    settings.SESSIONS_PLUS_ABSOLUTE_AGE = timedelta(days=2)
+    session = open_session()
+    sign_in(session, alice)
+    clock.advance(seconds=1)
+    again = open_session(session.token)
+    again.set("colour", "red")
+    with statements() as executed:
+        again.save()
+    assert executed.written_columns == DATA
 
 
 def test_a_save_that_is_no_activity_writes_only_the_data(

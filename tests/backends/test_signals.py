@@ -9,6 +9,7 @@ import pytest
 from django.contrib.auth.models import User
 from django.db import transaction
 
+from django_sessions_plus.conf import config
 from django_sessions_plus.signals import session_context_changed, session_ended, session_started
 from tests.backends.drivers import SyncSession, sign_in
 from tests.conftest import Clock, OpenSession, Told
@@ -89,19 +90,20 @@ def test_a_change_of_device_is_told_with_old_and_new(
 
 
 def test_a_change_of_device_is_told_also_when_the_session_is_saved(
-    open_session: OpenSession, alice: User, told: Told
+    open_session: OpenSession, alice: User, told: Told, clock: Clock
 ):
     session = open_session(None, META)
     sign_in(session, alice)
     told.clear()
+    clock.advance(seconds=config.LAST_SEEN_INTERVAL.total_seconds())
     for colour in ("red", "blue"):
-        again = open_session(session.token, META | {"REMOTE_ADDR": "192.0.2.2"})
+        again = open_session(session.token, META | {"REMOTE_ADDR": "198.51.100.2"})
         again.set("colour", colour)
         again.save()
     ((signal, said),) = told
     assert signal is session_context_changed
-    assert said["changes"] == {"ip_address": ("192.0.2.1", "192.0.2.2")}
-    assert session.stored.ip_address == "192.0.2.2"
+    assert said["changes"] == {"ip_address": ("192.0.2.1", "198.51.100.2")}
+    assert session.stored.ip_address == "198.51.100.2"
 
 
 def test_signing_in_again_from_elsewhere_is_no_change_of_device(
@@ -110,12 +112,12 @@ def test_signing_in_again_from_elsewhere_is_no_change_of_device(
     session = open_session(None, META)
     sign_in(session, alice)
     told.clear()
-    again = open_session(session.token, META | {"REMOTE_ADDR": "192.0.2.2"})
+    again = open_session(session.token, META | {"REMOTE_ADDR": "198.51.100.2"})
     again.get("")
     again.store.mark_authenticated()
     again.save()
     assert told == []
-    assert session.stored.ip_address == "192.0.2.2"
+    assert session.stored.ip_address == "198.51.100.2"
 
 
 def test_to_learn_what_was_not_known_is_no_change(
@@ -139,7 +141,7 @@ def test_who_lost_the_race_to_touch_tells_nothing(
     sign_in(session, alice)
     told.clear()
     clock.advance(minutes=5)
-    stores = [open_session(session.token, META | {"REMOTE_ADDR": "192.0.2.9"}) for _ in "ab"]
+    stores = [open_session(session.token, META | {"REMOTE_ADDR": "198.51.100.9"}) for _ in "ab"]
     for store in stores:
         store.get("")
     for store in stores:

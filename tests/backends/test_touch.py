@@ -163,9 +163,9 @@ def test_a_touch_stays_within_the_absolute_limit(
     open_session: OpenSession, clock: Clock, token: str
 ):
     end = clock.moment + timedelta(days=30)
-    for _ in range(29):
+    for day in range(1, 30):
         clock.advance(days=1)
-        assert load(open_session, token).touch() is True
+        assert load(open_session, token).touch() is (day <= 30 - 14)
     assert Session.objects.get().expires_at == end
 
 
@@ -197,7 +197,8 @@ def test_another_device_is_recorded_when_activity_is(
     session = load(open_session, token, MOVED)
     with statements() as executed:
         session.touch()
-    assert executed.written_columns == SEEN | {"ip_address", "user_agent"}
+    change = {"context_changed_at", "previous_ip_address", "previous_user_agent"}
+    assert executed.written_columns == SEEN | {"ip_address", "user_agent"} | change
     assert (session.stored.ip_address, session.stored.user_agent) == ("192.0.2.2", "Safari")
 
 
@@ -229,3 +230,22 @@ def test_intervals_of_zero_write_with_every_use(
     for _ in range(3):
         clock.advance(seconds=1)
         assert session.touch() is True
+
+
+@pytest.mark.parametrize("late", ["touch", "save"])
+def test_late_use_does_not_undo_what_set_expiry_has_just_asked_for(
+    clock, open_session, alice, settings, late
+):
+    session = open_session()
+    sign_in(session, alice)
+    # Seen a moment before the slide is due, so that the other save has no activity to record.
+    clock.advance(hours=23, minutes=59)
+    open_session(session.token).get("colour")
+    Session.objects.update(last_seen_at=clock.moment)
+    clock.advance(minutes=2)
+    late_one, other = open_session(session.token), open_session(session.token)
+    late_one.get("colour")
+    other.set_expiry(timedelta(hours=1))
+    other.save()
+    getattr(late_one, late)()
+    assert session.stored.expires_at == clock.moment + timedelta(hours=1)

@@ -11,7 +11,9 @@ from django.core.management import call_command
 from django.test import AsyncClient, Client
 
 from django_sessions_plus import sessions
+from django_sessions_plus.backends import compiled
 from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.jwt.refresh import refresh
 from django_sessions_plus.models import Session
 
 pytestmark = pytest.mark.django_db
@@ -120,3 +122,15 @@ def test_coroutines_know_their_user_too(ada):
         return (await client.get("/awho")).content
 
     assert story() == b"ada@example.com"
+
+
+def test_refresh_tokens_know_people_by_a_uuid(ada):
+    sign_in()
+    row = Session.objects.get()
+    pair = refresh(sessions.issue_tokens(row).refresh)
+    assert refresh(pair.refresh).refresh != pair.refresh
+    row.refresh_from_db()
+    assert (row.user, row.is_active()) == (ada, True)
+    # By statements that were compiled once, in which the session's key and the user's are told apart.
+    names = {key[3] for key, kept in compiled._kept.items() if kept is not None and len(key) > 3}
+    assert {"_signed_in", "_unrefreshed"} <= names

@@ -11,9 +11,12 @@ from pathlib import Path
 import pytest
 
 from tests.packaging.conftest import Distributions
+from tests.translations.catalogs import DIRECTORIES
 
 pytestmark = [pytest.mark.packaging, pytest.mark.slow]
 
+# Made by Python, or fetched from npm for tests of the browser client.
+FETCHED = {"__pycache__", "node_modules", "vendor"}
 REQUIRED = {"django", "djangorestframework", "pyjwt", "user-agents"}
 
 
@@ -30,6 +33,12 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(
     }
     assert names == expected
     assert "django_sessions_plus/py.typed" in names
+    client = "django_sessions_plus/static/django_sessions_plus"
+    for file in ("client.js", "client.d.ts", "react.js", "react.d.ts", "tokens.js", "package.json"):
+        assert f"{client}/{file}" in names
+    for directory in DIRECTORIES.values():
+        for suffix in (".po", ".mo"):
+            assert f"django_sessions_plus/locale/{directory}/LC_MESSAGES/django{suffix}" in names
 
 
 def test_the_source_distribution_holds_all_that_the_tests_need(
@@ -39,11 +48,11 @@ def test_the_source_distribution_holds_all_that_the_tests_need(
         names = {name.partition("/")[2] for name in archive.getnames()}
     files = {"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "manage.py"}
     assert files <= names
-    for directory in ("docs", "example_project", "tests"):
+    for directory in ("django_sessions_plus", "docs", "example_project", "tests"):
         expected = {
             path.relative_to(root).as_posix()
             for path in (root / directory).rglob("*")
-            if path.is_file() and "__pycache__" not in path.parts
+            if path.is_file() and not FETCHED & set(path.parts)
         }
         assert expected <= names
 

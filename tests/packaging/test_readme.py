@@ -144,5 +144,7 @@ def test_a_revoked_device_is_signed_out_at_its_next_request(site: str) -> None:
 
     assert laptop.send("DELETE", f"/auth/sessions/{other}")[0] == 204
 
+    ended = {"session": None, "user": None, "ended": {"reason": "revoked"}}
+    assert phone.send("GET", "/auth/session") == (200, ended)
     assert phone.send("GET", "/auth/session") == (200, {"session": None, "user": None})
     assert laptop.send("GET", "/auth/session")[1]["user"] is not None

@@ -34,6 +34,7 @@ pytestmark = [
 
 WORKERS = 4
 PEOPLE = 6
+ENDS = 5
 
 
 @pytest.fixture(autouse=True)
@@ -102,6 +103,10 @@ class Load:
             thread.start()
         try:
             disturb()
+            # On a busy machine that may have been too short to see anybody revoked.
+            until = time.monotonic() + 30
+            while self.seen["ended"] <= ENDS and time.monotonic() < until:
+                time.sleep(0.1)
         finally:
             self._is_over.set()
             for thread in self._threads:
@@ -183,7 +188,7 @@ def test_nobody_notices_what_happens_to_redis(
     load.run(lambda: disturb(own_redis))
     print(disturb.__name__, dict(load.seen), f"slowest {load.slowest:.3f} s")  # noqa: T201
     assert load.faults == []
-    assert load.seen["ended"] > 5
+    assert load.seen["ended"] > ENDS
 
 
 def test_a_paused_redis_costs_a_timeout_and_then_nothing(own_redis: Server, alice: User):

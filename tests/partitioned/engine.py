@@ -1,0 +1,5 @@
+"""The store of the recipe."""
+
+from tests.partitioned import recipe
+
+exec(recipe("shop/sessions.py"))

@@ -32,16 +32,20 @@ PYTEST = $(PY) -m pytest $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo test lint format types docs cov browser wheel packaging django-suite bench bench-quick clean
+.PHONY: help demo demo-react react js test lint format types translations docs cov browser schemathesis wheel packaging django-suite bench bench-quick clean
 
 help:
 	@echo "make demo          run the example site on http://127.0.0.1:$(PORT)/"
+	@echo "make demo-react    the same with its React page; needs Node"
 	@echo "make test          run the test suite"
 	@echo "make lint          check style and format; make format repairs them"
 	@echo "make types         check types"
+	@echo "make translations  bring the catalogs up to date with the texts and compile them; needs gettext"
 	@echo "make docs          hold the documentation against the code"
 	@echo "make cov           run the test suite and report what it does not reach"
 	@echo "make browser       run the tests that drive Chromium"
+	@echo "make js            run the browser client's unit tests and check its types; needs Node"
+	@echo "make schemathesis  send the example site what Schemathesis makes up from the OpenAPI schema"
 	@echo "make django-suite  run Django's own session and auth tests on this engine"
 	@echo "make bench         compare with other packages and write docs/performance.md; bench-quick prints a glance"
 	@echo "make wheel         build the distributions into dist/"
@@ -58,6 +62,13 @@ demo: $(READY)-demo
 	@$(PY) manage.py add_demo_data
 	@DJANGO_RUNSERVER_HIDE_WARNING=true exec $(PY) manage.py runserver --noreload 127.0.0.1:$(PORT)
 
+# React for the example's page, from the npm registry; see example_project/react.
+demo-react: react demo
+
+react:
+	@npm install --prefix example_project/react --no-package-lock --no-audit --no-fund --silent
+	@node example_project/react/vendor.mjs example_project/static/example_project/vendor
+
 test: $(READY)-test
 	@$(PYTEST) -n $(WORKERS)
 
@@ -72,6 +83,10 @@ format: $(READY)-lint
 types: $(READY)-types
 	@$(PY) -m mypy
 
+translations: $(READY)-test
+	@cd django_sessions_plus && $(abspath $(PY)) -m django makemessages --all --no-location --no-wrap --no-obsolete
+	@cd django_sessions_plus && $(abspath $(PY)) -m django compilemessages
+
 docs: $(READY)-docs
 	@$(PYTEST) -m docs
 
@@ -81,10 +96,20 @@ cov: $(READY)-cov
 browser: $(READY)-browser
 	@$(PYTEST) -m browser
 
+js:
+	@npm install --prefix tests/js --no-package-lock --no-audit --no-fund --silent
+	@node --test tests/js/client.test.mjs
+	@tests/js/node_modules/.bin/tsc --project tests/js
+
+schemathesis: $(READY)-schema
+	@$(PYTEST) -m schema
+
 django-suite: $(READY)-test
 	@$(PY) tests/django_suite/run.py
 
+# MariaDB's driver is built from source. Without a compiler the rest is measured.
 bench: $(READY)-bench
+	@$(PY) -m pip install -qq mysqlclient || echo "mysqlclient cannot be installed: MariaDB will be left out"
 	@$(PY) -m benchmarks compare
 	@$(PY) -m benchmarks contention
 	@$(PY) -m benchmarks scale --database sqlite

@@ -1,4 +1,5 @@
-# What must be on the machine: compilers' headers, a browser, two database servers, Redis.
+# What must be on the machine: compilers' headers, gettext, a browser, Node, two database servers,
+# Redis.
 
 CI_PASSWORD=sessions-plus-ci
 
@@ -8,7 +9,9 @@ prepare_machine() {
   local missing=()
   pkg-config --exists libmariadb 2>/dev/null || pkg-config --exists mysqlclient 2>/dev/null ||
     missing+=(default-libmysqlclient-dev pkg-config gcc)
+  command -v xgettext >/dev/null || missing+=(gettext)
   command -v chromium chromium-browser google-chrome >/dev/null || missing+=(chromium)
+  command -v npm >/dev/null || missing+=(nodejs npm)
   [[ -n ${CI_POSTGRES_URL:-} ]] || answers 5432 || has_service postgresql || missing+=(postgresql)
   [[ -n ${CI_MARIADB_URL:-} ]] || answers 3306 || has_service mariadb || missing+=(mariadb-server)
   # Its tests start servers of their own as well.

@@ -2,19 +2,28 @@
 
 add_steps() {
   local python django path oldest='' newest='' pair
-  grep --recursive --quiet --include='*.py' 'mark\.browser' tests && add browser tool browser
+  grep --recursive --quiet --include='*.py' 'mark\.browser' tests && add browser browser
+  add schemathesis tool schemathesis
   add make-test make --no-print-directory test
   while read -r python django path; do
     pair="$python $django $path"
-    add "python$python-django$django" suite "$pair"
+    is_that_of_make_test "$python" "$django" || add "python$python-django$django" suite "$pair"
     [[ $django == 5.2 ]] && oldest=$pair
     [[ $django == 6.1 ]] && newest=$pair
   done <<<"$(pairs)"
   [[ -n $oldest && -n $newest ]] || add python-versions too_few_pythons
   add_pair "$oldest"
   add_pair "$newest"
+  if [[ -n $newest ]]; then
+    add races-postgresql races_on postgres_url ci_races "$newest"
+    add races-mariadb races_on mariadb_url ci_races "$newest"
+    add partitioned partitioned "$newest"
+    add prepared prepared "$newest"
+    add translations translations "$newest"
+  fi
   add packaging tool packaging
   add types tool types
+  add js make --no-print-directory js
   add docs tool docs
   add lint tool lint
 }
@@ -36,6 +45,19 @@ tool() {
   make --no-print-directory "$1" VENV="$directory"
 }
 
+# is_that_of_make_test PYTHON DJANGO: tell whether "make test" runs just these two. It takes the
+# newest Django there is for its Python.
+is_that_of_make_test() {
+  local version
+  version=$("${PYTHON:-python3}" -c 'import sys; print("%d.%d" % sys.version_info[:2])')
+  [[ $1 == "$version" && ($1 == 3.11 || $2 == 6.1) ]]
+}
+
+# browser: the tests in a browser. On a busy machine one may be late: what fails twice has failed.
+browser() {
+  tool browser || PYTEST_ARGS=--last-failed tool browser
+}
+
 # suite PYTHON DJANGO PATH: the suite on SQLite.
 suite() {
   local python
@@ -52,6 +74,16 @@ suite_on() {
   suite "${@:3}"
 }
 
+# races_on URL_FUNCTION DATABASE PYTHON DJANGO PATH: what must never happen gets a thousand chances
+# where rows are really contended for.
+races_on() {
+  local python url
+  url=$("$1")
+  python=$(environment "${@:3}")
+  SESSIONS_TEST_ROUNDS=1000 DATABASE_URL="$url/$2" "$python" -m pytest -n 2 \
+    tests/backends/test_races.py tests/backends/test_purge_races.py tests/jwt/test_refresh_races.py
+}
+
 # cached_db PYTHON DJANGO PATH: the same suite on the engine with a cache, and that engine on Redis.
 cached_db() {
   local python url
@@ -59,6 +91,31 @@ cached_db() {
   SESSIONS_TEST_ENGINE=cached_db "$python" -m pytest -n 2
   url=$(postgres_url)
   CI=true REDIS_URL=$(redis_url) DATABASE_URL="$url/ci_redis_${1/./_}" "$python" -m pytest -m redis
+}
+
+# partitioned PYTHON DJANGO PATH: the engine on a table in parts, by the recipe of docs/scale.md.
+partitioned() {
+  local python url
+  python=$(environment "$@")
+  url=$(postgres_url)
+  SESSIONS_TEST_ENGINE=partitioned DATABASE_URL="$url/ci_partitioned" "$python" -m pytest -n 2 \
+    tests/backends tests/flows tests/partitioned tests/test_querysets.py tests/test_sessions.py
+}
+
+# translations PYTHON DJANGO PATH: the catalogs beside what gettext finds, which must be there.
+translations() {
+  local python
+  python=$(environment "$@")
+  CI=true "$python" -m pytest -n 2 tests/translations
+}
+
+# prepared PYTHON DJANGO PATH: the engine with statements that the server keeps, by docs/operations.md.
+prepared() {
+  local python url
+  python=$(environment "$@")
+  url=$(postgres_url)
+  SESSIONS_TEST_PREPARED=1 DATABASE_URL="$url/ci_prepared" "$python" -m pytest -n 2 \
+    tests/backends tests/flows tests/jwt
 }
 
 # django_suite PYTHON DJANGO PATH: Django's own tests.

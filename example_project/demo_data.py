@@ -42,6 +42,8 @@ class PastDevice:
     remember: bool = True
     end_reason: str = ""
     ended_by: str = ""
+    previous_ip_address: str | None = None
+    """Where it was used from until half the time was over."""
 
 
 PEOPLE = (
@@ -82,17 +84,17 @@ MINUTE, HOUR, DAY = timedelta(minutes=1), timedelta(hours=1), timedelta(days=1)
 # these rows from the sessions of whoever tries the demo.
 PAST_DEVICES = (
     PastDevice("ada", SAFARI_MACOS, "192.0.2.17", 6 * DAY, 26 * MINUTE),
-    PastDevice("ada", SAFARI_IPHONE, "2001:db8:4f2:1::9c", 19 * DAY, 3 * HOUR),
+    PastDevice("ada", SAFARI_IPHONE, "2001:db8:4f2:1::9c", 19 * DAY, 3 * HOUR, previous_ip_address="192.0.2.17"),
     PastDevice("ada", CURL, "198.51.100.24", 2 * DAY, 20 * HOUR),
     PastDevice("ada", EDGE_WINDOWS, "203.0.113.80", 12 * DAY, 11 * DAY, remember=False),
-    PastDevice("ada", FIREFOX_LINUX, "198.51.100.7", 9 * DAY, 5 * DAY, True, EndReason.SIGNED_OUT, "ada"),
+    PastDevice("ada", FIREFOX_LINUX, "198.51.100.7", 9 * DAY, 3 * DAY, True, EndReason.SIGNED_OUT, "ada"),
     PastDevice("grace", FIREFOX_LINUX, "198.51.100.143", 4 * DAY, 50 * MINUTE),
     PastDevice("grace", CHROME_ANDROID, "203.0.113.21", 16 * DAY, 9 * HOUR),
     PastDevice("grace", SAFARI_IPAD, "2001:db8:77:a::2", 11 * DAY, 3 * DAY),
     PastDevice("grace", CHROME_CHROMEOS, "192.0.2.201", 20 * DAY, 12 * DAY),
-    PastDevice("grace", EDGE_WINDOWS, "203.0.113.9", 8 * DAY, 7 * DAY, True, EndReason.REVOKED, "ada"),
-    PastDevice("grace", SAFARI_MACOS, "192.0.2.66", 15 * DAY, 14 * DAY, True, EndReason.PASSWORD_CHANGED, "grace"),
-    PastDevice("grace", CHROME_ANDROID, "2001:db8:77:b::5", 13 * DAY, 10 * DAY, True, EndReason.LIMIT),
+    PastDevice("grace", EDGE_WINDOWS, "203.0.113.9", 8 * DAY, 2 * DAY, True, EndReason.REVOKED, "ada"),
+    PastDevice("grace", SAFARI_MACOS, "192.0.2.66", 15 * DAY, 4 * DAY, True, EndReason.PASSWORD_CHANGED, "grace"),
+    PastDevice("grace", CHROME_ANDROID, "2001:db8:77:b::5", 13 * DAY, 6 * DAY, True, EndReason.LIMIT),
 )  # fmt: skip
 
 
@@ -147,6 +149,10 @@ def _row(
         ended_at=last_seen if is_ended else None,
         end_reason=past.end_reason,
         ended_by=users.get(past.ended_by),
+        context_changed_at=signed_in + (last_seen - signed_in) / 2
+        if past.previous_ip_address
+        else None,
+        previous_ip_address=past.previous_ip_address,
     )
 
 

@@ -1,7 +1,5 @@
 """Django's sign-in form with one more question."""
 
-from typing import Any
-
 from django import forms
 from django.contrib.auth.forms import AuthenticationForm
 
@@ -14,10 +12,3 @@ class SignInForm(AuthenticationForm):
         help_text="Leave this off on a computer that others use: you are signed out with the browser.",
         required=False,
     )
-
-    def __init__(self, *args: Any, **kwargs: Any) -> None:
-        super().__init__(*args, **kwargs)
-        if self.initial.get("username"):
-            # Only the password is missing.
-            self.fields["username"].widget.attrs.pop("autofocus", None)
-            self.fields["password"].widget.attrs["autofocus"] = True

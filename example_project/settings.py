@@ -9,6 +9,8 @@ ordinary Django site. The environment decides what differs between machines:
     DATABASE_URL=...    postgres://user:password@host:5432/name or mysql://...; default SQLite
     REDIS_URL=...       redis://host:6379/0; default the process's memory
     TRUSTED_PROXIES=... addresses of your own reverse proxies, separated by commas
+    EMAIL_HOST=...      a mail server; default localhost, and with DEBUG the terminal
+    SITE_URL=...        where links in e-mails lead; default http://127.0.0.1 and PORT
 """
 
 import os
@@ -16,6 +18,7 @@ from datetime import timedelta
 from pathlib import Path
 
 import dj_database_url
+import django
 from django.core.exceptions import ImproperlyConfigured
 
 
@@ -41,10 +44,11 @@ INSTALLED_APPS = [
     "example_project",
     "django_sessions_plus",  # sessions-plus; in place of django.contrib.sessions
     "rest_framework",  # sessions-plus: for its API
+    "drf_spectacular",  # sessions-plus: describes the API in OpenAPI; nothing else is needed
+    "drf_spectacular_sidecar",  # Swagger UI, from this site and not from a CDN
     "django.contrib.admin",
     "django.contrib.auth",
     "django.contrib.contenttypes",
-    "django.contrib.humanize",
     "django.contrib.messages",
     "django.contrib.staticfiles",
 ]
@@ -53,6 +57,7 @@ MIDDLEWARE = [
     "django.middleware.security.SecurityMiddleware",
     "example_project.middleware.content_security_policy",  # no inline scripts, nothing foreign
     "django_sessions_plus.middleware.SessionMiddleware",  # sessions-plus; in place of Django's
+    "example_project.languages.VisitorsLanguageMiddleware",  # for the package's pages and the admin
     "django.middleware.common.CommonMiddleware",
     "django.middleware.csrf.CsrfViewMiddleware",
     "django_sessions_plus.middleware.AuthenticationMiddleware",  # sessions-plus; in place of Django's
@@ -88,6 +93,41 @@ SESSION_COOKIE_AGE = int(timedelta(days=7).total_seconds())
 
 # Whom to believe about the client's address. Empty: whoever connects is the client.
 SESSIONS_PLUS_TRUSTED_PROXIES = words("TRUSTED_PROXIES")
+
+# Where fresh_session_required sends people whose sign-in was a while ago.
+SESSIONS_PLUS_REAUTHENTICATE_URL = "django_sessions_plus:confirm-password"  # sessions-plus
+
+# Notices
+
+# sessions-plus: people are written to when they sign in from a device that is new to them.
+SESSIONS_PLUS_NEW_DEVICE_EMAIL = True  # sessions-plus
+site_url = os.environ.get("SITE_URL") or f"http://127.0.0.1:{os.environ.get('PORT') or 8000}"
+SESSIONS_PLUS_DEVICES_URL = f"{site_url}/devices/"  # sessions-plus
+
+# sessions-plus: a session that is used from elsewhere asks for the password before what is sensitive.
+SESSIONS_PLUS_CONTEXT_POLICY = "reauthenticate"
+
+mail_host = os.environ.get("EMAIL_HOST", "")
+MAIL_IS_IN_TERMINAL = DEBUG and not mail_host
+mail_backend = (
+    f"django.core.mail.backends.{'console' if MAIL_IS_IN_TERMINAL else 'smtp'}.EmailBackend"
+)
+# A sign-in waits for the mail server, so not for long.
+smtp = {"host": mail_host or "localhost", "timeout": 5}
+if django.VERSION >= (6, 1):
+    MAILERS = {"default": {"BACKEND": mail_backend, "OPTIONS": {} if MAIL_IS_IN_TERMINAL else smtp}}
+else:
+    EMAIL_BACKEND, EMAIL_HOST, EMAIL_TIMEOUT = mail_backend, smtp["host"], smtp["timeout"]
+
+# Sign-ins, refusals and ends, one line for each. A real site would have them as JSON.
+LOGGING = {
+    "version": 1,
+    "disable_existing_loggers": False,
+    "handlers": {"terminal": {"class": "logging.StreamHandler"}},
+    "loggers": {
+        "django_sessions_plus": {"handlers": ["terminal"], "level": "INFO"}
+    },  # sessions-plus
+}
 
 # Storage
 
@@ -134,11 +174,23 @@ AUTH_PASSWORD_VALIDATORS = [
 REST_FRAMEWORK = {
     # sessions-plus: one session opens your own endpoints too, by cookie or by header.
     "DEFAULT_AUTHENTICATION_CLASSES": [
+        "django_sessions_plus.api.authentication.AccessTokenAuthentication",
         "django_sessions_plus.api.authentication.SessionTokenAuthentication",
+        "django_sessions_plus.api.authentication.CookieAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
     # The browsable API has inline scripts, which the site's Content-Security-Policy forbids.
     "DEFAULT_RENDERER_CLASSES": ["rest_framework.renderers.JSONRenderer"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "The API of the example site",
+    "DESCRIPTION": "The session endpoints of django-sessions-plus.",
+    "VERSION": "1",
+    # The schema is about the API, and open to whoever may see the site.
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_AUTHENTICATION": [],
 }
 
 # Transport
@@ -154,6 +206,18 @@ if not DEBUG:
 # Language, time, static files
 
 LANGUAGE_CODE = "en"
+# What the package speaks, each under its own name: who looks for a language can read that one.
+LANGUAGES = [
+    ("ar", "العربية"),
+    ("de", "Deutsch"),
+    ("en", "English"),
+    ("es", "Español"),
+    ("fr", "Français"),
+    ("ja", "日本語"),
+    ("nl", "Nederlands"),
+    ("pt-br", "Português (Brasil)"),
+    ("zh-hans", "简体中文"),
+]
 TIME_ZONE = "UTC"
 USE_TZ = True
 

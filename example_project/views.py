@@ -1,39 +1,32 @@
-"""The pages: sign in, see this session, see and end the others, change the password."""
+"""The pages: sign in, see this session, change the password. That of the devices is the package's own."""
 
 from typing import Any
-from uuid import UUID
 
-from django.contrib import messages
+from django.conf import settings
 from django.contrib.auth.decorators import login_required
 from django.contrib.auth.views import LoginView, PasswordChangeView
 from django.contrib.messages.views import SuccessMessageMixin
+from django.contrib.staticfiles import finders
 from django.http import HttpRequest, HttpResponse
-from django.shortcuts import get_object_or_404, redirect, render
+from django.shortcuts import render
 from django.urls import reverse_lazy
 from django.utils.decorators import method_decorator
 from django.views.decorators.cache import never_cache
-from django.views.decorators.http import require_GET, require_POST
+from django.views.decorators.csrf import ensure_csrf_cookie
+from django.views.decorators.http import require_GET
 
 from django_sessions_plus import sessions
-from django_sessions_plus.decorators import fresh_session_required
 from example_project.forms import SignInForm
 
-COUNTED_PAGES = {"home": "Session", "devices": "Devices", "password": "Password"}
+TRANSPORTS = [("cookie", "Cookie"), ("bearer", "Bearer"), ("jwt", "JWT")]
+COUNTED_PAGES = {"home": "Session", "password": "Password"}
 
 
 class SignInView(LoginView):
-    """Sign in, or authenticate again: fresh_session_required sends people here too."""
+    """Sign in."""
 
     template_name = "example_project/sign_in.html"
     authentication_form = SignInForm
-
-    def get_initial(self) -> dict[str, Any]:
-        """Offer to whom is signed in what was chosen before."""
-        initial = super().get_initial()
-        if self.request.user.is_authenticated:
-            initial["username"] = self.request.user.get_username()
-            initial["remember"] = self.request.session.remember  # type: ignore[attr-defined]
-        return initial
 
     def form_valid(self, form: Any) -> HttpResponse:
         """Sign in; Django and the package do the rest."""
@@ -51,49 +44,37 @@ def home(request: HttpRequest) -> HttpResponse:
     return render(
         request,
         "example_project/home.html",
-        {"session": sessions.resolve(request), "visits": visits(request)},
+        {
+            "session": sessions.resolve(request),
+            "visits": visits(request),
+            "is_mail_in_terminal": getattr(settings, "MAIL_IS_IN_TERMINAL", False),
+        },
     )
 
 
 @require_GET
+@ensure_csrf_cookie
+def api(request: HttpRequest) -> HttpResponse:
+    """Show the API, to be tried out, also by who is not signed in: that is what sign-in is for."""
+    return render(request, "example_project/api.html")
+
+
+@require_GET
 @never_cache
-@login_required
-def devices(request: HttpRequest) -> HttpResponse:
-    """List where the person is signed in, this device first."""
-    count_visit(request, "devices")
-    current = sessions.resolve(request)
-    listed = sorted(sessions.list_for(request.user), key=lambda session: session != current)
-    return render(request, "example_project/devices.html", {"sessions": listed, "current": current})
+def client(request: HttpRequest) -> HttpResponse:
+    """Show what the browser client does, by the transport that is asked for."""
+    asked = request.GET.get("transport")
+    transport = asked if asked in dict(TRANSPORTS) else "cookie"
+    context = {"transport": transport, "transports": TRANSPORTS}
+    return render(request, "example_project/client.html", context)
 
 
-@require_POST
-@login_required
-@fresh_session_required
-def end_device(request: HttpRequest, pk: UUID) -> HttpResponse:
-    """End one session of the person who asks; somebody else's is as unknown as one that never was."""
-    own = sessions.session_model().objects.for_user(request.user)
-    session = get_object_or_404(own, pk=pk)
-    name = session.device.label or "The device"
-    if sessions.revoke(session, actor=request.user):
-        messages.success(request, f"{name} is signed out.")
-    else:
-        messages.info(request, f"{name} was signed out already.")
-    return redirect("devices")
-
-
-@require_POST
-@login_required
-@fresh_session_required
-def end_others(request: HttpRequest) -> HttpResponse:
-    """End all sessions of the person but this one."""
-    keep = sessions.resolve(request)
-    ended = sessions.revoke_others(request.user, keep=keep, actor=request.user)
-    if ended:
-        devices = "1 other device is" if ended == 1 else f"{ended} other devices are"
-        messages.success(request, f"{devices} signed out.")
-    else:
-        messages.info(request, "There was no other device to sign out.")
-    return redirect("devices")
+@require_GET
+@never_cache
+def client_react(request: HttpRequest) -> HttpResponse:
+    """Show the same with React, where it has been installed."""
+    has_react = finders.find("example_project/vendor/react.js") is not None
+    return render(request, "example_project/client_react.html", {"has_react": has_react})
 
 
 @method_decorator(never_cache, name="dispatch")
@@ -101,7 +82,7 @@ class ChangePasswordView(SuccessMessageMixin, PasswordChangeView):  # type: igno
     """Change the password. That it ends the other sessions is the package's doing."""
 
     template_name = "example_project/password.html"
-    success_url = reverse_lazy("devices")
+    success_url = reverse_lazy("django_sessions_plus:devices")
     success_message = "Your password is changed. All your other devices are signed out."
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:

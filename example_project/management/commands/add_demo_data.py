@@ -29,6 +29,12 @@ What to try
     Sign in from a third browser, and let one end all others; or change the password
     in one and see the rest signed out.
 
+  Being told
+    The devices grace has used are others than yours, so her sign-in writes her an e-mail:
+    it appears in this terminal. So does a line for each sign-in, refusal and end.
+    Have a browser that is signed in pass for another one, as developer tools can, and end
+    a session with it: it is asked for the password first.
+
   The admin, as ada
     {admin}
     Who is signed in where; select sessions and end them.
@@ -81,7 +87,7 @@ class Command(BaseCommand):
         return GUIDE.format(
             site=site,
             people="\n".join(_introduce(person) for person in demo_data.PEOPLE),
-            devices=site + reverse("devices"),
+            devices=site + reverse("django_sessions_plus:devices"),
             admin=site + reverse(f"admin:{meta.app_label}_{meta.model_name}_changelist"),
             api=site + reverse("django_sessions_plus_api:session").removesuffix("/session"),
             username=caller.username,

@@ -81,6 +81,53 @@ class Migration(migrations.Migration):
                     ),
                 ),
                 (
+                    "refresh_digest",
+                    models.CharField(
+                        blank=True,
+                        editable=False,
+                        max_length=64,
+                        null=True,
+                        verbose_name="refresh token digest",
+                    ),
+                ),
+                (
+                    "refresh_started_at",
+                    models.DateTimeField(
+                        blank=True, editable=False, null=True, verbose_name="refresh tokens since"
+                    ),
+                ),
+                (
+                    "refreshed_at",
+                    models.DateTimeField(
+                        blank=True, editable=False, null=True, verbose_name="refreshed"
+                    ),
+                ),
+                (
+                    "context_changed_at",
+                    models.DateTimeField(
+                        blank=True,
+                        editable=False,
+                        null=True,
+                        verbose_name="network or browser changed",
+                    ),
+                ),
+                (
+                    "previous_ip_address",
+                    models.GenericIPAddressField(
+                        blank=True, editable=False, null=True, verbose_name="previous IP address"
+                    ),
+                ),
+                (
+                    "previous_user_agent",
+                    models.CharField(
+                        blank=True,
+                        editable=False,
+                        max_length=512,
+                        null=True,
+                        verbose_name="previous user agent",
+                    ),
+                ),
+                (
                     "ended_by",
                     models.ForeignKey(
                         blank=True,
@@ -109,6 +156,11 @@ class Migration(migrations.Migration):
             options={
                 "verbose_name": "session",
                 "verbose_name_plural": "sessions",
+                "permissions": [
+                    ("issue_token", "Can issue a token for a user"),
+                    ("revoke_session", "Can end sessions"),
+                    ("introspect_token", "Can ask whether a token is active"),
+                ],
                 "abstract": False,
                 "base_manager_name": "objects",
                 "indexes": [

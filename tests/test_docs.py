@@ -29,6 +29,7 @@ from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.jwt.refresh import refresh
 from django_sessions_plus.models import Session
 from django_sessions_plus.policy import EndReason
+from tests.test_architecture import RANKS
 
 pytestmark = pytest.mark.docs
 
@@ -534,3 +535,17 @@ def test_the_changelog_gives_every_change_a_sentence():
     assert "## [Unreleased]" in (ROOT / "CHANGELOG.md").read_text()
     assert entries
     assert [entry for entry in entries if not entry.endswith(".")] == []
+
+
+def test_the_tree_of_contributing_names_every_module_at_the_top():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    modules = {path.name for path in PACKAGE.glob("*.py")} - {"__init__.py"}
+    packages = {f"{path.name}/" for path in PACKAGE.iterdir() if path.is_dir()} - {"__pycache__/"}
+    assert [name for name in sorted(modules | packages) if f"`{name}`" not in text] == []
+
+
+def test_the_ranks_of_contributing_are_those_of_the_architecture():
+    text = (ROOT / "CONTRIBUTING.md").read_text()
+    listed = text.partition("never upward:\n")[2].partition("the rest\n")[0]
+    ranks = {int(rank): set(code(names)) for rank, names in re.findall(r"(\d)\. (`.+)", listed)}
+    assert ranks == {rank: set(names) - {"migrations"} for rank, names in RANKS.items()}

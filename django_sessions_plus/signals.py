@@ -1,14 +1,12 @@
 """What the package tells a project. Nothing is sent before its write is committed.
 
-All are sent with ``send_robust`` (``asend_robust`` from coroutines): a failing
-receiver is logged by Django and never undoes a sign-in or keeps a session alive.
-No argument carries a token or a digest that could be presented as one.
+All are sent with ``send_robust()``: Django logs a receiver that fails, and the failure
+neither undoes a sign-in nor keeps a session alive. No argument carries a token.
 """
 
 from functools import partial
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.dispatch import Signal
 
@@ -39,7 +37,3 @@ rotation), ``context_changed``, ``changes`` (as above: recorded, presented).
 def send_after_commit(signal: Signal, *, using: str, **arguments: Any) -> None:
     """Send ``signal`` once the running transaction on ``using`` is committed; at once if there is none."""
     transaction.on_commit(partial(signal.send_robust, **arguments), using=using)
-
-
-# Transactions belong to the thread the database is used from, so the twin goes there.
-asend_after_commit = sync_to_async(send_after_commit, thread_sensitive=True)

@@ -46,7 +46,7 @@ SURFACE = {
     },
     "signals": {
         *("new_device_signed_in", "refresh_token_reused", "session_context_changed"),
-        *("session_ended", "session_started", "asend_after_commit", "send_after_commit"),
+        *("session_ended", "session_started", "send_after_commit"),
     },
     "tokens": {"digest", "first_id", "is_well_formed", "made_at", "make_id", "make_token"},
 }

@@ -18,6 +18,7 @@ from django.utils.crypto import constant_time_compare
 from django.views.decorators.debug import sensitive_variables
 
 from django_sessions_plus import policy, tokens
+from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.backends.user_check import user_from_row
 from django_sessions_plus.base_session import AbstractSession
@@ -25,7 +26,7 @@ from django_sessions_plus.conf import config
 from django_sessions_plus.exceptions import TokenError
 from django_sessions_plus.jwt import access, refresh_token
 from django_sessions_plus.jwt.access import Claims
-from django_sessions_plus.jwt.refresh import end_reused, new_store
+from django_sessions_plus.jwt.refresh import end_reused
 from django_sessions_plus.jwt.refresh_token import Kept, RefreshToken, Verdict
 
 Kind = Literal["session", "access", "refresh"]
@@ -92,7 +93,7 @@ def end(found: Found) -> bool:
 
 @sensitive_variables()
 def _of_session_token(token: str) -> Found | None:
-    store = type(new_store())(token)
+    store = new_store(token)
     store.wants_user = True
     store.load_if_needed()
     row = store.row

@@ -18,10 +18,10 @@ from django.contrib.auth import (
     load_backend,
 )
 
+from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.conf import PREFIX, config
 from django_sessions_plus.exceptions import SignInRefusedError
-from django_sessions_plus.jwt.refresh import new_store
 
 # A hundred years. Dates that are much later do not fit into calendars and databases.
 LONGEST = timedelta(days=36_500)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import re
-from importlib import import_module
 from typing import Any
 
 from django.conf import settings
@@ -20,6 +19,7 @@ from rest_framework.request import Request
 from django_sessions_plus import sessions, tokens
 from django_sessions_plus.api.errors import CsrfFailedError
 from django_sessions_plus.backends.base import Transport
+from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.exceptions import ConfigurationError
 from django_sessions_plus.middleware import bind_user, set_request_user
@@ -62,10 +62,7 @@ def put_session(
     Raises:
         ConfigurationError: ``SESSION_ENGINE`` is not an engine of this package.
     """
-    engine = import_module(settings.SESSION_ENGINE).SessionStore
-    if not issubclass(engine, SessionStore):
-        raise ConfigurationError(_ENGINE_NEEDED)
-    store: SessionStore = engine(token)
+    store = new_store(token)
     replaced = getattr(http_request, "session", None)
     if isinstance(replaced, SessionStore):
         # What ``no_activity`` said, before anybody had read the header, is said of the request.
@@ -105,7 +102,10 @@ def session_of(request: Request) -> SessionStore:
     """
     store = getattr(request._request, "session", None)
     if not isinstance(store, SessionStore):
-        raise ConfigurationError(_ENGINE_NEEDED)
+        raise ConfigurationError(
+            "The API of django_sessions_plus needs SESSION_ENGINE to be one of"
+            " django_sessions_plus.backends, and its SessionMiddleware in MIDDLEWARE."
+        )
     return store
 
 
@@ -132,12 +132,6 @@ def tell_csrf_token(http_request: HttpRequest, response: HttpResponseBase) -> No
     if http_request.META.get("CSRF_COOKIE_NEEDS_UPDATE"):
         name = settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-")
         response[name.title()] = get_token(http_request)
-
-
-_ENGINE_NEEDED = (
-    "The API of django_sessions_plus needs SESSION_ENGINE to be one of "
-    "django_sessions_plus.backends and its SessionMiddleware in MIDDLEWARE."
-)
 
 
 def _no_response(request: HttpRequest) -> Any:

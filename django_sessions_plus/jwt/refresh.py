@@ -12,26 +12,20 @@ from __future__ import annotations
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from importlib import import_module
 from typing import Any
 
 from asgiref.sync import sync_to_async
-from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY
 from django.db import router
 from django.utils import timezone
 
 from django_sessions_plus import events, policy
+from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.backends.user_check import user_of
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.conf import config
-from django_sessions_plus.exceptions import (
-    ConfigurationError,
-    SessionOverError,
-    StaleSessionError,
-    TokenError,
-)
+from django_sessions_plus.exceptions import SessionOverError, StaleSessionError, TokenError
 from django_sessions_plus.jwt import access, refresh_token
 from django_sessions_plus.jwt.access import IssuedAccess
 from django_sessions_plus.jwt.refresh_token import Kept, RefreshToken, Verdict
@@ -105,21 +99,6 @@ async def arefresh(token: str, *, store: SessionStore | None = None) -> IssuedTo
     presented = refresh_token.parse(token)
     del token
     return await sync_to_async(_exchange, thread_sensitive=True)(presented, store)
-
-
-def new_store() -> SessionStore:
-    """Return a new store of the configured engine.
-
-    Raises:
-        ConfigurationError: that is not an engine of this package.
-    """
-    engine = import_module(settings.SESSION_ENGINE).SessionStore
-    if not issubclass(engine, SessionStore):
-        raise ConfigurationError(
-            "Tokens need SESSION_ENGINE to be one of django_sessions_plus.backends."
-        )
-    store: SessionStore = engine()
-    return store
 
 
 def _exchange(presented: RefreshToken | None, store: SessionStore | None) -> IssuedTokens:

@@ -9,8 +9,8 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.utils import timezone
 
 from django_sessions_plus import sessions
+from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.jwt import access
-from django_sessions_plus.jwt.refresh import new_store
 from django_sessions_plus.models import Session
 from django_sessions_plus.policy import EndReason, OverReason
 from tests.api.conftest import PASSWORD, ApiClient, code
@@ -237,7 +237,7 @@ def test_a_store_knows_from_loading_why_nobody_is_signed_in(by_cookie: ApiClient
     token = by_cookie.cookies["sessionid"].value
 
     def opened() -> Any:
-        store: SessionBase = type(new_store())(token)
+        store: SessionBase = new_store(token)
         store.load()
         return store
 

@@ -15,6 +15,7 @@ from django.contrib.auth.models import User
 from django.test import override_settings
 
 from django_sessions_plus import sessions
+from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.exceptions import (
     ConfigurationError,
@@ -60,7 +61,7 @@ def refresh(mode: str) -> Verb:
 
     def call(token: str, meta: dict[str, str] | None = None, **options: Any) -> IssuedTokens:
         if meta is not None:
-            options["store"] = refreshing.new_store()
+            options["store"] = new_store()
             options["store"].bind(meta)
         if mode == "sync":
             return refreshing.refresh(token, **options)
@@ -390,7 +391,7 @@ def test_one_that_cannot_see_what_overtook_it_gives_up(
     pair: IssuedTokens, refresh: Verb, monkeypatch: pytest.MonkeyPatch
 ):
     """As in a transaction that sees the database as it was when it began."""
-    engine = type(refreshing.new_store())
+    engine = type(new_store())
     monkeypatch.setattr(engine, "rotate_refresh", lambda *args: False)
     with pytest.raises(StaleSessionError):
         refresh(pair.refresh)
@@ -660,7 +661,7 @@ def test_the_end_outlives_the_transaction_of_a_view_whose_session_it_is(
 ):
     refreshing.refresh(pair.refresh)
     clock.advance(minutes=1)
-    store = refreshing.new_store()
+    store = new_store()
     with rolled_back(), pytest.raises(SessionOverError):
         refreshing.refresh(pair.refresh, store=store)
     assert stored().is_active()

@@ -20,6 +20,7 @@ from django.db.models import F
 from django.utils import timezone
 
 from django_sessions_plus import sessions
+from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.exceptions import SessionOverError, StaleSessionError, TokenError
 from django_sessions_plus.jwt import access
 from django_sessions_plus.jwt import refresh as refreshing
@@ -93,7 +94,7 @@ def assert_nothing_opens(session: SyncSession, *given: IssuedTokens | None) -> N
         with pytest.raises(SessionOverError):
             refreshing.refresh(pair.refresh)
     # What every access token of the session names.
-    assert not refreshing.new_store().open_by_id(row.pk)
+    assert not new_store().open_by_id(row.pk)
 
 
 def assert_converged(session: SyncSession, first: IssuedTokens, pairs: list[IssuedTokens]) -> None:

@@ -26,7 +26,7 @@ RANKS = {
     1: ("tokens", "policy", "merging", "devices"),
     2: ("base_session", "deleting", "locking", "purging", "querysets", "models", "migrations"),
     3: ("backends",),
-    4: ("jwt", "ending", "running", "starting"),
+    4: ("jwt", "ending", "running", "starting", "user_fields"),
     5: ("sessions",),
 }
 HIGHEST = 6

@@ -8,14 +8,10 @@ from __future__ import annotations
 
 import unicodedata
 from collections.abc import Mapping
-from datetime import date
-from decimal import Decimal
 from math import ceil
 from typing import Any, get_args
-from uuid import UUID
 
 from django.contrib.auth import get_user_model
-from django.db import models
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 from rest_framework import serializers
@@ -28,10 +24,9 @@ from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.conf import config
 from django_sessions_plus.devices import DeviceKind
 from django_sessions_plus.reauthentication import LONGEST_PASSWORD
+from django_sessions_plus.user_fields import values_of
 
 LONGEST_USERNAME = 1024
-
-_PLAIN = (str, int, float, bool, dict, list, date, Decimal, UUID, type(None))
 
 
 class SignInSerializer(serializers.Serializer[None]):
@@ -141,9 +136,7 @@ def user_body(user: Any) -> dict[str, Any]:
 
     Columns only, so that it costs no query. The password's is never told.
     """
-    columns = {field.name: field for field in user._meta.concrete_fields}
-    names = [name for name in config.USER_FIELDS if name in columns and name != "password"]
-    return {"id": user.pk, **{name: _plain(columns[name], user) for name in names}}
+    return {"id": user.pk, **values_of(user, config.USER_FIELDS)}
 
 
 def _with_refresh_cookie(attrs: dict[str, Any], transport: str) -> dict[str, Any]:
@@ -157,8 +150,3 @@ def _with_refresh_cookie(attrs: dict[str, Any], transport: str) -> dict[str, Any
             {"refresh_cookie": [_("There are refresh tokens only with the transport jwt.")]}
         )
     return attrs
-
-
-def _plain(field: models.Field[Any, Any], user: models.Model) -> Any:
-    value = field.value_from_object(user)
-    return value if isinstance(value, _PLAIN) else field.value_to_string(user)

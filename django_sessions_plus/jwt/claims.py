@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from typing import Any
 
-from django.db import models
 from django.utils.module_loading import import_string
 
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.conf import PREFIX, config
 from django_sessions_plus.exceptions import ConfigurationError
-from django_sessions_plus.jwt.compact import is_plain
+from django_sessions_plus.user_fields import values_of
 
 RESERVED = frozenset(
     ("type", "sub", "sid", "iss", "aud", "iat", "nbf", "exp", "jti", "auth_time", "cred")
@@ -36,23 +35,9 @@ def configured(user: Any, session: AbstractSession) -> dict[str, Any]:
             source = import_string(source)
         except ImportError as exc:
             raise ConfigurationError(f"{_SETTING}: {exc}") from exc
-    claims = source(user, session) if callable(source) else _fields(user, source)
+    claims = source(user, session) if callable(source) else values_of(user, source)
     if not isinstance(claims, Mapping) or not all(isinstance(name, str) for name in claims):
         raise ConfigurationError(f"{_SETTING} must give a dictionary with texts as keys.")
     if taken := sorted(RESERVED & claims.keys()):
         raise ConfigurationError(f"{_SETTING} gives {taken[0]!r}, which is a claim of the package.")
     return dict(claims)
-
-
-def _fields(user: Any, names: Sequence[str]) -> dict[str, Any]:
-    columns = {field.name: field for field in user._meta.concrete_fields}
-    return {
-        name: _value(columns[name], user)
-        for name in names
-        if name in columns and name != "password"
-    }
-
-
-def _value(field: models.Field[Any, Any], user: models.Model) -> Any:
-    value = field.value_from_object(user)
-    return value if is_plain(value) else field.value_to_string(user)

@@ -543,7 +543,7 @@ def test_names_of_cookie_and_header_are_the_projects(settings):
 def test_the_user_has_the_fields_the_project_chose(settings):
     settings.SESSIONS_PLUS_USER_FIELDS = ["is_staff", "last_login", "password", "nickname"]
     user = schema_of(*urls.urlpatterns)["components"]["schemas"]["UserSessionUser"]
-    assert list(user["properties"]) == ["id", "last_login", "is_staff"]
+    assert list(user["properties"]) == ["id", "is_staff", "last_login"]
     assert user["properties"]["last_login"]["format"] == "date-time"
     assert user["properties"]["last_login"]["nullable"]
     assert user["properties"]["is_staff"]["type"] == "boolean"

@@ -87,18 +87,3 @@ def test_what_makes_no_claims_is_a_configuration_error(user, session, value):
         pytest.raises(ConfigurationError, match="SESSIONS_PLUS_JWT_CLAIMS"),
     ):
         access.issue(session, user=user, now=NOW)
-
-
-def test_a_field_that_json_has_no_form_for_is_told_as_its_text(user, session):
-    class Odd:
-        attname = name = "username"
-
-        @staticmethod
-        def value_from_object(user):
-            return {user.username}
-
-        @staticmethod
-        def value_to_string(user):
-            return f"text of {user.username}"
-
-    assert claims._value(Odd(), user) == "text of ada"

@@ -23,6 +23,7 @@ from django_sessions_plus.api.errors import ERRORS
 from django_sessions_plus.api.fields import MomentField, TextField, WordField
 from django_sessions_plus.conf import config
 from django_sessions_plus.policy import OverReason
+from django_sessions_plus.user_fields import tellable
 
 _NOT_AS_COOKIE = "The refresh token, unless it is a cookie."
 # Without the null character, which no text may have.
@@ -211,11 +212,7 @@ class UserComponent(OpenApiSerializerFieldExtension):
     def map_serializer_field(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
         """Return the schema of what ``user_body`` makes."""
         model = get_user_model()
-        columns = {"id": model._meta.pk} | {
-            field.name: field
-            for field in model._meta.concrete_fields
-            if field.name in config.USER_FIELDS and field.name != "password"
-        }
+        columns = {"id": model._meta.pk, **tellable(model, config.USER_FIELDS)}
         return {
             "type": "object",
             "properties": {name: column_type(field) for name, field in columns.items()},

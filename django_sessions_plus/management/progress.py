@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import signal
 import threading
+from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
 from time import monotonic
@@ -85,6 +86,13 @@ def interrupt() -> Iterator[Interrupt]:
         yield asked
     finally:
         signal.signal(signal.SIGINT, before)
+
+
+def add_no_progress(parser: ArgumentParser) -> None:
+    """Add the option ``--no-progress``, for ``is_shown()``."""
+    parser.add_argument(
+        "--no-progress", action="store_true", help="draw no progress bar, not even on a terminal"
+    )
 
 
 def is_shown(stream: Any, options: dict[str, Any]) -> bool:

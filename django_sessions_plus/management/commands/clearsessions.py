@@ -13,7 +13,13 @@ from django.core.management.base import CommandError
 
 from django_sessions_plus import purging
 from django_sessions_plus.backends.db import SessionStore
-from django_sessions_plus.management.progress import INTERRUPTED, Bar, interrupt, is_shown
+from django_sessions_plus.management.progress import (
+    INTERRUPTED,
+    Bar,
+    add_no_progress,
+    interrupt,
+    is_shown,
+)
 
 # More seconds are forever, and more rows than a table has are all of them.
 LARGEST = 1_000_000_000
@@ -45,9 +51,7 @@ class Command(DjangoCommand):
         parser.add_argument(
             "--dry-run", action="store_true", help="count what would be deleted, and delete nothing"
         )
-        parser.add_argument(
-            "--no-progress", action="store_true", help="draw no progress bar, on a terminal neither"
-        )
+        add_no_progress(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Purge and tell the figures."""

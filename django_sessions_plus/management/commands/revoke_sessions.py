@@ -15,11 +15,12 @@ from django.core.management.base import BaseCommand, CommandError
 from django_sessions_plus import purging, sessions
 from django_sessions_plus.backends.base import RowSession
 from django_sessions_plus.conf import config
-from django_sessions_plus.management import people
+from django_sessions_plus.management import consent, people
 from django_sessions_plus.management.progress import (
     INTERRUPTED,
     Bar,
     Interrupt,
+    add_no_progress,
     interrupt,
     is_shown,
 )
@@ -57,15 +58,8 @@ class Command(BaseCommand):
         parser.add_argument(
             "--reason", default=EndReason.REVOKED.value, help="what to record as the reason"
         )
-        parser.add_argument(
-            *("--no-input", "--noinput"),
-            action="store_false",
-            dest="interactive",
-            help="do not ask before everyone's sessions are ended",
-        )
-        parser.add_argument(
-            "--no-progress", action="store_true", help="draw no progress bar, on a terminal neither"
-        )
+        consent.add_no_input(parser, "do not ask before everyone's sessions are ended")
+        add_no_progress(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """End the sessions and tell how many those were."""
@@ -73,7 +67,12 @@ class Command(BaseCommand):
         _check_reason(options["reason"])
         users = _users(options)
         if users is None and options["interactive"]:
-            self._ask()
+            consent.ask(
+                self.stdout,
+                "This signs everyone out, you included.",
+                word=CONSENT,
+                otherwise="Nothing was ended.",
+            )
         with interrupt() as is_interrupted:
             count = _Count(is_interrupted)
             if is_shown(self.stdout, options):
@@ -84,15 +83,6 @@ class Command(BaseCommand):
             seconds = time.monotonic() - count.began
             self.stdout.write(f"Ended {count.ended:,} sessions in {seconds:.1f} s.")
         _fail_unless_all_is_done(count)
-
-    def _ask(self) -> None:
-        self.stdout.write("This signs everyone out, you included.")
-        try:
-            answer = input(f"Type '{CONSENT}' to go on: ")
-        except EOFError:
-            answer = ""
-        if answer.strip() != CONSENT:
-            raise CommandError("Nothing was ended.")
 
 
 class _Count:

@@ -5,11 +5,12 @@ from __future__ import annotations
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand, CommandError
+from django.core.management.base import BaseCommand
 
 from django_sessions_plus import data_requests
+from django_sessions_plus.management import consent
 from django_sessions_plus.management.people import add_person, person_of
-from django_sessions_plus.management.progress import Bar, is_shown
+from django_sessions_plus.management.progress import Bar, add_no_progress, is_shown
 
 CONSENT = "erase"
 
@@ -28,33 +29,22 @@ class Command(BaseCommand):
         parser.add_argument(
             "--all", action="store_true", help="end the living sessions, and delete them too"
         )
-        parser.add_argument(
-            *("--no-input", "--noinput"),
-            action="store_false",
-            dest="interactive",
-            help="do not ask before anything is deleted",
-        )
-        parser.add_argument(
-            "--no-progress", action="store_true", help="draw no progress bar, on a terminal neither"
-        )
+        consent.add_no_input(parser, "do not ask before anything is deleted")
+        add_no_progress(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
         """Delete the rows and tell how many those were."""
         user = person_of(options)
         if options["interactive"]:
-            self._ask(user)
+            consent.ask(
+                self.stdout,
+                f"What is deleted of the sessions of {user} cannot be brought back.",
+                word=CONSENT,
+                otherwise="Nothing was erased.",
+            )
         bar = Bar(self.stdout, None) if is_shown(self.stdout, options) else None
         erased = data_requests.erase(user, active=options["all"], progress=bar)
         if bar is not None:
             bar.clear()
         if options["verbosity"]:
             self.stdout.write(f"Erased {erased:,} sessions.")
-
-    def _ask(self, user: Any) -> None:
-        self.stdout.write(f"What is deleted of the sessions of {user} cannot be brought back.")
-        try:
-            answer = input(f"Type '{CONSENT}' to go on: ")
-        except EOFError:
-            answer = ""
-        if answer.strip() != CONSENT:
-            raise CommandError("Nothing was erased.")

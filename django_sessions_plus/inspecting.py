@@ -168,7 +168,7 @@ def _is_password_unchanged(user: Any, data: dict[str, Any]) -> bool:
 
 def _expiry(row: AbstractSession) -> int:
     limit = policy.deadline(row.limited_from, config.ABSOLUTE_AGE)
-    return int((row.expires_at if limit is None else min(row.expires_at, limit)).timestamp())
+    return int(policy.capped(row.expires_at, limit).timestamp())
 
 
 def _issue_of(presented: RefreshToken) -> int:

@@ -105,6 +105,11 @@ def deadline(since: datetime | None, absolute_age: timedelta | None) -> datetime
     return since + absolute_age
 
 
+def capped(expiry: datetime, limit: datetime | None) -> datetime:
+    """Return ``expiry``, or ``limit`` where that comes first; None sets no limit."""
+    return expiry if limit is None else min(expiry, limit)
+
+
 def status(
     *,
     ended_at: datetime | None,
@@ -137,7 +142,7 @@ def next_expiry(
         expiry = explicit
     else:
         expiry = now + (timedelta(seconds=explicit) if explicit else idle_age)
-    return expiry if limit is None else min(expiry, limit)
+    return capped(expiry, limit)
 
 
 def is_slide_due(

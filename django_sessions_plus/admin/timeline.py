@@ -85,7 +85,7 @@ def _end(session: AbstractSession, now: datetime, ended_by: Any) -> Iterator[Eve
         )
         return
     limit = policy.deadline(session.limited_from, config.ABSOLUTE_AGE)
-    expires_at = session.expires_at if limit is None else min(session.expires_at, limit)
+    expires_at = policy.capped(session.expires_at, limit)
     if session.is_active(now):
         is_final = expires_at == limit
         what = (

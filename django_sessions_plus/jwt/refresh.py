@@ -208,11 +208,10 @@ def _renew_identity(store: SessionStore, auth_hash: str | None) -> None:
 
 def _pair(session: AbstractSession, issued: IssuedAccess, token: RefreshToken) -> IssuedTokens:
     limit = policy.deadline(session.limited_from, config.ABSOLUTE_AGE)
-    expires_at = session.expires_at
     return IssuedTokens(
         access=issued.token,
         refresh=token.text(),
         expires_in=issued.expires_in,
         expires_at=issued.expires_at,
-        refresh_expires_at=expires_at if limit is None else min(expires_at, limit),
+        refresh_expires_at=policy.capped(session.expires_at, limit),
     )

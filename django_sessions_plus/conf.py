@@ -47,14 +47,14 @@ class Config:
     UPDATE_AGE = Setting(
         DURATION,
         timedelta(days=1),
-        "How long after its expiry was last moved a session's use moves it again, at the latest after "
-        "a fifth of the idle timeout. Zero moves it with every request.",
+        "How often, at most, using a session moves its expiry; it is moved at least once in every "
+        "fifth of the idle timeout. Zero moves it with every request.",
     )
     LAST_SEEN_INTERVAL = Setting(
         DURATION,
         timedelta(minutes=5),
-        "How exact the time of last activity is: it is written at most once in this time. "
-        "Zero writes it with every request.",
+        "How often, at most, the time of last activity is written. Zero writes it with every "
+        "request.",
     )
     ABSOLUTE_AGE: "Setting[timedelta | None]" = Setting(
         OPTIONAL_DURATION,
@@ -81,25 +81,25 @@ class Config:
     PURGE_BATCH_SIZE = Setting(
         COUNT,
         5000,
-        "How many rows one statement of the purge deletes at most; fewer where that takes long.",
+        "The most rows that one statement of the purge deletes; fewer if that takes long.",
     )
     PURGE_CHANCE: "Setting[float]" = Setting(
         FRACTION,
         0,
-        "The fraction of requests that delete up to 100 rows after their response, for when no cron "
-        "job purges. Zero switches it off.",
+        "The fraction of requests that delete up to 100 rows after their response, for sites "
+        "without a cron job. Zero switches it off.",
     )
     MAX_PER_USER: "Setting[int | str | Callable[[Any], int | None] | None]" = Setting(
         LIMIT,
         None,
-        "How many sessions a person may have at once. A further sign-in ends those least recently "
-        "seen. None sets no limit.",
+        "How many sessions a user may have at once. A sign-in beyond the limit ends those least "
+        "recently seen. None sets no limit.",
     )
     END_ON_PASSWORD_CHANGE = Setting(
-        SWITCH, True, "Whether a changed password ends the person's other sessions."
+        SWITCH, True, "Whether a changed password ends the user's other sessions."
     )
     END_ON_DEACTIVATION = Setting(
-        SWITCH, True, "Whether a user saved as inactive loses all sessions at once."
+        SWITCH, True, "Whether saving a user as inactive ends all of the user's sessions."
     )
     FRESH_FOR_ENDING_OTHERS = Setting(
         SWITCH, True, "Whether ending one's other sessions needs a fresh session."
@@ -117,35 +117,36 @@ class Config:
     CONTEXT_POLICY = Setting(
         one_of("notice", "reauthenticate", "end"),
         "notice",
-        "What follows when a session is used from another network or browser than before: nothing but the "
-        "signal, or it is not fresh until the password is given again, or it ends.",
+        "What happens when a session is used from another network or browser than before: only the "
+        "signal is sent, or it is not fresh until the password is entered again, or it ends.",
     )
     NEW_DEVICE_EMAIL = Setting(
         SWITCH,
         False,
-        "Whether people get an e-mail when somebody signs in as them from a browser, system or network they have "
-        "not signed in from before.",
+        "Whether users get an e-mail about a sign-in from a browser, system and network that are "
+        "new in this combination.",
     )
     NEW_DEVICE_EMAIL_RATE: "Setting[str | None]" = Setting(
         RATE,
         "10/h",
-        "How many e-mails about new devices one person gets. None sets no limit.",
+        "How many e-mails about new devices one user gets. None sets no limit.",
     )
     DEVICES_URL: "Setting[str | None]" = Setting(
         OPTIONAL_ADDRESS,
         None,
-        "Where people see their devices, for the link in e-mails. None sends them without a link.",
+        "The address of the devices page, for the link in e-mails. None sends them without a link.",
     )
     USER_LANGUAGE: "Setting[Callable[[Any], str | None] | str | None]" = Setting(
         OPTIONAL_CALLABLE,
         None,
-        'In which language a person is written to, such as "de"; None, also as the answer, means LANGUAGE_CODE.',
+        'Returns the language in which a user is written to, such as "de", or None for '
+        "LANGUAGE_CODE. None uses LANGUAGE_CODE for all.",
     )
     TRUSTED_PROXIES: "Setting[list[str] | tuple[str, ...]]" = Setting(
         NETWORKS,
         [],
-        "The addresses and networks of your own proxies. Only what they say of the client is believed. "
-        'The word "unix" stands for a proxy that connects through a unix socket.',
+        "The addresses and networks of your own proxies. Forwarded addresses are believed from them "
+        'alone. The entry "unix" stands for a proxy that connects through a unix socket.',
     )
     CLIENT_IP_HEADER = Setting(
         TEXT, "X-Forwarded-For", "The header in which the trusted proxies name the client."
@@ -159,75 +160,78 @@ class Config:
     FAST_PATH = Setting(
         SWITCH,
         True,
-        "Whether the statements nearly every request runs are compiled once and kept. "
-        "Off, each is built by the ORM anew; the behaviour is the same.",
+        "Whether the statements that nearly every request runs are compiled once and kept. When "
+        "off, the ORM builds each anew; the behaviour is the same.",
     )
     CACHE_AGE = Setting(
         POSITIVE_DURATION,
         timedelta(minutes=1),
-        "How long after the database was read the engine cached_db believes a copy of a row, at the "
-        "most. It is also how long an ended session can be served if the cache loses or refuses the news.",
+        "How long, at most, the engine cached_db believes a copy of a row, counted from when the "
+        "database was read. It is also how long an ended session can be served if the cache loses "
+        "or refuses the news.",
     )
     REFRESH_GRACE = Setting(
         DURATION,
         timedelta(seconds=10),
-        "How long a refresh token that was rotated still yields the same successor, for requests that "
-        "run in parallel and answers that get lost. Zero allows one use: the second ends the session.",
+        "How long a rotated refresh token still yields the same successor, for requests that run in "
+        "parallel and answers that get lost. Zero allows one use: the second ends the session.",
     )
     REAUTHENTICATE_URL: "Setting[str | None]" = Setting(
         OPTIONAL_TEXT,
         None,
-        "Where a person whose session is not fresh is sent: a URL or the name of one. None means LOGIN_URL, and on "
-        "the devices page its own question for the password.",
+        "Where a user whose session is not fresh is sent: a URL or the name of one. None means "
+        "LOGIN_URL and, on the devices page, its own question for the password.",
     )
     USER_FIELDS: "Setting[list[str] | tuple[str, ...]]" = Setting(
         FIELDS,
         ["username", "email"],
-        "Which fields of the user the API returns beside the id; fields the user model does not have are left out.",
+        "Which fields of the user the API returns beside the id; those the user model does not have "
+        "are left out.",
     )
     PAGE_SIZE = Setting(COUNT, 50, "How many sessions one page of the API's list holds.")
     SIGN_IN_RATE: "Setting[str | None]" = Setting(
         RATE,
         "10/min",
-        "How many sign-in attempts the API takes from one address. None sets no limit.",
+        "How many sign-in attempts the API accepts from one address. None sets no limit.",
     )
     REAUTHENTICATE_RATE: "Setting[str | None]" = Setting(
         RATE,
         "10/min",
-        "How many password attempts the API and the devices page take for one session. None sets no limit.",
+        "How many password attempts the API and the devices page accept for one session. None sets "
+        "no limit.",
     )
     REFRESH_RATE: "Setting[str | None]" = Setting(
         RATE,
         "60/min",
-        "How many refreshes the API takes for one session. None sets no limit.",
+        "How many refreshes the API accepts for one session. None sets no limit.",
     )
     INTROSPECT_RATE: "Setting[str | None]" = Setting(
         RATE,
         "600/min",
-        "How many tokens the API tells one session of a service about. None sets no limit.",
+        "How many tokens one session of a service may ask the API about. None sets no limit.",
     )
     REVOKE_TOKEN_RATE: "Setting[str | None]" = Setting(
         RATE,
         "60/min",
-        "How many tokens the API takes back from one address. None sets no limit.",
+        "How many revocations of tokens the API accepts from one address. None sets no limit.",
     )
     REFRESH_COOKIE_NAME = Setting(
         COOKIE_NAME,
         "refresh_token",
-        "What the cookie of a refresh token is called, for clients that ask for one. Its path is the address of "
-        "the refresh.",
+        "The name of the cookie for the refresh token, for clients that ask for one. Its path is "
+        "that of the refresh endpoint.",
     )
     JWT_ALGORITHM = Setting(
         one_of("HS256", "HS384", "HS512", "RS256", "ES256", "EdDSA"),
         "HS256",
-        "How access tokens are signed with the key derived from SECRET_KEY, and with keys that name no algorithm "
-        "of their own. RS256, ES256 and EdDSA need JWT_KEYS.",
+        "The algorithm of the key derived from SECRET_KEY, and of keys that name none of their own. "
+        "RS256, ES256 and EdDSA need JWT_KEYS.",
     )
     JWT_KEYS: "Setting[Sequence[Mapping[str, Any]] | None]" = Setting(
         KEYS,
         None,
-        "The keys of access tokens. The first signs, all verify. None derives one from SECRET_KEY, and further "
-        "ones that only verify from SECRET_KEY_FALLBACKS.",
+        "The keys of access tokens. The first signs, all verify. None derives one from SECRET_KEY, "
+        "and from SECRET_KEY_FALLBACKS further ones that only verify.",
     )
     JWT_ACCESS_AGE = Setting(
         LIFETIME,
@@ -237,29 +241,30 @@ class Config:
     JWT_JITTER = Setting(
         JITTER,
         0.05,
-        "By which part of its age, at most, an access token is shortened at random, so that a mass sign-in does "
-        "not become a mass refresh.",
+        "The part of its age by which an access token is shortened at random, at most, so that "
+        "users who signed in together do not refresh together.",
     )
     JWT_ISSUER = Setting(
         TEXT,
         "django-sessions-plus",
-        "Who issues access tokens, as their claim iss says; tokens of another issuer are refused.",
+        "The issuer of access tokens, in their claim iss; tokens of another issuer are refused.",
     )
     JWT_AUDIENCE: "Setting[str | Sequence[str]]" = Setting(
         AUDIENCE,
         "django-sessions-plus",
-        "Whom access tokens are for, as their claim aud says; tokens that name none of these are refused.",
+        "The audience of access tokens, in their claim aud; tokens that name none of these are "
+        "refused.",
     )
     JWT_CLAIMS: "Setting[Sequence[str] | str | Callable[[Any, Any], Mapping[str, Any]]]" = Setting(
         CLAIMS,
         ["id", "email", "role"],
-        "What access tokens tell beside the claims of the package: fields of the user, of which those the user "
-        "model does not have are left out, or what a callable returns.",
+        "What access tokens say beside the package's own claims: fields of the user, of which those "
+        "the user model does not have are left out, or what a callable returns.",
     )
     JWT_LEEWAY = Setting(
         LEEWAY,
         timedelta(seconds=10),
-        "By how much the clocks of those who issue and who verify access tokens may differ.",
+        "How far the clocks of the hosts that issue and verify access tokens may differ.",
     )
 
     def max_per_user(self, user: Any) -> int | None:

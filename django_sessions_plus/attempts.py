@@ -1,7 +1,7 @@
-"""How often something may be tried, such as a password; for the API and the pages alike.
+"""How often something may be tried, such as a password; for the API, the pages and e-mails alike.
 
-Counted in Django's default cache with one atomic step for each attempt, so that a burst
-of parallel requests gets no further than the same requests one after another.
+Attempts are counted in Django's default cache, each in one atomic step, so that a burst of
+parallel requests gets no further than the same requests one after another.
 """
 
 from __future__ import annotations
@@ -17,10 +17,10 @@ _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
 def wait_after(scope: str, whose: str, rate: str | None) -> float | None:
-    """Count an attempt; None if it is within ``rate``, else the seconds until the next is.
+    """Count an attempt; return None if it is within ``rate``, else the seconds to wait.
 
-    ``rate`` is such as ``10/min``, in fixed windows of its period; None is no limit.
-    ``whose`` is never a secret: it becomes part of a key in the cache.
+    ``rate`` has the form ``10/min`` and counts in fixed windows of its period; None sets no limit.
+    ``whose`` must not be a secret: it becomes part of a key in the cache.
     """
     if rate is None:
         return None
@@ -32,9 +32,9 @@ def wait_after(scope: str, whose: str, rate: str | None) -> float | None:
 
 
 def _count(key: str, seconds: int) -> int:
-    """Add one to ``key`` and return how many those are; 1 when the cache is down.
+    """Add one to the count under ``key`` and return it; 1 if the cache is down.
 
-    A cache that fails must not keep everybody from signing in, and it is logged.
+    A failing cache is logged, and must not keep everybody from signing in.
     """
     try:
         return 1 if cache.add(key, 1, seconds) else _increase(key, seconds)

@@ -1,6 +1,6 @@
-"""What a person may ask for of what is stored of their sessions: to see it, and to have it erased.
+"""Export and erasure of what is stored of a user's sessions, for users who ask (GDPR articles 15 and 17).
 
-GDPR articles 15 and 17. Nobody is asked for permission here; that is the caller's part.
+No permissions are checked here; that is up to the caller.
 """
 
 from __future__ import annotations
@@ -29,11 +29,11 @@ _NOT_TOLD = {"token_digest", "refresh_digest", "session_data", "version"}
 
 
 def records(user: Any) -> Generator[dict[str, Any], None, None]:
-    """Give everything that is stored of each session of ``user``, the secrets excepted, oldest end first.
+    """Yield everything that is stored of each session of ``user`` except secrets, earliest expiry first.
 
-    Columns of a project's own included. Of the session's data no key that begins with an
-    underscore is told, for these are Django's and hold secrets; nor the value of one that
-    names a secret, however deep. Rows are read as they are asked for.
+    A project's own columns are included. Of the session data, keys that begin with an underscore
+    are left out, because they are Django's and hold secrets, and values whose name suggests a
+    secret are withheld, at any depth. Rows are read as they are consumed.
     """
     rows = _rows(user).order_by("expires_at", "pk")
     count = 0
@@ -46,11 +46,12 @@ def records(user: Any) -> Generator[dict[str, Any], None, None]:
 def erase(
     user: Any, *, active: bool = False, actor: Any = None, progress: Progress | None = None
 ) -> int:
-    """Delete the rows of the ended and expired sessions of ``user`` and return how many those were.
+    """Delete the rows of the ended and expired sessions of ``user`` and return how many.
 
-    With ``active`` the living sessions are ended first, as ``sessions.revoke_all()`` does, and
-    deleted too. Works in batches, each its own short transaction; after each ``progress`` is
-    called with the number so far. No session that lives, or starts meanwhile, is deleted.
+    With ``active`` the active sessions are ended first, as by ``sessions.revoke_all()``, and
+    deleted too. Works in batches, each in a short transaction of its own; after each batch
+    ``progress`` is called with the number so far. No active session, and none that starts
+    meanwhile, is deleted.
     """
     if active:
         sessions.revoke_all(user, reason=EndReason.REVOKED, actor=actor)

@@ -1,7 +1,7 @@
-"""Delete sets of rows beside others who do the same: what each database takes for that.
+"""Delete sets of rows while other processes do the same, in the way each database needs.
 
-Without a signal and without loading a row, but where a project hangs rows of its own
-on its sessions. No copies are withdrawn: this is for rows that are over.
+No signal is sent and no row is loaded, unless a model of the project has a foreign key to the
+sessions. No copies are withdrawn: this is for sessions that are over.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ NAMED = 500
 
 
 def delete(rows: Rows, condition: Q, limit: int | None = None) -> tuple[int, float]:
-    """Delete what meets the condition, in one transaction; return how many rows, and in how many seconds.
+    """Delete what meets the condition, in one transaction; return how many rows, and how many seconds it took.
 
-    With ``limit`` the first so many, and none that somebody else has locked. On PostgreSQL
-    those are passed over in any case. To wait for a turn on SQLite, and for the disk at the
-    commit, does not count: it says nothing about the number of rows.
+    With ``limit``, delete at most that many, and skip locked rows; on PostgreSQL those are skipped
+    in any case. Waiting for the write lock of SQLite, and for the disk at the commit, does not
+    count, because it says nothing about the number of rows.
     """
     with transaction.atomic(using=rows.db, savepoint=False):
         take_turn(rows)
@@ -56,7 +56,7 @@ def _delete(rows: Rows, condition: Q, limit: int | None) -> int:
 
 
 def _delete_by_key(rows: Rows, condition: Q, some: Rows, *, skip_locked: bool) -> int:
-    """Delete ``some`` in a way in which those who do the same on MariaDB or MySQL neither fail nor wait for long."""
+    """Delete ``some`` such that processes that do the same on MariaDB or MySQL neither fail nor wait for long."""
     keys = list(some.values_list("pk", flat=True))
     # The keys say which set they are from, and that may take a join to say.
     every: Rows = rows.model.objects.using(rows.db).quietly()

@@ -1,6 +1,6 @@
-"""End any number of sessions in bounded statements, and tell of each.
+"""End any number of sessions in bounded statements, and report each.
 
-The verbs say which; here is how. Nobody lists the rows beforehand: a batch is what
+The verbs decide which; this module is how. The rows are not listed beforehand: a batch is what
 comes next by primary key, locked in that order and ended in a transaction of its own.
 """
 
@@ -36,7 +36,7 @@ class Batch:
     ours: dict[str, Any]
 
     def has_ended(self, key: uuid.UUID) -> bool:
-        """Tell whether this row is one of them."""
+        """Tell whether the row with this key was ended, by this process, in this batch; one query."""
         # Several may be ending the same rows; those that bear our moment, or are gone, are ours.
         others = self.named.filter(pk=key).exclude(**self.ours)
         return key in self.ids and self.count > 0 and not others.exists()
@@ -45,7 +45,7 @@ class Batch:
 def in_batches(sets: Iterable[Rows], *, reason: str, actor: Any) -> Iterator[Batch]:
     """End the active sessions of these sets, and delete the anonymous ones, ``BATCH_SIZE`` at a time.
 
-    ``session_ended`` is sent for each that this call ended. If nobody listens no row is loaded.
+    ``session_ended`` is sent for each session that this call ended. Without receivers no row is loaded.
     """
     for rows in sets:
         rest = rows.active().order_by("pk")

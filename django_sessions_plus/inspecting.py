@@ -1,8 +1,8 @@
-"""What a token of whatever kind is good for, found out without using it.
+"""What a token of any kind is good for, found out without using it.
 
 For introspection (RFC 7662) and revocation (RFC 7009). Nothing here touches, rotates or
-saves a session, and only ``end()`` ends one. Whoever asks holds the token already or may
-ask about everybody's; both is for the caller to see to.
+saves a session, and only ``end()`` ends one. The caller must make sure that whoever asks holds
+the token, or may ask about everybody's.
 """
 
 from __future__ import annotations
@@ -34,28 +34,28 @@ Kind = Literal["session", "access", "refresh"]
 
 @dataclass(frozen=True, slots=True)
 class Found:
-    """A token of this site, and the living session that it is of. Its repr shows neither token nor digest."""
+    """A token of this site, and its active session. Its repr shows neither token nor digest."""
 
     kind: Kind
     store: SessionStore
     row: AbstractSession
     issued_at: int
-    """In seconds, as JWTs count (RFC 7519 section 2). Of a session token, when its
-    person authenticated, or when it was started where nobody has."""
+    """In seconds since 1970 (RFC 7519 section 2). For a session token, when its user
+    authenticated, or when the session started if nobody has."""
     expires_at: int
-    """When it expires unless it is used before, in seconds."""
+    """When it expires unless it is used before, in seconds since 1970."""
     claims: Claims | None = None
-    """Of an access token, what it says."""
+    """The claims of an access token; None for other tokens."""
     reused: RefreshToken | None = field(default=None, repr=False)
     """The token itself, if it is a refresh token that has been rotated away and is no retry."""
 
 
 @sensitive_variables()
 def find(token: object) -> Found | None:
-    """Return what ``token`` is; None for what is unknown, malformed, expired or of a session that is over.
+    """Return what ``token`` is; None if it is unknown, malformed or expired, or its session is over.
 
-    One query at most, and none for what this site never issued, but for a text that has the
-    form of a session token.
+    At most one query, and none for a token that this site never issued, unless it has the form of
+    a session token.
 
     Raises:
         ConfigurationError: ``SESSION_ENGINE`` is not an engine of this package.
@@ -69,10 +69,10 @@ def find(token: object) -> Found | None:
 
 
 def active_user(found: Found) -> Any:
-    """Return the user who is let in by the token now; None if that is nobody.
+    """Return the user whom the token lets in now; None for nobody.
 
-    By the rules of ``django.contrib.auth.get_user``, which would end or rotate a session
-    whose user has another password, or whose auth hash was made with an earlier ``SECRET_KEY``.
+    Follows the rules of ``django.contrib.auth.get_user()`` without its side effects: that would end
+    a session whose user has a new password, or rotate one signed with an earlier ``SECRET_KEY``.
     """
     if found.reused is not None:
         return None
@@ -81,9 +81,9 @@ def active_user(found: Found) -> Any:
 
 
 def end(found: Found) -> bool:
-    """End the session, as its person's sign-out does, and return whether it was this call that did.
+    """End the session as a sign-out, and return whether this call did.
 
-    By a refresh token that was used before as a refresh with it would: somebody has a copy.
+    A refresh token that was used before ends it as reuse, as a refresh would: somebody has a copy.
     """
     user = None if found.reused is None else _user_of(found.store, found.row)
     if found.reused is not None and user is not None:

@@ -1,4 +1,4 @@
-"""Tokens that an operator issues for somebody else: a session is started, and its tokens are told once.
+"""Tokens that an operator issues for a user: a session is started, and its tokens are shown once.
 
 For the command and the admin alike. Every issue is logged, with ids and without tokens.
 """
@@ -16,7 +16,7 @@ Transport = Literal["bearer", "jwt"]
 TRANSPORTS: tuple[Transport, ...] = ("bearer", "jwt")
 
 PERMISSION = "django_sessions_plus.issue_token"
-"""What an operator needs, whatever model the engine has."""
+"""The permission an operator needs, whatever model the engine uses."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -26,18 +26,18 @@ class Issued:
     session: AbstractSession
     transport: Transport
     tokens: dict[str, str] = field(repr=False)
-    """By the names sign-in has for them: ``token``, or ``access`` and ``refresh``."""
+    """By the names that sign-in uses: ``token``, or ``access`` and ``refresh``."""
     ages: dict[str, Any] = field(default_factory=dict)
-    """How long they are good, in the same words; of a session token the session's expiry says it."""
+    """How long they are valid, by the names that sign-in uses; empty for a session token."""
 
 
 def may_issue(actor: Any, user: Any = None) -> bool:
-    """Tell whether ``actor`` may issue tokens; with ``user`` given, for that person.
+    """Tell whether ``actor`` may issue tokens; with ``user`` given, for that user.
 
-    Whoever has a token of somebody can do what that person can. So nobody but a superuser
-    gets one of a superuser, of staff, or of a person with any permission the actor has not.
-    Being oneself makes no difference: a token outlives the session that is watched. Of a user
-    model without permissions nobody may, unless it says so by a ``has_perm()`` of its own.
+    Whoever holds a user's token can do what that user can. So only a superuser may issue one for a
+    superuser, for staff, or for a user with any permission the actor lacks. For oneself it is no
+    different: a token outlives the session that is watched. With a user model without
+    permissions nobody may, unless it has a ``has_perm()`` that says otherwise.
     """
     if not hasattr(actor, "has_perm") or not actor.has_perm(PERMISSION):
         return False
@@ -63,7 +63,7 @@ def issue(
 ) -> Issued:
     """Start a session for ``user`` and return its tokens.
 
-    ``actor`` is who does it, None for somebody at the console. Whether they may is not asked here.
+    ``actor`` is the operator, or None at the console. Permission is not checked here; see ``may_issue()``.
 
     Raises:
         SignInRefusedError: the user is inactive, or no authentication backend lets the user in.

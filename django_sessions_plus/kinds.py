@@ -1,6 +1,6 @@
-"""The forms settings can take: what each accepts, and the words that say so.
+"""The types settings can have: what each accepts, and the words that say so in errors.
 
-Pure tests of values, without a look at any setting; ``conf`` declares which setting takes which.
+Pure tests of values that read no setting; ``conf`` declares which setting has which.
 """
 
 import re
@@ -18,7 +18,7 @@ LARGEST_JITTER = 0.05
 
 @dataclass(frozen=True)
 class Kind:
-    """One form a setting can take: a test, and the words that explain it in errors."""
+    """One type a setting can have: a test, and the words that explain it in errors."""
 
     wants: str
     accepts: Callable[[Any], bool]

@@ -1,8 +1,8 @@
-"""How to change many rows beside others who do the same, and nobody waits in a circle.
+"""How to change many rows in parallel transactions without deadlocks.
 
-Two that lock the same rows in different orders wait for each other for ever, until the
-database fails one of them. Whoever changes sets of sessions therefore locks them by
-their primary key, in its order, or passes over what is locked.
+Two transactions that lock the same rows in different orders wait for each other until the
+database aborts one of them. Whatever changes sets of sessions therefore locks them in the
+order of their primary keys, or skips rows that are locked.
 """
 
 from __future__ import annotations
@@ -24,17 +24,17 @@ _NEVER = Q(version=F("version") + 1)
 def beside_key(condition: Q, alias: str) -> Q:
     """Return ``condition`` for a write that names its rows by primary key.
 
-    MariaDB may go by any index on a column that is named, and then locks that index
-    before the row. Who has locked the row, and moves it in that index, deadlocks with it.
-    What this returns there leaves the primary key to go by.
+    MariaDB may use any index on a column that is named, and then locks the index entry before
+    the row. A transaction that has locked the row and moves it in that index deadlocks with it.
+    The condition returned for MariaDB and MySQL leaves only the primary key to go by.
     """
     return condition | _NEVER if connections[alias].vendor == "mysql" else condition
 
 
 def unlocked(rows: Rows) -> Rows:
-    """Lock ``rows`` and pass over those that somebody else has locked, where the database can do that.
+    """Return ``rows`` locked, without those that another transaction has locked, where the database can do that.
 
-    Needs a transaction.
+    Lazy. Needs a transaction when it is read.
     """
     if connections[rows.db].features.has_select_for_update_skip_locked:
         return rows.select_for_update(skip_locked=True)
@@ -42,7 +42,7 @@ def unlocked(rows: Rows) -> Rows:
 
 
 def take_turn(rows: Rows) -> None:
-    """On a database without row locks, wait for one's turn to write, which then lasts until the transaction ends.
+    """On a database without row locks, wait for the write lock, which then is held until the transaction ends.
 
     On SQLite a transaction that begins with a write waits; one that begins with a read is
     refused when it comes to write.
@@ -53,13 +53,13 @@ def take_turn(rows: Rows) -> None:
 
 
 def locked(rows: Rows) -> list[Any]:
-    """Return ``rows`` locked until the transaction ends."""
+    """Read and return ``rows``, locked until the transaction ends. Needs a transaction."""
     take_turn(rows)
     return list(_in_order(rows))
 
 
 def lock_in_order(rows: Rows) -> None:
-    """Lock ``rows`` until the transaction ends, where the database has locks of rows; loads their keys."""
+    """Lock ``rows`` until the transaction ends, where the database has row locks; reads only their keys."""
     if connections[rows.db].features.has_select_for_update:
         list(_in_order(rows).values_list("pk"))
 

@@ -34,10 +34,10 @@ Features = tuple[str | None, str | None, str | None]
 
 
 def notice_new_device(session: AbstractSession, user: Any, **kwargs: Any) -> None:
-    """Tell of a sign-in from a browser, system and network the person has not signed in from before.
+    """Report a sign-in from a browser, system and network that are new to the user in this combination.
 
-    One query, and only where somebody listens or is to be written to. Of parallel sign-ins
-    that are new in the same way one is told for sure, and all may be.
+    One query, and only if ``new_device_signed_in`` has receivers or the e-mail is on. Of parallel
+    sign-ins that are new in the same way at least one is reported, and possibly each.
     """
     model = type(session)
     if not (config.NEW_DEVICE_EMAIL or new_device_signed_in.has_listeners(model)):
@@ -51,10 +51,10 @@ def notice_new_device(session: AbstractSession, user: Any, **kwargs: Any) -> Non
 
 
 def is_new_device(session: AbstractSession) -> bool:
-    """Tell whether the person has signed in before, as far as rows tell, but never from such a device. One query.
+    """Tell whether the user has signed in before, as far as rows show, but never from such a device. One query.
 
-    ``RECENT`` rows are looked at, as far back as they are retained. A part that was not
-    recorded, now or then, is no difference. But who hides all that would be recorded is like nobody.
+    At most ``RECENT`` rows are compared, as far back as they are retained. A part that was not
+    recorded, now or then, makes no difference; but a sign-in that reveals nothing is like no other.
     """
     if config.RECORD_IP == config.RECORD_USER_AGENT == "off":
         return False
@@ -98,9 +98,9 @@ def _is_like(one: Features, other: Features) -> bool:
 
 
 def send_email(session: AbstractSession, user: Any) -> bool:
-    """Write to the person about this sign-in; return whether that was sent. Never raises.
+    """Send the user an e-mail about this sign-in; return whether it was sent. Never raises.
 
-    Nothing is sent to a person without an address, nor beyond ``SESSIONS_PLUS_NEW_DEVICE_EMAIL_RATE``.
+    Nothing is sent to a user without an address, nor beyond ``SESSIONS_PLUS_NEW_DEVICE_EMAIL_RATE``.
     A failure is logged as ``new_device_email_failed``.
     """
     try:
@@ -125,10 +125,10 @@ def _log_failure(session: AbstractSession, error: str) -> None:
 
 
 def email_about(session: AbstractSession, user: Any) -> EmailMultiAlternatives | None:
-    """Return the e-mail about this sign-in, in the person's language; None without an address to send it to.
+    """Return the e-mail about this sign-in, in the user's language; None if the user has no address.
 
-    It holds no id and no token, no picture and nothing from the headers of the request but
-    what the session recorded. The templates get no objects but texts and a moment.
+    It contains no id, no token, no image, and nothing from the request's headers but what the
+    session recorded. The templates receive texts and a time, but no objects.
     """
     to = getattr(user, _email_field(user), None)
     if not to:

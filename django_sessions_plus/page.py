@@ -1,4 +1,4 @@
-"""What the pages have in common: who is let in, what is said of the answer, how one gets out."""
+"""What the views of the devices page share: who is let in, headers of every response, sign-out."""
 
 from __future__ import annotations
 
@@ -28,12 +28,12 @@ DEVICES = "django_sessions_plus:devices"
 # goes for refusals as well, so it is csrf_protect here that refuses, and not the middleware before.
 @method_decorator([csrf_exempt, xframe_options_deny, never_cache, csrf_protect], name="dispatch")
 class PageMixin:
-    """What the pages have in common."""
+    """What the pages have in common: CSRF protection and headers, also on what they refuse."""
 
     request: HttpRequest
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Answer, and keep the address with its ids from other sites."""
+        """Answer, and keep the URL with its ids from other sites."""
         try:
             response: HttpResponseBase = super().dispatch(request, *args, **kwargs)  # type: ignore[misc]
         except Http404 as error:
@@ -51,7 +51,7 @@ class PageMixin:
 
 @method_decorator(login_required, name="dispatch")
 class PersonalPageMixin(PageMixin):
-    """A page for who is signed in."""
+    """A page for signed-in users."""
 
     def current(self) -> AbstractSession | None:
         """Return the session of the request; None if the person was let in by other means."""
@@ -60,9 +60,9 @@ class PersonalPageMixin(PageMixin):
 
 
 def sign_out(request: HttpRequest, return_to: str = "") -> HttpResponse:
-    """End the session in hand and lead to sign-in, or where the site wants those who have signed out.
+    """End the current session and redirect to ``LOGOUT_REDIRECT_URL``, or else to sign-in.
 
-    With ``return_to``, which is believed, one goes on there after signing in again.
+    With ``return_to``, redirect to sign-in and from there to that path; it must be checked already.
     """
     logout(request)
     if return_to:

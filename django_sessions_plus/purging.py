@@ -1,13 +1,13 @@
-"""The purge: delete in small pieces what nobody needs any more.
+"""The purge: delete in small batches what is no longer needed.
 
 Expired anonymous sessions go at once, ended and expired sign-ins after
 ``SESSIONS_PLUS_RETENTION``. A piece is a range of ``expires_at`` and one short
-transaction. The next piece begins where the last one ended: who looks for the
-oldest rows over and over reads all the entries that are deleted, and not yet
-cleaned away, over and over too.
+transaction. The next piece begins where the last one ended: searching for the oldest
+rows anew each time would read again all index entries that are deleted and not yet
+cleaned up.
 
-Any number of processes may purge at once. Rows that another one is deleting are passed
-over where the database can do that, and each row is counted by the one that deleted it.
+Any number of processes may purge at once. Rows that another process is deleting are skipped
+where the database can do that, and each row is counted by the process that deleted it.
 """
 
 from __future__ import annotations
@@ -83,11 +83,11 @@ def purge(
     progress: Progress | None = None,
     should_stop: Callable[[], bool] | None = None,
 ) -> Purged:
-    """Delete from ``rows`` what was over at ``now`` (default: this moment) and return the figures.
+    """Delete from ``rows`` what was purgeable at ``now`` (default: this moment) and return the figures.
 
-    ``batch_size`` (default: ``SESSIONS_PLUS_PURGE_BATCH_SIZE``) is the most that one
-    statement deletes. Between batches ``progress`` is called, ``should_stop`` is asked, and
-    the work stops when it has taken ``budget``; None sets no limit.
+    ``batch_size`` (default: ``SESSIONS_PLUS_PURGE_BATCH_SIZE``) is the most rows that one
+    statement deletes. After each batch ``progress`` is called with the number of rows deleted so
+    far; the work stops once it has taken ``budget`` (None: no limit) or ``should_stop()`` is true.
     """
     work = _Work(rows, now, batch_size, _stop(budget, progress, should_stop))
     while work.step():

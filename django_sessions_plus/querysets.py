@@ -1,6 +1,6 @@
 """Sets of sessions by state, and the bulk statements that end and purge them.
 
-Lazy until the terminal call; only those have twins.
+Everything is lazy but the terminal calls; only those have async twins.
 """
 
 from __future__ import annotations
@@ -30,8 +30,8 @@ Row = TypeVar("Row", bound="AbstractSession")
 class SessionQuerySet(models.QuerySet[Row]):
     """The manager of every session model.
 
-    With an engine that keeps copies of rows, ``update()`` and ``delete()`` also have nobody
-    believe the copies of what they change. An update then takes ``BATCH_SIZE`` rows at a time.
+    With an engine that keeps copies of rows, ``update()`` and ``delete()`` also withdraw the
+    copies of what they change. An update then takes ``BATCH_SIZE`` rows at a time.
     """
 
     _is_quiet = False
@@ -45,7 +45,7 @@ class SessionQuerySet(models.QuerySet[Row]):
         return self.filter(ended_at__isnull=False)
 
     def expired(self, now: datetime | None = None) -> Self:
-        """Keep the sessions that time has stopped, by either timeout."""
+        """Keep the sessions that have expired, by either timeout."""
         return self.filter(~active_at(now or timezone.now()), ended_at=None)
 
     def for_user(self, user: Any) -> Self:
@@ -74,12 +74,12 @@ class SessionQuerySet(models.QuerySet[Row]):
         return await self.filter(ended_at=None).aupdate(**end_columns(reason, actor, now))
 
     def purge(self, now: datetime | None = None) -> int:
-        """Delete what nobody needs any more and return how many rows that were.
+        """Delete rows that are no longer needed, and return how many.
 
         Expired anonymous sessions go at once, ended and expired sign-ins after
         ``SESSIONS_PLUS_RETENTION``. Works in batches of ``SESSIONS_PLUS_PURGE_BATCH_SIZE``
         rows, each its own short transaction, and may run in several processes at once.
-        ``purging.purge()`` tells more and can be stopped.
+        ``purging.purge()`` reports more and can be stopped.
         """
         return purging.purge(self, now=now).deleted
 
@@ -107,7 +107,7 @@ class SessionQuerySet(models.QuerySet[Row]):
         return self.using(self._chosen_alias() or router.db_for_write(self.model))
 
     def quietly(self) -> Self:
-        """Leave the copies of what is changed to the caller."""
+        """Leave it to the caller to withdraw the copies of what is changed."""
         quiet = self._chain()  # type: ignore[attr-defined]
         quiet._is_quiet = True
         return quiet  # type: ignore[no-any-return]
@@ -188,7 +188,7 @@ def used_by(access: policy.Access) -> Q:
 
 
 def end_columns(reason: str, actor: Any, now: datetime | None) -> dict[str, Any]:
-    """Return what an end writes, by attribute name."""
+    """Return the values that an end writes, by attribute name; ``actor`` is a user, a primary key or None."""
     now = now or timezone.now()
     return {
         "ended_at": now,

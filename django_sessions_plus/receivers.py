@@ -1,7 +1,7 @@
-"""What happens by itself: what ends or renews sessions at a sign-in, at a changed password, with a user who goes.
+"""Receivers that renew or end sessions at a sign-in, a changed password, and when a user is deactivated or deleted.
 
-Receivers only notice and call the verbs. Those that end sessions wait for the
-commit: a rolled back password change must not sign anybody out.
+They notice and call the verbs. Those that end sessions wait for the commit, except at a
+deletion: a password change that is rolled back must not sign anybody out.
 """
 
 from __future__ import annotations
@@ -49,10 +49,10 @@ def connect() -> None:
 
 
 def renew_session(request: HttpRequest | None, user: Any, **kwargs: Any) -> None:
-    """Have the sign-in rotate the token, also for the user who was signed in already.
+    """Let the sign-in rotate the token, also for a user who is signed in already.
 
-    Django keeps the key in that case (OWASP ASVS 5.0 7.2.4 does not). It also leaves
-    the anonymous user that ``request.auser()`` may have cached, in versions before 6.1.
+    Django keeps the key in that case, against OWASP ASVS 5.0 7.2.4. Before 6.1 it also keeps the
+    anonymous user that ``request.auser()`` may have cached.
     """
     session = getattr(request, "session", None)
     if request is not None and isinstance(session, RowSession):

@@ -1,7 +1,7 @@
-"""Sign-ins that were refused, as they are logged: from where, and whose account, but never what was typed.
+"""How failed sign-ins are logged: with the address and the user's id, but never with what was typed.
 
-People type passwords where their name belongs, so the name that was tried is not logged,
-nor a digest of it, which could be guessed. If it is somebody's, that person's id is.
+People type passwords where their name belongs, so the name that was tried is not logged, nor a
+digest of it, which could be guessed. If a user has that name, the user's id is logged.
 """
 
 from __future__ import annotations
@@ -21,13 +21,13 @@ from django_sessions_plus.conf import config
 def log_failed_sign_in(
     credentials: Mapping[str, Any], request: HttpRequest | None = None, **kwargs: Any
 ) -> None:
-    """Log what Django's signal ``user_login_failed`` says; one query, to find whose name it was."""
+    """Log a failed sign-in: the receiver of Django's ``user_login_failed``. One query, to find the user."""
     if events.SIGN_IN_FAILED.is_enabled:
         log_refusal(request, reason="credentials", user_id=_whose(credentials))
 
 
 def log_refusal(request: HttpRequest | None, *, reason: str, user_id: Any = None) -> None:
-    """Log that a sign-in, or a password that was asked for again, was refused."""
+    """Log that a sign-in or a re-authentication was refused; ``reason`` is a word of docs/notices.md."""
     events.SIGN_IN_FAILED.log(reason=reason, user_id=user_id, ip_address=_address(request))
 
 

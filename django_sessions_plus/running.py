@@ -1,4 +1,4 @@
-"""Which session the running request has, for code that is not handed the request."""
+"""The session of the running request, for code that has no access to the request."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ _current: ContextVar[SessionBase | None] = ContextVar("django_sessions_plus_curr
 
 
 def current() -> RowSession | None:
-    """Return the session store of the running request; None outside of one, and with a foreign engine."""
+    """Return the session store of the running request; None outside of one, or if the engine is not one of ours."""
     store = _current.get()
     return store if isinstance(store, RowSession) else None
 
 
 def set_current(store: SessionBase | None) -> Token[SessionBase | None]:
-    """Name the session store of the running request; for middleware and header authentication."""
+    """Set the session store of the running request; for the middleware and header authentication."""
     return _current.set(store)
 
 

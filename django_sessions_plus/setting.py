@@ -1,4 +1,4 @@
-"""How one setting is read: from ``django.conf.settings`` at each access, and refused if it cannot be that."""
+"""How one setting is read: from ``django.conf.settings`` at each access, and checked."""
 
 from typing import Generic, TypeVar, overload
 
@@ -15,7 +15,7 @@ T = TypeVar("T")
 
 
 class Setting(Generic[T]):
-    """One setting; as an attribute of ``Config`` it reads as its present value."""
+    """One setting, as a descriptor: on an instance of ``Config`` it reads as its present value."""
 
     def __init__(self, kind: Kind, default: T, meaning: str) -> None:
         self.kind = kind
@@ -54,7 +54,7 @@ class Setting(Generic[T]):
         return value
 
     def read(self) -> T:
-        """Return the present value; for whoever has the setting itself.
+        """Return the present value, for callers that hold the setting itself.
 
         Raises:
             ConfigurationError: it is set to something it cannot be.

@@ -1,8 +1,8 @@
-"""Start a session for somebody who has not signed in: what an operator's act or a script's needs.
+"""Start a session for a user who has not signed in, for operators and scripts.
 
-The row is that of a sign-in: limits, signals and lists see no difference. But nobody has
-proved to be that person: ``authenticated_at`` stays None, so that the session is not fresh,
-``user_logged_in`` is not sent, and ``last_login`` stays.
+The row is like that of a sign-in: limits, signals and lists make no difference. But nobody has
+proved to be that user: ``authenticated_at`` stays None, so that the session is not fresh,
+``user_logged_in`` is not sent, and ``last_login`` does not change.
 """
 
 from __future__ import annotations
@@ -72,12 +72,14 @@ def _check_expiry(expiry: timedelta | None) -> None:
     if expiry is None:
         return
     if expiry <= timedelta(0):
-        raise ValueError("A session that expires at once cannot be started.")
+        raise ValueError("The expiry of a session must be above zero.")
     limit = config.ABSOLUTE_AGE
     if limit is not None and expiry > limit:
-        raise ValueError(f"Sessions last {limit} at most, as {PREFIX}ABSOLUTE_AGE says.")
+        raise ValueError(
+            f"Sessions last at most {limit}: choose a shorter expiry, or raise {PREFIX}ABSOLUTE_AGE."
+        )
     if expiry > LONGEST:
-        raise ValueError(f"Sessions last {LONGEST.days} days at most.")
+        raise ValueError(f"Sessions last at most {LONGEST.days} days: choose a shorter expiry.")
 
 
 def _backend_of(user: Any) -> str:

@@ -1,8 +1,8 @@
 """The purge in passing: a fraction of requests deletes a handful of rows, so that a forgotten cron job does no harm.
 
-It happens when Django says that the request is over: the response is out, the view's
-transaction is committed, and whatever goes wrong here is logged and nobody's error.
-While ``SESSIONS_PLUS_PURGE_CHANCE`` is 0 nothing listens, and a request costs nothing.
+It runs at Django's ``request_finished``: the response is sent, the view's transaction is
+committed, and whatever goes wrong here is logged and affects no request. While
+``SESSIONS_PLUS_PURGE_CHANCE`` is 0 nothing is connected, and a request costs nothing.
 """
 
 from __future__ import annotations
@@ -33,7 +33,7 @@ logger = logging.getLogger(__name__)
 
 
 def connect(**kwargs: Any) -> None:
-    """Listen, or cease to, as the setting says."""
+    """Connect to ``request_finished``, or disconnect, as the setting says."""
     if _chance():
         request_finished.connect(purge_in_passing, dispatch_uid=_UID)
     else:
@@ -41,7 +41,7 @@ def connect(**kwargs: Any) -> None:
 
 
 def purge_in_passing(**kwargs: Any) -> None:
-    """Delete up to ``purging.HANDFUL`` rows if the lot falls on this request. Never raises."""
+    """Delete up to ``purging.HANDFUL`` rows, if chance picks this request. Never raises."""
     if random.random() >= _chance():  # noqa: S311 - nobody gains anything by guessing it
         return
     try:

@@ -1,6 +1,6 @@
-"""The devices page: where one is signed in, and how to end it. No script, no cache, no frame.
+"""The devices page: where a user is signed in, and how to end it. No script, no cache, no frame.
 
-Edges of the verbs: each act is a POST that redirects to a page which tells how it went.
+The views call the verbs: each act is a POST that redirects to a page which reports how it went.
 """
 
 from __future__ import annotations
@@ -43,7 +43,7 @@ CONFIRM_PASSWORD = "django_sessions_plus:confirm-password"  # noqa: S105 - the n
 
 
 class DevicesView(PersonalPageMixin, TemplateView):
-    """One's sessions. Three queries, however many there are: this one with the person, a page, the history."""
+    """One's sessions. Three queries, however many there are: the current one with its user, a page, the history."""
 
     template_name = "django_sessions_plus/devices.html"
     page_size = 20
@@ -52,7 +52,7 @@ class DevicesView(PersonalPageMixin, TemplateView):
     history_size = 20
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Give the session in hand, a page of the others, and those that are over."""
+        """Give the current session, a page of the others, and those that are over."""
         current, page, cursor = self.current(), self.get_page(), self.get_cursor()
         history = self.get_history()
         return super().get_context_data(
@@ -84,7 +84,7 @@ class DevicesView(PersonalPageMixin, TemplateView):
         return cursor
 
     def get_page(self) -> keyset.Page:
-        """Return a page of the active sessions, without the one in hand."""
+        """Return a page of the active sessions, without the current one."""
         rows, current = sessions.list_for(self.request.user), self.current()
         if current is not None:
             rows = rows.exclude(pk=current.pk)
@@ -113,7 +113,7 @@ class EndSessionView(PersonalPageMixin, TemplateView):
         return self.obstacle() or super().get(request, *args, **kwargs)
 
     def post(self, request: HttpRequest, pk: UUID) -> HttpResponse:
-        """End it; of the one in hand that is the sign-out."""
+        """End it; for the current one this signs out."""
         current = self.current()
         if current is not None and current.pk == pk:
             return sign_out(request)
@@ -140,7 +140,7 @@ class EndSessionView(PersonalPageMixin, TemplateView):
         return None
 
     def report(self, is_ended: bool) -> None:
-        """Say how it went."""
+        """Say whether the session was ended now, or already."""
         device = {"device": Entry(self.session).name}
         if is_ended:
             text = gettext("%(device)s is signed out.") % device
@@ -161,7 +161,7 @@ class EndSessionView(PersonalPageMixin, TemplateView):
 
 
 class EndOthersView(PersonalPageMixin, TemplateView):
-    """End all of one's sessions but the one in hand; by GET, ask first."""
+    """End all of one's sessions but the current one; by GET, ask first."""
 
     template_name = "django_sessions_plus/end_others.html"
 
@@ -183,12 +183,12 @@ class EndOthersView(PersonalPageMixin, TemplateView):
         )
 
     def count(self) -> int:
-        """Return how many there are."""
+        """Return how many other sessions are active."""
         rows, current = sessions.list_for(self.request.user), self.current()
         return (rows if current is None else rows.exclude(pk=current.pk)).count()
 
     def report(self, ended: int) -> HttpResponseRedirect:
-        """Say how many those were, on the list."""
+        """Say how many sessions have ended, on the list."""
         if ended:
             text = ngettext(
                 "%(count)d other session is ended.", "%(count)d other sessions are ended.", ended
@@ -200,14 +200,14 @@ class EndOthersView(PersonalPageMixin, TemplateView):
         return HttpResponseRedirect(reverse(DEVICES))
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
-        """Give the number."""
+        """Give the number of sessions that would end."""
         return super().get_context_data(number=self.number, back=reverse(DEVICES), **kwargs)
 
 
-# Also for who is signed out already: to be sent to sign in first would be odd.
+# Also for those already signed out: to have to sign in first would be odd.
 @method_decorator(login_not_required, name="dispatch")
 class SignOutView(PageMixin, RedirectURLMixin, View):
-    """End the session in hand. With ``next``, sign in again and go on there."""
+    """End the current session. With ``next``, lead to sign-in and from there to ``next``."""
 
     http_method_names = ["post"]
 
@@ -299,6 +299,6 @@ def _store_of(request: HttpRequest) -> SessionStore:
     if not isinstance(store, SessionStore):
         raise ConfigurationError(
             "The pages of django_sessions_plus need SESSION_ENGINE to be one of"
-            " django_sessions_plus.backends."
+            " django_sessions_plus.backends, and its SessionMiddleware in MIDDLEWARE."
         )
     return store

@@ -134,7 +134,7 @@ class TestClearSessions:
     @pytest.mark.parametrize("value", ["0", "-1", "x", "nan", "inf", "1e300", "9" * 5000])
     def test_a_bound_that_is_none_is_refused(self, option: str, value: str):
         store(1, age=DAY)
-        with pytest.raises(CommandError, match="no number above zero"):
+        with pytest.raises(CommandError, match="not a number above zero"):
             run("clearsessions", f"{option}={value}")
         assert Session.objects.exists()
 

@@ -1,4 +1,4 @@
-"""Whom a command's argument names: by what they sign in with, or by primary key."""
+"""The user a command's argument names, by the name they sign in with or by primary key."""
 
 from __future__ import annotations
 
@@ -29,10 +29,10 @@ def with_key(key: str) -> Any:
 
 
 def meant_by(text: str) -> Any:
-    """Return the user whose name or primary key ``text`` is.
+    """Return the user who has ``text`` as name or as primary key.
 
     Raises:
-        CommandError: there is none, or it is the name of one and the key of another.
+        CommandError: there is none, or one user has it as name and another as key.
     """
     by_name, by_key = _by(get_user_model().USERNAME_FIELD, text), _by("pk", text)
     if by_name is not None and by_key is not None and by_name.pk != by_key.pk:

@@ -1,4 +1,4 @@
-"""What the long commands share: a bar on a terminal, and Ctrl-C that is heard between batches."""
+"""What long-running commands share: a progress bar on a terminal, and Ctrl-C that takes effect between batches."""
 
 from __future__ import annotations
 
@@ -21,10 +21,10 @@ INTERRUPTED = 128 + signal.SIGINT
 
 
 class Bar:
-    """How far the work is, on one line that is drawn over and over.
+    """A progress bar, redrawn on one line of a terminal.
 
-    Draws nothing unless ``stream`` is a terminal: in a file, or in the mail of a cron
-    job, every drawing would be a line of its own. ``total`` of None is not known.
+    ``total`` is the number of rows, or None if it is not known. Use ``is_shown()`` to decide whether
+    to draw one: in a file, or in the mail of a cron job, every drawing would be a line of its own.
     """
 
     def __init__(self, stream: OutputWrapper, total: int | None) -> None:
@@ -40,7 +40,7 @@ class Bar:
             self._draw(self._text(done))
 
     def clear(self) -> None:
-        """Leave the line as it was found."""
+        """Wipe the line, so that what is written next begins it."""
         if self._length:
             self._draw("")
             self.stream.write("\r", ending="")
@@ -69,7 +69,7 @@ class Interrupt:
 
 @contextmanager
 def interrupt() -> Iterator[Interrupt]:
-    """Have the first Ctrl-C only noted, for the work to stop after its batch; the second acts as ever."""
+    """Only note the first Ctrl-C, so that the work can stop after its batch; a second one interrupts as usual."""
     asked = Interrupt()
     if threading.current_thread() is not threading.main_thread():
         # Python takes signals there alone.

@@ -131,7 +131,7 @@ def _positive(number: type[int] | type[float]) -> Any:
         except ValueError:
             value = 0
         if not 0 < value <= LARGEST:
-            raise ArgumentTypeError(f"{text!r} is no number above zero, {LARGEST:,} at most")
+            raise ArgumentTypeError(f"{text!r} is not a number above zero, at most {LARGEST:,}")
         return value
 
     return parse

@@ -24,11 +24,13 @@ def duration(text: str) -> timedelta:
     """Read a duration such as ``90d``, ``12h`` or ``30m``.
 
     Raises:
-        ArgumentTypeError: it is none.
+        ArgumentTypeError: the text is not a duration, or too long a one.
     """
     found = _DURATION.fullmatch(text)
     if found is None:
-        raise argparse.ArgumentTypeError(f"{text!r} is no duration such as 90d, 12h or 30m")
+        raise argparse.ArgumentTypeError(
+            f"{text!r} is not a duration; give a number and a unit, such as 90d, 12h or 30m"
+        )
     try:
         return timedelta(**{_UNITS[found[2]]: int(found[1])})
     except OverflowError:

@@ -62,7 +62,7 @@ class Command(BaseCommand):
         add_no_progress(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """End the sessions and tell how many those were."""
+        """End the sessions and say how many were ended."""
         _check_engine()
         _check_reason(options["reason"])
         users = _users(options)
@@ -174,13 +174,14 @@ def _store() -> Any:
 def _check_engine() -> None:
     if not issubclass(_store(), RowSession):
         raise CommandError(
-            f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}: no sessions that can be ended."
+            f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, whose sessions cannot be ended by user."
+            " Set it to an engine of this package, such as 'django_sessions_plus.backends.db'."
         )
 
 
 def _check_reason(reason: str) -> None:
     if not reason.strip():
-        raise CommandError("A reason that says nothing cannot be recorded.")
+        raise CommandError("--reason must not be empty.")
     longest: Any = sessions.session_model()._meta.get_field("end_reason").max_length
     if len(reason) > longest:
-        raise CommandError(f"A reason has at most {longest} characters.")
+        raise CommandError(f"--reason takes at most {longest} characters.")

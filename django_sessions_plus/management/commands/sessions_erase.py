@@ -33,7 +33,7 @@ class Command(BaseCommand):
         add_no_progress(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Delete the rows and tell how many those were."""
+        """Delete the rows and say how many were deleted."""
         user = person_of(options)
         if options["interactive"]:
             consent.ask(

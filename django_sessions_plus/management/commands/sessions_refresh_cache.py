@@ -1,4 +1,4 @@
-"""``manage.py sessions_refresh_cache``, after the session table was changed by other means than Django."""
+"""``manage.py sessions_refresh_cache``, for when the session table was changed by other means than Django."""
 
 from importlib import import_module
 from typing import Any
@@ -16,15 +16,21 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Withdraw all copies; fails loudly, for nobody else will try again."""
+        """Withdraw all copies.
+
+        Raises:
+            CommandError: the engine keeps none, or the cache could not be reached; nobody else will try again.
+        """
         store = import_module(settings.SESSION_ENGINE).SessionStore
         if not hasattr(store, "withdraw_all"):
             raise CommandError(
-                f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, which keeps no copies."
+                f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, which keeps no copies: there is nothing to do."
             )
         try:
             store.withdraw_all()
         except Exception as exc:  # every cache has errors of its own
-            raise CommandError(f"The cache could not be told: {exc}") from exc
+            raise CommandError(
+                f"The cache could not be reached: {exc}. Run the command again later."
+            ) from exc
         if options["verbosity"]:
             self.stdout.write("No copy is believed any more; sessions are read from the database.")

@@ -65,8 +65,8 @@ class AbstractSession(models.Model):
     )
     # Without choices: a project may end sessions for reasons of its own.
     end_reason = models.CharField(_("end reason"), max_length=32, blank=True, default="")
-    # Of the refresh token that is good now, when the first of its line was issued, and when the
-    # one before it was rotated away. No index: what is presented names the row's id.
+    # The digest of the current refresh token, when the first of its line was issued, and when the
+    # previous one was rotated. No index: a refresh token names the row's id.
     refresh_digest = models.CharField(
         _("refresh token digest"), max_length=64, null=True, blank=True, editable=False
     )
@@ -74,8 +74,8 @@ class AbstractSession(models.Model):
         _("refresh tokens since"), null=True, blank=True, editable=False
     )
     refreshed_at = models.DateTimeField(_("refreshed"), null=True, blank=True, editable=False)
-    # When the session was last used from another network or browser, and which of them it was
-    # before; what of the two has not changed is empty. The engine never reads these.
+    # When the session was last used from another network or browser, and from which before; the
+    # one of the two that has not changed is empty. The engine never reads these.
     context_changed_at = models.DateTimeField(
         _("network or browser changed"), null=True, blank=True, editable=False
     )
@@ -93,7 +93,7 @@ class AbstractSession(models.Model):
     objects = SessionQuerySet.as_manager()
 
     is_in_doubt = False
-    """Whether the request that loaded this row has to give the password before it counts as fresh. Not stored."""
+    """Whether the request that loaded this row needs the password before the session counts as fresh. Not stored."""
 
     class Meta:
         abstract = True
@@ -155,7 +155,7 @@ class AbstractSession(models.Model):
 
     @property
     def limited_from(self) -> datetime | None:
-        """From when ``SESSIONS_PLUS_ABSOLUTE_AGE`` counts; None while nobody is signed in."""
+        """The moment from which ``SESSIONS_PLUS_ABSOLUTE_AGE`` counts; None while nobody is signed in."""
         return policy.limited_from(
             user_id=self.user_id,
             authenticated_at=self.authenticated_at,
@@ -169,8 +169,8 @@ class AbstractSession(models.Model):
     def is_fresh(self, now: datetime | None = None) -> bool:
         """Tell whether the person authenticated within ``SESSIONS_PLUS_FRESH_AGE``.
 
-        A session that was started for somebody is not fresh before they have authenticated in it, nor is
-        one that is used from elsewhere, where that puts it in doubt.
+        A session that was started for a user is not fresh before the user has authenticated in it,
+        nor is one that is in doubt, see ``SESSIONS_PLUS_CONTEXT_POLICY``.
         """
         return not self.is_in_doubt and policy.is_fresh(
             authenticated_at=self.authenticated_at,

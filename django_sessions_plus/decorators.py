@@ -18,12 +18,12 @@ View = TypeVar("View", bound=Callable[..., Any])
 
 
 def fresh_session_required(view: View) -> View:
-    """Let only people through who authenticated within ``SESSIONS_PLUS_FRESH_AGE``.
+    """Admit only users who authenticated within ``SESSIONS_PLUS_FRESH_AGE`` (OWASP ASVS 5.0 7.5.1).
 
-    Others are sent to ``SESSIONS_PLUS_REAUTHENTICATE_URL`` (default: ``LOGIN_URL``) and come
-    back to the page; after a form was posted, to the page the form was on. Signing in again
-    makes the session fresh. Do not combine ``LOGIN_URL`` with a sign-in view that turns
-    signed-in people away (``redirect_authenticated_user``). OWASP ASVS 5.0 7.5.1.
+    Others are redirected to ``SESSIONS_PLUS_REAUTHENTICATE_URL`` (default: ``LOGIN_URL``) and return
+    to the page afterwards; after posting a form, to the page of the form. Signing in again makes
+    the session fresh. Do not use it with a sign-in view that sends signed-in users away
+    (``redirect_authenticated_user``).
     """
 
     def check(request: HttpRequest, user: Any) -> HttpResponseBase | None:

@@ -1,7 +1,7 @@
-"""What a request tells about its device: a readable name, and the client's IP address.
+"""What a request says about its device: a readable name, and the client's IP address.
 
-Pure functions over text and a request's ``META``. Everything here comes from
-outside, so nothing raises: what cannot be understood is None, or an unnamed device.
+Pure functions of text and a request's ``META``. Everything here comes from outside, so nothing
+raises: what cannot be understood is None, or a device without a name.
 """
 
 import re
@@ -41,8 +41,8 @@ class Device:
 def parse(user_agent: str | None) -> Device:
     """Name the device behind a user agent, or behind what ``recorded_user_agent()`` kept of one.
 
-    Costs a millisecond for a text not seen before (up to 15 for an odd one, without the
-    ``fast`` extra) and is cached after, so it belongs where devices are shown.
+    Takes about a millisecond for a new text (up to 15 for an odd one, without the extra ``fast``)
+    and is cached, so it belongs where devices are shown, and not in every request.
     """
     text = clean_user_agent(user_agent)
     return Device("", "", "", "other") if text is None else _parse(text)
@@ -51,7 +51,7 @@ def parse(user_agent: str | None) -> Device:
 def clean_user_agent(value: object) -> str | None:
     """Return a user agent fit to be stored: printable, 512 characters at most, or None.
 
-    PostgreSQL refuses NUL, logs and terminals obey control characters.
+    PostgreSQL refuses NUL, and terminals that show logs obey control characters.
     """
     if not isinstance(value, str):
         return None
@@ -78,11 +78,11 @@ def recorded_user_agent(value: object, mode: str) -> str | None:
 def client_ip(
     meta: Mapping[str, Any], proxies: Sequence[str] = (), header: str = "X-Forwarded-For"
 ) -> str | None:
-    """Return the client's address, believing forwarded ones only as far as ``proxies`` vouch.
+    """Return the client's address, believing forwarded addresses only as far as ``proxies`` vouch.
 
-    Read from the right: each trusted proxy vouches for the address left of it, and
-    the first that is not trusted is the client. Anything that is not an address
-    ends the chain with None, for what stands left of it is hearsay.
+    The header is read from the right: each trusted proxy vouches for the address to its left, and
+    the first that is not trusted is the client. An entry that is no address gives None, because
+    nobody vouches for what is left of it.
     """
     remote = meta.get("REMOTE_ADDR")
     peer = parse_ip(remote)
@@ -111,10 +111,10 @@ def recorded_ip(address: str | None, mode: str) -> str | None:
 def context_changes(
     recorded: Mapping[str, Any], presented: Mapping[str, Any]
 ) -> dict[str, tuple[Any, Any]]:
-    """Return what of an address and a user agent is another network or browser: ``{column: (old, new)}``.
+    """Return which of address and user agent are of another network or browser, as ``{column: (old, new)}``.
 
-    A network is a /24 of IPv4 or a /48 of IPv6, a browser its name without the version. What is
-    not known on either side has not changed.
+    A network is a /24 of IPv4 or a /48 of IPv6, and a browser is its name without the version. What
+    is unknown on either side has not changed.
     """
     changes = {}
     for column, essence in (("ip_address", network_of), ("user_agent", browser_of)):
@@ -126,13 +126,13 @@ def context_changes(
 
 
 def network_of(address: str) -> str | None:
-    """Return the network an address is counted to, by its first address; None for what is no address."""
+    """Return the first address of the network an address belongs to; None for what is no address."""
     found = parse_ip(address)
     return None if found is None else recorded_ip(str(found), "truncated")
 
 
 def browser_of(user_agent: str) -> str:
-    """Return the name of the browser; of a program that is not known, how it calls itself before any version."""
+    """Return the name of the browser, or what an unknown program calls itself, without the version."""
     return parse(user_agent).browser or user_agent.partition("/")[0].partition(" ")[0]
 
 

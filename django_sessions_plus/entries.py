@@ -34,12 +34,12 @@ class Entry:
 
     @property
     def calls_itself(self) -> str:
-        """What the device says it is, where that names no browser or system anybody knows; else empty."""
+        """The user agent, if it names no known browser or system; else empty."""
         return "" if self.device.label else self.session.user_agent or ""
 
     @cached_property
     def place(self) -> str:
-        """Where its address is, as ``places`` knows; empty where nothing is known."""
+        """City and country of its address, from ``places``; empty if unknown."""
         return place_of(self.session.ip_address)
 
     @property
@@ -54,7 +54,7 @@ class Entry:
 
     @property
     def can_sign_in_again(self) -> bool:
-        """Whether the person can undo an end by signing in once more; an issued token is gone for good."""
+        """Whether the user can make up for an end by signing in again; an issued token is gone for good."""
         return self.access is not Access.TOKEN
 
     @property

@@ -1,7 +1,7 @@
-"""What is logged of sessions for machines to read: one event for each thing that happens.
+"""The log events about sessions, for machines to read.
 
-All on one logger, with a level and fields that never change their names. Fields are plain
-numbers and texts, ids above all: no token, no digest, no name somebody typed.
+All are on one logger; their names, levels and fields are stable. Fields are plain numbers and
+strings, mostly ids: no token, no digest, no name that somebody typed.
 """
 
 from __future__ import annotations
@@ -27,11 +27,11 @@ class Event:
 
     @property
     def is_enabled(self) -> bool:
-        """Whether anybody wants it; what only serves to log it need not be found out otherwise."""
+        """Whether the logger takes it; if not, callers need not collect what only serves to log it."""
         return logger.isEnabledFor(self.level)
 
     def log(self, **fields: Any) -> None:
-        """Log the event; exactly its fields have to be given."""
+        """Log the event with its fields, all of which must be given."""
         if self.is_enabled:
             said = {name: _plain(name, fields.pop(name)) for name in self.fields}
             assert not fields, fields  # noqa: S101 - a caller that is wrong, found by its first test

@@ -31,8 +31,8 @@ class ConfigurationError(SessionsPlusError, ImproperlyConfigured):
 class SessionOverError(SessionsPlusError):
     """Refuse a genuine token: nobody is signed in to its session any more.
 
-    ``reason`` is a word of ``policy.OverReason`` where the token is the session's present one,
-    whose holder may know; else None.
+    ``reason`` is a word of ``policy.OverReason`` if the token is the session's current one, whose
+    holder may know; else None.
     """
 
     code = "session_ended"
@@ -54,15 +54,14 @@ class SignInRefusedError(SessionsPlusError):
 class StaleSessionError(SessionsPlusError, UpdateError, SessionInterrupted):
     """Refuse a write: the session has ended, or its token was rotated, since it was loaded.
 
-    Being Django's ``UpdateError`` it means to the session middleware what it always
-    meant; being a ``SessionInterrupted`` it is an answer 400, not 500, when a view
-    lets it through.
+    As Django's ``UpdateError`` it is understood by any session middleware; as a
+    ``SessionInterrupted`` it becomes a response 400, not 500, if a view does not catch it.
     """
 
     code = "session_interrupted"
 
     def __init__(self) -> None:
-        # Django's own words, for logs and tests know them.
+        # Django's own words, which logs and tests know.
         super().__init__(
             "The request's session was deleted before the request completed. "
             "The user may have logged out in a concurrent request, for example."
@@ -70,7 +69,7 @@ class StaleSessionError(SessionsPlusError, UpdateError, SessionInterrupted):
 
 
 class TokenError(SessionsPlusError):
-    """Refuse an access or refresh token. What is wrong with it is not told, nor anything of its content."""
+    """Refuse an access or refresh token, without saying what is wrong with it or quoting it."""
 
     code = "invalid_token"
 
@@ -79,6 +78,6 @@ class TokenError(SessionsPlusError):
 
 
 class TokenExpiredError(TokenError):
-    """Refuse an access token that was good in every way until it expired; a refresh can help."""
+    """Refuse an access token that was valid until it expired; a refresh can help."""
 
     code = "token_expired"

@@ -49,7 +49,7 @@ class Cursor:
 
 
 def parse(text: str) -> Cursor | None:
-    """Read a cursor; None for what was never given out as one."""
+    """Read a cursor; None for a text that is none."""
     found = _FORM.fullmatch(_plain(text))
     if found is None:
         return None

@@ -1,7 +1,7 @@
-"""Where an IP address is, as far as a database of the project's says: ``django.contrib.gis.geoip2``.
+"""Where an IP address is, by the project's own database through ``django.contrib.gis.geoip2``.
 
-Asked only when sessions are shown, never when they are used. Without ``GEOIP_PATH`` there
-are no places; whatever fails is logged and is no place either.
+Read only when sessions are shown, never when they are used. Without ``GEOIP_PATH`` there are no
+places; a lookup that fails is logged and gives no place.
 """
 
 from __future__ import annotations
@@ -21,9 +21,9 @@ _FAILURES = (geoip2.GeoIP2Exception, RuntimeError, OSError, ValueError)
 
 
 def place_of(ip_address: str | None) -> str:
-    """Return the place as "City, Country", the country alone, or an empty text where nothing is known.
+    """Return the place as "City, Country", the country alone, or an empty string if unknown.
 
-    Of an address recorded in part it is that of the network.
+    For a truncated address it is the place of the network.
     """
     path = getattr(settings, "GEOIP_PATH", None)
     if not ip_address or not path:

@@ -1,8 +1,8 @@
 """The rules of a session's life, as pure functions.
 
-They take ``now`` and plain values, read no clock, no setting and no database,
-and are therefore the same for both modes, for every engine, and in tests. The
-queryset's ``active()`` says the first rule once more in SQL; a test holds them equal.
+They take ``now`` and plain values, read no clock, no setting and no database, and are therefore
+the same in both modes, for every engine, and in tests. ``querysets.active_at()`` states the rule of
+``status()`` once more in SQL; a test holds them equal.
 """
 
 from datetime import datetime, timedelta
@@ -18,11 +18,11 @@ Expiry = datetime | str | int | None
 # Without it a timeout shorter than the update age would never move at all.
 LARGEST_UPDATE_SHARE = 5
 
-# How long requests may be under way that a browser sent before it signed out.
+# How long requests may be under way that the browser sent before it signed out.
 SUCCESSION_WINDOW = timedelta(minutes=1)
 
 
-# By these, in either case, one knows the user agent of a browser; by the latter if it was recorded
+# How the user agent of a browser begins, in upper or lower case, or how it ends if it was recorded
 # as a device (SESSIONS_PLUS_RECORD_USER_AGENT).
 BROWSER_PREFIXES = ("Mozilla/", "Opera/")
 BROWSER_SUFFIXES = (" (desktop)", " (phone)", " (tablet)")
@@ -50,11 +50,11 @@ class EndReason(models.TextChoices):
 
 
 class OverReason(StrEnum):
-    """Why a session is over, in the few words that whoever holds its token may know.
+    """Why a session is over, in the few words that the holder of its token may know.
 
-    Who presents the very token was let in by it, and people who find themselves signed out should
-    not have to guess. What is told is no more than that: not who ended it, not by which sign a
-    theft was suspected, and nothing of the account's state, which sign-in does not tell either.
+    The token let its holder in, and users who find themselves signed out should not have to guess.
+    It says no more than that: not who ended the session, not what raised a suspicion, and nothing
+    of the account's state, which sign-in does not reveal either. docs/security.md has the reasons.
     """
 
     SIGNED_OUT = "signed_out"
@@ -67,7 +67,7 @@ class OverReason(StrEnum):
     SUSPICIOUS = "suspicious"
     """It was used as if by somebody else."""
     EXPIRED = "expired"
-    """Time has stopped it, by either timeout."""
+    """It reached the idle or the absolute timeout."""
 
 
 _TOLD_OF: dict[str, OverReason] = {
@@ -99,7 +99,7 @@ def limited_from(
 
 
 def deadline(since: datetime | None, absolute_age: timedelta | None) -> datetime | None:
-    """Return when the absolute timeout strikes; None where there is none (OWASP ASVS 5.0 7.3.2)."""
+    """Return when the absolute timeout is reached; None if there is none (OWASP ASVS 5.0 7.3.2)."""
     if since is None or absolute_age is None:
         return None
     return since + absolute_age
@@ -132,9 +132,9 @@ def next_expiry(
 ) -> datetime:
     """Return the expiry of a session that is used now.
 
-    The absolute limit caps what ``set_expiry`` asked for, and that comes before
-    the idle timeout. ``explicit`` of 0 is Django's "until the browser closes":
-    the cookie's affair, the row still has its idle timeout.
+    ``explicit`` is what ``set_expiry()`` stored; it overrides the idle timeout, and ``limit`` (the
+    absolute timeout) caps both. An ``explicit`` of 0 is Django's "until the browser closes": that
+    concerns the cookie, and the row still has its idle timeout.
     """
     if isinstance(explicit, str):
         explicit = datetime.fromisoformat(explicit)
@@ -148,7 +148,7 @@ def next_expiry(
 def is_slide_due(
     *, updated_at: datetime, idle_age: timedelta, update_age: timedelta, now: datetime
 ) -> bool:
-    """Tell whether use should move the expiry now, and not sooner than once per update age."""
+    """Tell whether using the session moves its expiry now: once per update age, or fifth of the idle timeout."""
     return now - updated_at >= min(update_age, idle_age / LARGEST_UPDATE_SHARE)
 
 
@@ -163,14 +163,14 @@ def is_fresh(*, authenticated_at: datetime | None, fresh_age: timedelta, now: da
 
 
 def over_reason(*, end_reason: str, ended_at: datetime | None) -> OverReason:
-    """Return what the holder of its token may know of why a session is over."""
+    """Return why a session is over, as far as the holder of its token may know."""
     if ended_at is None:
         return OverReason.EXPIRED
     return _TOLD_OF.get(end_reason, OverReason.REVOKED)
 
 
 def is_just_signed_out(reason: str, ended_at: datetime | None, now: datetime) -> bool:
-    """Tell whether the browser itself gave the session up a moment ago, and may have signed in anew since."""
+    """Tell whether the session was signed out a moment ago, so that the browser may have signed in again since."""
     if ended_at is None or reason != EndReason.SIGNED_OUT:
         return False
     return now - ended_at < SUCCESSION_WINDOW
@@ -185,9 +185,9 @@ def access(
 ) -> Access:
     """Tell how a session is used; ``querysets.used_by()`` is its twin in SQL.
 
-    A token was issued to whoever it is for, who has not authenticated with it. Cookies and
-    bearer tokens open one and the same session, so that of the rest only the user agent can
-    tell. Where none was recorded it counts as a browser, which most are.
+    In the session of an issued token nobody has authenticated. Cookies and bearer tokens open the
+    same session, so the rest can only be told apart by the user agent. Without one a session counts
+    as a browser's, which most are.
     """
     if user_id is not None and authenticated_at is None:
         return Access.TOKEN

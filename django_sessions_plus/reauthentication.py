@@ -37,9 +37,9 @@ def is_due_to_end_others(request: HttpRequest) -> bool:
 
 
 def redirect_to_page(return_to: str, default: str | None = None) -> HttpResponseRedirect:
-    """Send the person to ``SESSIONS_PLUS_REAUTHENTICATE_URL``, or ``default``, and afterwards to ``return_to``.
+    """Redirect to ``SESSIONS_PLUS_REAUTHENTICATE_URL``, or ``default``, and from there back to ``return_to``.
 
-    ``default`` of None is ``LOGIN_URL``.
+    A ``default`` of None means ``LOGIN_URL``.
     """
     url = config.REAUTHENTICATE_URL or default
     return redirect_to_login(return_to, None if url is None else resolve_url(url))
@@ -52,9 +52,9 @@ def wait_after_attempt(store: RowSession) -> float | None:
 
 @sensitive_variables()
 def confirm_password(request: HttpRequest, store: SessionStore, user: Any, password: str) -> bool:
-    """Make the session fresh, under a new token, if ``password`` is the one of ``user``; tell whether it was.
+    """Make the session fresh, under a new token, if ``password`` is that of ``user``; return whether it is.
 
-    Saved at once, so that what the caller tells of the session is what is stored.
+    The session is saved at once, so that what the caller reports of it is what is stored.
 
     Raises:
         StaleSessionError: the session has ended, or was renewed, meanwhile.
@@ -77,7 +77,7 @@ def confirm_password(request: HttpRequest, store: SessionStore, user: Any, passw
 
 
 def save_now(store: SessionStore) -> None:
-    """Save before the answer is made, so that it tells what is stored and its token is good.
+    """Save before the response is made, so that it reports what is stored and its token is valid.
 
     Raises:
         StaleSessionError: the session has ended, or was renewed, meanwhile.

@@ -1,8 +1,8 @@
-"""The verbs: list a person's sessions, end one, the others, or all of them.
+"""The verbs: list a user's sessions, end one, the others or all of them, or start one.
 
-Every edge (pages, API, admin, commands, receivers) calls these. When the session
-of the running request is among those ended, ``request.session`` becomes empty,
-its cookie is cleared and ``request.user`` is anonymous from then on.
+Pages, API, admin, commands and receivers all call these. If the session of the running
+request is among those ended, ``request.session`` becomes empty, its cookie is deleted and
+``request.user`` is anonymous from then on. No verb checks permissions.
 """
 
 from __future__ import annotations
@@ -53,10 +53,10 @@ async def alist_for(user: Any) -> list[AbstractSession]:
 
 
 def revoke(session: Named, *, reason: str = EndReason.REVOKED, actor: Any = None) -> bool:
-    """End one session (a row or its id) and return whether it was this call that did.
+    """End one session (a row or its id) and return whether this call ended it.
 
-    False for a session that has ended or expired already, and for an unknown or
-    malformed id. Of several parallel calls one returns True.
+    False for a session that is already over, and for an unknown or malformed id. Of several
+    parallel calls exactly one returns True. ``actor`` is a user, a primary key or None.
     """
     key = _as_id(session)
     if key is None:
@@ -76,9 +76,10 @@ def revoke_many(
     actor: Any = None,
     progress: Progress | None = None,
 ) -> int:
-    """End many sessions (rows, ids, or a set of rows) as ``revoke()`` ends one, and return how many that were.
+    """End many sessions (rows, ids, or a queryset of rows) as ``revoke()`` ends one, and return how many.
 
-    A set of any size costs little memory: it is never read as a whole.
+    Works in batches, each in a transaction of its own; after each ``progress`` is called with the
+    number so far. A queryset of any size costs little memory: it is never read as a whole.
     """
     if isinstance(many, SessionQuerySet) and not many.query.is_sliced:
         return _end([many.for_writing()], reason, actor, progress)
@@ -107,9 +108,9 @@ def revoke_others(
     actor: Any = None,
     progress: Progress | None = None,
 ) -> int:
-    """End all active sessions of ``user`` but ``keep`` (a row or its id) and return how many those were.
+    """End all active sessions of ``user`` except ``keep`` (a row, its id, or None) and return how many.
 
-    ``keep`` of None keeps none. After each batch ``progress`` is called with the number so far.
+    After each batch ``progress`` is called with the number so far.
     """
     return _end([_all_but(keep, _rows().for_user(user))], reason, actor, progress)
 
@@ -134,7 +135,7 @@ def revoke_all(
     actor: Any = None,
     progress: Progress | None = None,
 ) -> int:
-    """End all active sessions of ``user`` and return how many those were."""
+    """End all active sessions of ``user`` and return how many; see ``revoke_others()``."""
     return revoke_others(user, keep=None, reason=reason, actor=actor, progress=progress)
 
 
@@ -156,12 +157,11 @@ def revoke_everyone(
     actor: Any = None,
     progress: Progress | None = None,
 ) -> int:
-    """Sign everyone out: end all active sessions but ``keep`` (a row or its id), and return how many those were.
+    """Sign everyone out: end all users' active sessions except ``keep`` (a row or its id), and return how many.
 
-    Those whose row is no newer than the newest there is when it is called. Who comes anew
-    meanwhile stays signed in; who signs in meanwhile on a row that is older, such as that of a
-    visit, may have to do so once more. Ids are by the clocks of their hosts, which may differ.
-    Anonymous sessions stay.
+    That is, those whose row exists when this is called, as far as the clocks of the hosts agree.
+    Sessions that start meanwhile stay; a user who signs in meanwhile on an older row, such as that
+    of an anonymous visit, may have to sign in once more. Anonymous sessions stay.
     """
     rows = _rows().filter(user__isnull=False)
     newest = rows.order_by("-pk").values_list("pk", flat=True).first()
@@ -183,10 +183,10 @@ async def arevoke_everyone(
 
 
 def issue_tokens(session: AbstractSession) -> IssuedTokens:
-    """Issue an access token and a refresh token for a session that somebody is signed in to.
+    """Issue an access token and a refresh token for the session of a signed-in user.
 
     Both end with the session. A session has one refresh token at a time: that of an
-    earlier call is refused from now on, and ends nothing.
+    earlier call is refused from now on, but ends nothing.
 
     Raises:
         StaleSessionError: the session has ended or expired, or nobody is signed in to it.
@@ -210,8 +210,8 @@ def start(
 ) -> RowSession:
     """Start a session for ``user`` as a sign-in would, and return its store: ``session_key`` is the token.
 
-    Nobody is asked for a password, so the session is not fresh. See ``starting.start()`` for
-    the arguments, and what is raised.
+    No password is checked, so the session is not fresh. See ``starting.start()`` for the arguments
+    and exceptions.
     """
     return starting.start(
         user, user_agent=user_agent, ip_address=ip_address, remember=remember, expiry=expiry
@@ -233,17 +233,17 @@ async def astart(
 
 
 def enforce_limit(user: Any, *, keep: AbstractSession) -> int:
-    """End the sessions of ``user`` beyond ``SESSIONS_PLUS_MAX_PER_USER`` and return how many those were.
+    """End the sessions of ``user`` beyond ``SESSIONS_PLUS_MAX_PER_USER`` and return how many.
 
-    Evicts the least recently seen and never ``keep``: refusing the sign-in would lock
-    people out whose old devices are lost.
+    Ends the least recently seen, and never ``keep``: refusing the sign-in would lock out users
+    who have lost their old devices.
     """
     limit = config.max_per_user(user)
     if limit is None:
         return 0
     mine = _rows().active().for_user(user)
     with transaction.atomic(using=mine.db):
-        # Under a lock, for two sign-ins at once must not end each other.
+        # Under a lock, so that two simultaneous sign-ins do not end each other.
         living = locked(mine)
         others = sorted(living, key=lambda row: (row.pk == keep.pk, row.last_seen_at, row.pk))
         ids = [row.pk for row in others[: len(living) - limit]]
@@ -253,8 +253,8 @@ def enforce_limit(user: Any, *, keep: AbstractSession) -> int:
 def resolve(request: HttpRequest) -> AbstractSession | None:
     """Return the active signed-in session behind ``request``, by cookie or header; None if there is none.
 
-    Loads the session if nobody has. The row's user may still be refused by an
-    authentication backend; ``request.user`` is the word on that.
+    Loads the session if it is not loaded yet. An authentication backend may still refuse the
+    row's user; ``request.user`` is authoritative for that.
     """
     store = getattr(request, "session", None)
     if not isinstance(store, RowSession):

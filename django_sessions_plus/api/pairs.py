@@ -43,7 +43,7 @@ def put_pair(
     *,
     as_cookie: bool,
 ) -> None:
-    """Add a pair to the body of the response, or the refresh token as a cookie in place of there."""
+    """Add a pair to the body of the response; with ``as_cookie`` the refresh token is a cookie instead."""
     body = dict(TokensSerializer(pair).data)
     if as_cookie:
         del body[FIELD]

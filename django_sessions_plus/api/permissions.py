@@ -14,7 +14,7 @@ from django_sessions_plus.conf import config
 
 
 class IsSignedIn(BasePermission):
-    """Let through whom one of the package's authentication classes knows, as a person and a session."""
+    """Admit users who were authenticated by a session, through one of the package's authentication classes."""
 
     def has_permission(self, request: Request, view: APIView) -> bool:
         """Tell whether there is a signed-in session."""
@@ -22,7 +22,7 @@ class IsSignedIn(BasePermission):
 
 
 class FreshSession(BasePermission):
-    """Let through who authenticated within ``SESSIONS_PLUS_FRESH_AGE``, by cookie or by header.
+    """Admit users who authenticated within ``SESSIONS_PLUS_FRESH_AGE``, by cookie or by header.
 
     For sensitive acts in any view of REST framework (OWASP ASVS 5.0 7.5.1)::
 
@@ -31,8 +31,8 @@ class FreshSession(BasePermission):
 
     Anonymous requests get 401. Sessions that are not fresh get 403 with the body
     ``{"code": "reauthentication_required", "detail": ...}``, also from REST framework's own
-    exception handler: send the person through ``POST reauthenticate`` and try again. A
-    user who was authenticated by other means than the session is not fresh.
+    exception handler: have the user pass ``POST reauthenticate``, then try again. A user who
+    was authenticated by other means than the session is not fresh.
     """
 
     code = ReauthenticationRequiredError.code

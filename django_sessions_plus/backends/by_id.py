@@ -109,8 +109,10 @@ class IdSession(SettlingSession):
         """
         columns: Columns = {
             **self._due_columns(),
-            # Also of a refresh that is no activity: where it comes from must not stay unseen.
+            # Also of a refresh that is no activity: where it comes from must not stay unseen, nor
+            # become the usual place by that, from where the session would still be fresh.
             **self._place_columns(row, now),
+            **self._doubt_columns(row, now),
             "refresh_digest": digest,
             "refreshed_at": now,
         }

@@ -45,6 +45,20 @@ def test_tokens_are_refreshed_from_elsewhere_and_are_not_fresh(
     assert service.send("delete", other, **ELSEWHERE).status_code == 204
 
 
+def test_a_passive_refresh_from_elsewhere_makes_that_no_usual_place(
+    service, ada, make_session, settings
+):
+    settings.SESSIONS_PLUS_CONTEXT_POLICY = "reauthenticate"
+    other = f"sessions/{make_session(ada).pk}"
+    sent = {"refresh": service.refresh_token, "passive": True}
+    assert service.take(service.send("post", "token/refresh", sent, **ELSEWHERE)).status_code == 200
+    for place in (ELSEWHERE, {}):
+        refusal = service.send("delete", other, **place)
+        assert (refusal.status_code, code(refusal)) == (403, "reauthentication_required")
+    service.take(reauthenticate(service, **ELSEWHERE))
+    assert service.send("delete", other, **ELSEWHERE).status_code == 204
+
+
 @pytest.mark.parametrize("kind", ["app", "service"])
 def test_a_token_that_is_used_from_elsewhere_ends_its_session(request, settings, kind):
     settings.SESSIONS_PLUS_CONTEXT_POLICY = "end"

@@ -9,13 +9,16 @@ import pytest
 from django.contrib.auth import get_user_model
 from django.contrib.auth.hashers import PBKDF2PasswordHasher, make_password
 from django.core.cache import cache
+from django.core.exceptions import RequestDataTooBig
 from django.db import OperationalError, transaction
 from django.http import HttpRequest, HttpResponse
-from django.test import Client, override_settings
+from django.test import Client, RequestFactory, override_settings
 from django.utils import timezone
 from django.views.debug import ExceptionReporter
+from rest_framework.request import Request
 
 from django_sessions_plus import devices, sessions
+from django_sessions_plus.api.content import Utf8JSONParser
 from django_sessions_plus.attempts import _count
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.middleware import SessionMiddleware
@@ -194,3 +197,11 @@ def rolling_back(get_response):
         return response
 
     return middleware
+
+
+def test_a_body_is_held_to_the_limit_whatever_rest_framework_hands_to_the_parser(settings):
+    settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1000
+    sent = RequestFactory().post("/", f'["{"x" * 2000}"]', content_type="application/json")
+    # Until 3.17 it was the request itself, from which any amount can be read.
+    with pytest.raises(RequestDataTooBig):
+        Utf8JSONParser().parse(sent, parser_context={"request": Request(sent)})

@@ -32,9 +32,13 @@ class Utf8JSONParser(JSONParser):
 
         Raises:
             ParseError: it is not JSON.
+            RequestDataTooBig: it is larger than ``DATA_UPLOAD_MAX_MEMORY_SIZE``.
         """
+        request: Request = (parser_context or {})["request"]
         try:
-            return loads(stream.read().decode(), parse_constant=_refuse_constant)
+            # By Django's own attribute, which knows the limit; the stream does not, and before 3.18
+            # REST framework handed over just that.
+            return loads(request._request.body.decode(), parse_constant=_refuse_constant)
         except (ValueError, RecursionError):
             # The original would quote the body, which may hold a password.
             raise ParseError from None

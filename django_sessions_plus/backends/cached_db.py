@@ -227,12 +227,16 @@ class SessionStore(DBStore):
         super()._settle(row, data)
         self.withdraw(digests, self._write_alias())
 
-    def _end(self, row: AbstractSession) -> AbstractSession | None:
+    def _write_end(self, row: AbstractSession, actor: Any) -> AbstractSession | None:
+        # Withdrawn before listeners hear of the end: they may take long, and no copy is to be
+        # served meanwhile, nor until it is too old if the worker is stopped there.
         digests = {row.token_digest}
-        ended = super()._end(row)
-        # A parallel request may have rotated the token that is dead now.
-        digests.update(self._rows().filter(pk=row.pk).values_list("token_digest", flat=True))
-        self.withdraw(digests, self._write_alias())
+        try:
+            ended = super()._write_end(row, actor)
+            # A parallel request may have rotated the token that is dead now.
+            digests.update(self._rows().filter(pk=row.pk).values_list("token_digest", flat=True))
+        finally:
+            self.withdraw(digests, self._write_alias())
         return ended
 
     # The twins are bound to what they run in a thread, so each needs to be made again.

@@ -174,20 +174,27 @@ class SettlingSession(StatementSession):
             self._uncommitted_insert = None
         if before is not None and self.is_rolled_back():
             row = before
-        if row.user_id is None and self._bound(row, Q(user=None)).delete()[0]:
-            return None
         actor = None
         if row.user_id is not None and self.end_reason == policy.EndReason.SIGNED_OUT:
             actor = self._person(row)
+        ended = self._write_end(row, actor)
+        if ended is None:
+            return None
+        if row is self._row:
+            self.row_over = ended
+        self._tell(session_ended, ended, reason=self.end_reason, actor=actor)
+        return ended
+
+    def _write_end(self, row: AbstractSession, actor: Any) -> AbstractSession | None:
+        """Write the end and return the row as it is then; nothing is told before this returns."""
+        if row.user_id is None and self._bound(row, Q(user=None)).delete()[0]:
+            return None
         now = timezone.now()
         if not self._meant(row).end(reason=self.end_reason, actor=actor, now=now):
             return None
         ended = copy(row)
         for name, value in end_columns(self.end_reason, actor, now).items():
             setattr(ended, name, value)
-        if row is self._row:
-            self.row_over = ended
-        self._tell(session_ended, ended, reason=self.end_reason, actor=actor)
         return ended
 
     def _meant(self, row: AbstractSession) -> Rows:

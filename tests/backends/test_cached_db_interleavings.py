@@ -25,6 +25,7 @@ from django_sessions_plus.backends import copies
 from django_sessions_plus.backends.copies import Copies
 from django_sessions_plus.exceptions import StaleSessionError
 from django_sessions_plus.models import Session
+from django_sessions_plus.signals import session_ended
 from tests.backends.caching import ENGINE, CachedAsync, CachedSync, Interleaving, ReplacingWire
 from tests.backends.drivers import SyncSession, sign_in
 
@@ -393,3 +394,21 @@ def test_sql_is_served_once_the_command_has_told(signed_in: SyncSession):
     assert read(signed_in.token), "nobody has told the cache, and nothing else can"
     call_command("sessions_refresh_cache", verbosity=0)
     assert read(signed_in.token) == {}
+
+
+def test_nobody_is_served_an_ended_session_while_listeners_are_told_of_its_end(
+    signed_in: SyncSession,
+):
+    """One that sends mail takes seconds, and may be the last thing its worker does."""
+    assert read(signed_in.token)
+    found: list[dict[str, Any]] = []
+
+    def listener(**said: Any) -> None:
+        found.append(read(signed_in.token))
+
+    session_ended.connect(listener)
+    try:
+        CachedSync(signed_in.token).flush()
+    finally:
+        session_ended.disconnect(listener)
+    assert found == [{}]

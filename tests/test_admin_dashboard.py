@@ -418,6 +418,11 @@ def test_who_may_end_need_not_be_shown_the_list(alice):
     client.force_login(make_staff("clerk", "revoke_session"))
     assert page(client).status_code == 403
     assert client.get(f"{LIST}{row.pk}/change/").status_code == 403
+    for address in (f"{LIST}{row.pk}/end/", f"{LIST}end-all/{alice.pk}/"):
+        asked = client.get(address).content.decode()
+        assert 'type="submit"' in asked
+        assert row.device.label not in asked
+        assert row.ip_address not in asked
     assert client.post(f"{LIST}{row.pk}/end/").status_code == 302
     row.refresh_from_db()
     assert row.status() is Status.ENDED

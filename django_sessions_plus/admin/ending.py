@@ -104,11 +104,12 @@ class EndSessionsMixin(_Base):
             self.end(request, [session.pk])
             return HttpResponseRedirect(self.url("changelist"))
         current = sessions.resolve(request)
+        rows = [session] if session.is_active() else []
         return self._ask(
             request,
             title=gettext("End this session?"),
-            rows=[session] if session.is_active() else [],
-            count=1,
+            rows=rows,
+            count=len(rows),
             is_own=current is not None and current.pk == session.pk,
             back=self.url("change", session.pk),
         )
@@ -168,13 +169,16 @@ class EndSessionsMixin(_Base):
         back: str,
     ) -> HttpResponse:
         now = timezone.now()
+        # Who may end sessions and not see them learns nothing of anybody's devices here either.
+        shown = rows if self.has_view_permission(request) else []
         context = {
             **self.admin_site.each_context(request),
             "title": title,
             "opts": self.opts,
+            "count": count,
             "sessions": [
                 (cells.device(row.device), row.ip_address, cells.moment(row.last_seen_at, now))
-                for row in rows
+                for row in shown
             ],
             "more": max(count - SHOWN_BEFORE_ENDING, 0),
             "is_own": is_own,

@@ -5,6 +5,7 @@ No permissions are checked here; that is up to the caller.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Generator, Mapping
 from typing import Any
 
@@ -24,6 +25,7 @@ BATCH_SIZE = 500
 WITHHELD = "(withheld)"
 """What stands for a secret in an export."""
 
+_BETWEEN_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[^0-9A-Za-z]+")
 # Digests, and what is told in another form.
 _NOT_TOLD = {"token_digest", "refresh_digest", "session_data", "version"}
 
@@ -104,7 +106,14 @@ def _told(value: Any) -> Any:
     """Return the value with everything that is called a secret withheld."""
     if isinstance(value, Mapping):
         return {
-            str(key): WITHHELD if SECRET_FIELD.fullmatch(str(key)) else _told(each)
+            str(key): WITHHELD if _is_secret(str(key)) else _told(each)
             for key, each in value.items()
         }
     return [_told(each) for each in value] if isinstance(value, (list, tuple)) else value
+
+
+def _is_secret(name: str) -> bool:
+    """Tell whether this is the name of a secret, or of several, however its words are written."""
+    # What providers and browsers send is put into sessions as it comes: accessToken, api-key.
+    words = _BETWEEN_WORDS.sub("_", name)
+    return any(map(SECRET_FIELD.fullmatch, (words, words.removesuffix("s"))))

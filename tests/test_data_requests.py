@@ -55,6 +55,32 @@ def run(command: str, *arguments: str, **options: Any) -> str:
     return out.getvalue()
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "accessToken",
+        "refresh-token",
+        "X-Api-Key",
+        "APIKey",
+        "apikey",
+        "oauth.token",
+        "clientSecret",
+        "backup_tokens",
+        "passwords",
+        "session_key",
+        "idToken",
+        "PIN",
+    ],
+)
+def test_a_secret_is_one_however_its_name_is_written(name: str):
+    assert data_requests._told({"data": [{name: "secret-4"}]}) == {"data": [{name: "(withheld)"}]}
+
+
+@pytest.mark.parametrize("name", ["spinning", "monkey", "tokenizer", "address", "hashtag", "keys"])
+def test_what_only_sounds_like_a_secret_is_told(name: str):
+    assert data_requests._told({name: "blue"}) == {name: "blue"}
+
+
 class TestExport:
     def test_it_tells_everything_but_the_secrets(self, alice: User, bob: User):
         store = signed_in(alice, colour="red", **SECRETS)

@@ -19,7 +19,7 @@ LARGEST_PURGE_BATCH = 10_000
 _ALMOST_OUR_PREFIX = re.compile(r"SESSIONS?_?PLUS_")
 _HEADER = re.compile(r"(?!HTTP_)[A-Za-z0-9_-]+", re.IGNORECASE)
 SECRET_FIELD = re.compile(
-    r"(.*_)?(password|passwd|passphrase|secret|token|otp|salt|hash|pin|(api|private|secret)_key)",
+    r"(.*_)?(password|passwd|passphrase|secret|token|otp|salt|hash|pin|(api|private|secret|access|session)_?key)",
     re.IGNORECASE,
 )
 

@@ -629,6 +629,22 @@ CASES: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
         [{**MOUNTED, "INSTALLED_APPS": WITHOUT_MESSAGES}],
         [MOUNTED, {"INSTALLED_APPS": WITHOUT_MESSAGES}, {**MOUNTED, "TEMPLATES": []}],
     ),
+    "W033": (
+        [
+            {"SESSIONS_PLUS_REFRESH_COOKIE_NAME": "refresh"},
+            {
+                "SESSIONS_PLUS_REFRESH_COOKIE_NAME": "__Secure-refresh",
+                "SESSION_COOKIE_SECURE": True,
+            },
+        ],
+        [
+            {},
+            {
+                "SESSIONS_PLUS_REFRESH_COOKIE_NAME": "__Secure-refresh_token",
+                "SESSION_COOKIE_SECURE": True,
+            },
+        ],
+    ),
 }
 # W014 looks at models; the others need key files, which tests/jwt/test_checks.py has.
 TESTED = {*CASES, "W014", "E021", "W024", "I005", "W032"}

@@ -7,9 +7,13 @@ A project that replaced both hears nothing, so the same is asked here, and only 
 
 from django.conf import settings
 from django.core.checks import Tags
+from django.views.debug import get_default_exception_reporter_filter
 
 from django_sessions_plus.checks.registry import Problems, check, problem
 from django_sessions_plus.conf import PREFIX, config
+
+# What no filter would put in the place of a secret.
+_SHOWN = "shown"
 
 
 @check(Tags.security)
@@ -60,6 +64,22 @@ def check_refresh_cookie() -> Problems:
             "E025",
             f"Browsers drop a cookie of the name {name!r} that is not Secure: refresh tokens would be lost.",
             "Set SESSION_COOKIE_SECURE = True, or take a name without the prefix.",
+        )
+
+
+@check(Tags.security)
+def check_refresh_cookie_is_hidden() -> Problems:
+    """Find a cookie of refresh tokens that Django's error reports show, as they do by its name."""
+    name = config.REFRESH_COOKIE_NAME
+    cleanse = getattr(get_default_exception_reporter_filter(), "cleanse_setting", None)
+    if cleanse is not None and cleanse(name, _SHOWN) == _SHOWN:
+        yield problem(
+            "W033",
+            f"Django's error reports, and its e-mails to ADMINS, show a cookie of the name {name!r}:"
+            " a request that fails while it refreshes would give its token away.",
+            f'Let {PREFIX}REFRESH_COOKIE_NAME have "token" in it, such as'
+            ' "__Secure-refresh_token", or name a filter in DEFAULT_EXCEPTION_REPORTER_FILTER that'
+            " hides it.",
         )
 
 

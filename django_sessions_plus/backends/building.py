@@ -31,7 +31,7 @@ class Maker:
         self.names = names
         methods = ("__init__", "__new__", "__setattr__")
         is_own = any(getattr(model, one) is not getattr(models.Model, one) for one in methods)
-        is_own |= model.from_db.__func__ is not models.Model.from_db.__func__  # type: ignore[attr-defined]
+        is_own |= _function(model.from_db) is not _function(models.Model.from_db)
         # What Django's constructor leaves out of the instance: it is read through a descriptor.
         is_plain = all(
             type(getattr(model, name)) in (DeferredAttribute, ForeignKeyDeferredAttribute)
@@ -70,6 +70,11 @@ class Builder:
         if values[self.key] is None:
             return None
         return self.maker.make(alias, values[self.start : self.stop])
+
+
+def _function(method: Any) -> Any:
+    """Return what a class method calls; anything else, such as a static method, is itself."""
+    return getattr(method, "__func__", method)
 
 
 def expect(is_expected: bool) -> None:

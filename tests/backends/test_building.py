@@ -80,8 +80,18 @@ def test_who_listens_to_users_is_told_of_that_of_the_session(alice):
 
 
 @isolate_apps("tests.custom")
-@pytest.mark.parametrize("name", ["__init__", "__new__", "__setattr__", "from_db"])
-def test_a_model_with_ways_of_its_own_is_made_by_them(name):
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        ("__init__", None),
+        ("__new__", None),
+        ("__setattr__", None),
+        ("from_db", classmethod),
+        ("from_db", staticmethod),
+        ("from_db", None),
+    ],
+)
+def test_a_model_with_ways_of_its_own_is_made_by_them(name, kind):
     class Own(models.Model):
         number = models.IntegerField(primary_key=True)
 
@@ -92,7 +102,7 @@ def test_a_model_with_ways_of_its_own_is_made_by_them(name):
         raise NotImplementedError
 
     assert Maker(Own, ["number"]).is_light
-    setattr(Own, name, classmethod(own) if name == "from_db" else own)
+    setattr(Own, name, own if kind is None else kind(own))
     maker = Maker(Own, ["number"])
     assert not maker.is_light
     with pytest.raises(NotImplementedError):

@@ -7,7 +7,7 @@ parallel requests gets no further than the same requests one after another.
 from __future__ import annotations
 
 import logging
-import time
+from time import time
 
 from django.core.cache import cache
 
@@ -26,7 +26,7 @@ def wait_after(scope: str, whose: str, rate: str | None) -> float | None:
         return None
     number, _, period = rate.partition("/")
     seconds = _SECONDS[period[0]]
-    window, passed = divmod(time.time(), seconds)
+    window, passed = divmod(time(), seconds)
     key = f"django_sessions_plus:{scope}:{whose}:{seconds}:{window:.0f}"
     return None if _count(key, seconds) <= int(number) else seconds - passed
 

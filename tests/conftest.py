@@ -6,6 +6,7 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import count
 from typing import Any
 
 import pytest
@@ -18,12 +19,14 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 from pytest_django import DjangoDbBlocker
 
+from django_sessions_plus import attempts
 from django_sessions_plus import signals as all_signals
 from django_sessions_plus.backends import circuit
 from tests.backends.drivers import AsyncSession, SyncSession
 
 OpenSession = Callable[..., SyncSession]
 
+_DAYS = count(20_000)
 _TRANSACTIONS = ("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK", "COMMIT", "SET ")
 
 
@@ -74,6 +77,16 @@ def _empty_cache() -> Iterator[None]:
     circuit._circuits.clear()
     if settings.SESSION_ENGINE.endswith(".cached_db"):
         cache.clear()
+
+
+@pytest.fixture(autouse=True)
+def _attempts_of_one_day(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Count each test's attempts on a day of its own, ten seconds after its windows have begun.
+
+    So no window ends while a test is at it, however long that takes, and none has counts of another test.
+    """
+    moment = next(_DAYS) * 86_400 + 10.0
+    monkeypatch.setattr(attempts, "time", lambda: moment)
 
 
 class Clock:

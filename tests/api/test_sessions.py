@@ -49,7 +49,7 @@ def test_it_lists_the_active_sessions_of_the_user_newest_activity_first(
     ]
 
 
-def test_the_current_one_is_flagged_by_its_row(signed_in, ada, make_session):
+def test_the_current_one_is_flagged_by_its_row(clock, signed_in, ada, make_session):
     make_session(ada, ip_address="127.0.0.1")
     results = signed_in.send("get", "sessions").json()["results"]
     current = signed_in.send("get", "session").json()["session"]

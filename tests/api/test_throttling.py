@@ -15,7 +15,7 @@ pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.api.urls")]
 def clock(monkeypatch):
     """The throttle's clock, ten seconds into a minute."""
     moment = [1_800_000_010.0]
-    monkeypatch.setattr("django_sessions_plus.attempts.time.time", lambda: moment[0])
+    monkeypatch.setattr(attempts, "time", lambda: moment[0])
     return moment
 
 

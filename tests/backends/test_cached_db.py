@@ -35,13 +35,13 @@ CACHES = {"default": {"BACKEND": "tests.backends.caching.TestedCache", "LOCATION
 
 
 class Time:
-    """Both clocks: the wall's for entries, the steady one for the circuit."""
+    """Both clocks, which stand still: the wall's for entries, the steady one for the circuit."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
         self.passed = 0.0
-        wall, steady = time.time, time.monotonic
-        monkeypatch.setattr(time, "time", lambda: wall() + self.passed)
-        monkeypatch.setattr(circuit, "monotonic", lambda: steady() + self.passed)
+        wall, steady = time.time(), time.monotonic()
+        monkeypatch.setattr(time, "time", lambda: wall + self.passed)
+        monkeypatch.setattr(circuit, "monotonic", lambda: steady + self.passed)
 
 
 @pytest.fixture(autouse=True)

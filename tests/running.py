@@ -17,7 +17,7 @@ from urllib.error import URLError
 import pytest
 
 ROOT = Path(__file__).resolve().parent.parent
-STARTUP = 30
+STARTUP = 120
 
 
 @dataclass

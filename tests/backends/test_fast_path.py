@@ -224,12 +224,16 @@ def test_a_touch_passes_over_a_row_that_is_locked(clock):
         with holder.cursor() as cursor:
             cursor.execute(f"SELECT 1 FROM {Session._meta.db_table} FOR UPDATE")
         with connection.cursor() as cursor:
-            cursor.execute("SET lock_timeout = '2s'")
+            # Whoever waits has failed; a moment of the machine's is not waiting.
+            cursor.execute("SET lock_timeout = '20s'")
         touch(store)
         assert Session.objects.get().last_seen_at == created
     finally:
         holder.rollback()
         holder.close()
+        with connection.cursor() as cursor:
+            # The connection is that of the tests to come.
+            cursor.execute("RESET lock_timeout")
     touch(store)
     assert Session.objects.get().last_seen_at == clock.moment
 

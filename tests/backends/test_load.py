@@ -186,7 +186,7 @@ store = import_module("django_sessions_plus.backends.db").SessionStore
 store(), store("a" * 32), store(session_key=None)
 assert not apps.models_ready
 """
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=60)
+    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=300)
 
 
 def test_a_store_needs_no_argument_and_takes_the_token_by_position_or_name():

@@ -24,7 +24,7 @@ SIGNING_IN = "/auth/sign-in"
 REFRESHING = "/auth/token/refresh"
 DELETING = "/auth/sessions/{id}"
 TAKING_A_TOKEN = {"/oauth/introspect", "/oauth/revoke"}
-TIMEOUT = 30
+TIMEOUT = 60
 
 # Every other request that is right in form is right in substance as well.
 _turns = cycle([True, False])

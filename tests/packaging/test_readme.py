@@ -21,7 +21,7 @@ pytestmark = [pytest.mark.packaging, pytest.mark.slow]
 
 USERNAME = "ada"
 PASSWORD = "not a secret in a test"
-PATIENCE = 30
+PATIENCE = 120
 
 
 @dataclass

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import os
+import random
 import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
@@ -48,7 +49,7 @@ class Site:
 @contextmanager
 def example_site(directory: Path, *commands: list[str], **environment: str) -> Iterator[Site]:
     """Serve the site on a database in ``directory``, by the commands that ``make demo`` runs."""
-    port = _free_port()
+    port = free_port()
     environment = {
         **os.environ,
         "DATABASE_URL": f"sqlite:///{directory / 'db.sqlite3'}",
@@ -106,11 +107,18 @@ def _manage(*arguments: str) -> list[str]:
     return [sys.executable, str(ROOT / "manage.py"), *arguments]
 
 
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-    return port
+def free_port() -> int:
+    """Return a port that a server may have, also after it was stopped for a while.
+
+    Below those that the system gives to connections, which come and go at any moment.
+    """
+    ports = random.SystemRandom()
+    for _ in range(1000):
+        port = ports.randrange(15_000, 32_000)
+        with socket.socket() as probe, suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
+    raise AssertionError("no port is free")
 
 
 def _wait_for(address: str, server: subprocess.Popen[bytes]) -> None:

@@ -180,7 +180,7 @@ def person(
     ) -> Visitor:
         size: ViewportSize = {"width": 1280, "height": 900}
         context = chromium.new_context(user_agent=user_agent, viewport=size)
-        context.set_default_timeout(10_000)
+        context.set_default_timeout(30_000)
         context.on("console", lambda message: complaints.append(_complaint(message)))
         context.on("weberror", lambda error: complaints.append(str(error.error)))
         contexts.append(context)

@@ -46,7 +46,7 @@ PLACES = """text => {
 def page(chromium: Browser, site: str) -> Iterator[Page]:
     """The admin's pages as a reader of Arabic has them."""
     context = chromium.new_context(locale="ar")
-    context.set_default_timeout(10_000)
+    context.set_default_timeout(30_000)
     page = Visitor(context, site, "ada").open("/sign-in/")
     sign_in_with(page, "ada", "analytical-engine-1843")
     page.goto(site + LIST)

@@ -2,7 +2,6 @@
 
 import http.cookiejar
 import json
-import socket
 import subprocess
 import time
 import urllib.error
@@ -16,6 +15,7 @@ import pytest
 
 from tests.packaging import readme
 from tests.packaging.conftest import Distributions
+from tests.running import free_port
 
 pytestmark = [pytest.mark.packaging, pytest.mark.slow]
 
@@ -89,9 +89,7 @@ def project(
 @pytest.fixture(scope="module")
 def site(python: Path, project: Path) -> Iterator[str]:
     """The address of the running project."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        address = f"127.0.0.1:{free.getsockname()[1]}"
+    address = f"127.0.0.1:{free_port()}"
     command = [str(python), "manage.py", "runserver", "--noreload", address]
     with subprocess.Popen(command, cwd=project, env=readme.environment()) as server:
         try:

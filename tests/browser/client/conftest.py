@@ -46,7 +46,7 @@ def someone(
 
     def browser(script: str = "") -> Someone:
         context = chromium.new_context()
-        context.set_default_timeout(15_000)
+        context.set_default_timeout(30_000)
         if script:
             context.add_init_script(script)
         contexts.append(context)

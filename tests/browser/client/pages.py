@@ -15,9 +15,13 @@ if TYPE_CHECKING:
 START = """async (options) => {
     const { createSessionClient } = await import("/static/django_sessions_plus/client.js");
     window.told = [];
+    window.toldAt = 0;
     window.client = createSessionClient(options);
     for (const type of ["signed-in", "signed-out", "expiring", "expired", "idle"]) {
-        client.on(type, (detail) => told.push({ type, reason: detail.reason }));
+        client.on(type, (detail) => {
+            told.push({ type, reason: detail.reason });
+            toldAt = Date.now();
+        });
     }
     client.session.listen(() => {});
 }"""
@@ -46,7 +50,7 @@ class Tab:
             "([verb, sent]) => client.auth[verb](...sent)", [verb, list(arguments)]
         )
 
-    def wait(self, condition: str, seconds: float = 10) -> None:
+    def wait(self, condition: str, seconds: float = 30) -> None:
         """Wait until an expression is true. Playwright's own way is not allowed by the site's policy."""
         deadline = time.monotonic() + seconds
         while not self.page.evaluate(f"Boolean({condition})"):

@@ -49,7 +49,7 @@ def test_an_end_from_another_browser_signs_out_and_tells_why(someone: Browsers, 
     there.sign_in(other)
 
     assert other.ask("revokeOtherSessions")["data"] == {"revoked": 1}
-    tab.wait("!client.session.data", 5)
+    tab.wait("!client.session.data")
 
     assert tab.value("told.at(-1)") == {"type": "signed-out", "reason": "revoked"}
     assert tab.value("told.filter(({ type }) => type === 'expired').length") == 0
@@ -73,7 +73,7 @@ def test_one_tab_that_finds_the_end_tells_the_others(someone: Browsers):
 
     tabs[3].ask("getSession")
     for tab in tabs:
-        tab.wait("!client.session.data", 1)
+        tab.wait("!client.session.data")
 
     assert here.requests == ["GET session"] * 2
     assert {tab.value("told.at(-1).reason") for tab in tabs} == {"revoked"}
@@ -90,7 +90,7 @@ def test_a_server_that_stops_for_five_seconds_signs_nobody_out(
 
     client_site.stop()
     try:
-        tab.wait("client.session.error", 5)
+        tab.wait("client.session.error")
         time.sleep(5)
         assert tab.value("client.session.error.code") == "network_error"
         assert tab.value("client.session.data.session.id") == before
@@ -99,7 +99,7 @@ def test_a_server_that_stops_for_five_seconds_signs_nobody_out(
     finally:
         client_site.start()
 
-    tab.wait("!client.session.error", 10)
+    tab.wait("!client.session.error")
     assert tab.value("client.session.data.session.id") == before
     assert tab.value("told.map(({ type }) => type)") == ["signed-in"]
 
@@ -123,7 +123,7 @@ def test_a_server_that_is_down_at_the_start_leaves_the_question_open(
         assert tab.value("client.session.error.code") == "network_error"
     finally:
         client_site.start()
-    tab.wait("!client.session.isPending", 10)
+    tab.wait("!client.session.isPending")
     assert tab.settled() == here.username
 
 
@@ -165,7 +165,7 @@ def test_storage_that_is_denied_or_full_costs_no_more_than_the_reload(
     assert tab.ask("refresh")["error"] is None
     assert other.ask("getSession")["data"]["user"]["username"] == here.username
     assert tab.ask("signOut")["error"] is None
-    other.wait("!client.session.data", 1)
+    other.wait("!client.session.data")
 
 
 SEARCH = """(token) => {

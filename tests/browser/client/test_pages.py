@@ -61,7 +61,7 @@ def test_the_plain_page_signs_in_lists_and_signs_out_in_all_tabs(
     if transport == "cookie":
         look_at(page, "client")
     other.get_by_role("button", name="Sign out").click()
-    page.get_by_text(f"{visitor.username} signed out: signed_out").wait_for(timeout=1000)
+    page.get_by_text(f"{visitor.username} signed out: signed_out").wait_for()
     page.get_by_role("button", name="Sign in").wait_for()
     assert warnings(complaints) == []
 
@@ -142,7 +142,7 @@ def test_people_with_the_password_can_end_others_from_the_page(person: Person):
     fill_in(page, visitor)
     page.locator("[data-sessions] li").nth(1).wait_for()
     page.get_by_role("button", name="End all others").click()
-    page.wait_for_timeout(300)
+    page.locator("[data-sessions] li").nth(1).wait_for(state="detached")
     page.locator("[data-sessions] li").first.wait_for()
     assert page.locator("[data-sessions] li").count() == 1
     assert PASSWORD not in page.content()

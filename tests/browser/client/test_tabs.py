@@ -93,10 +93,11 @@ def test_a_sign_out_in_one_tab_reaches_all_within_a_second(someone: Browsers, na
     here.requests.clear()
 
     tabs[2].ask("signOut")
-    begin = time.monotonic()
     for tab in tabs:
-        tab.wait("!client.session.data", 1)
-    assert time.monotonic() - begin < 1
+        tab.wait("told.at(-1).type === 'signed-out'")
+    # By their own clock, for to ask five tabs takes a while on a busy machine.
+    moments = [tab.value("toldAt") for tab in tabs]
+    assert max(moments) - moments[2] < 1000
 
     assert [tab.value("told.at(-1)") for tab in tabs] == [
         {"type": "signed-out", "reason": "signed_out"}
@@ -115,7 +116,7 @@ def test_a_sign_out_reaches_all_by_the_storage_where_there_are_no_channels(
     tabs = open_tabs(here, 5, name)
     tabs[2].ask("signOut")
     for tab in tabs:
-        tab.wait("!client.session.data", 1)
+        tab.wait("!client.session.data")
     assert tabs[0].value("Object.keys(localStorage)") == []
 
 
@@ -125,7 +126,7 @@ def test_another_person_in_one_tab_is_another_person_in_all(someone: Browsers, n
     tabs = open_tabs(here, 3, name)
     tabs[1].ask("signIn", {"username": other, "password": PASSWORD})
     for tab in tabs:
-        tab.wait(f"client.session.data?.user.username === '{other}'", 2)
+        tab.wait(f"client.session.data?.user.username === '{other}'")
         assert tab.ask("getSession")["data"]["user"]["username"] == other
 
 
@@ -178,7 +179,7 @@ def test_an_answer_that_comes_after_the_sign_out_is_dropped(someone: Browsers, n
     )
     tab.page.wait_for_timeout(400)
     assert tabs[1].ask("signOut")["error"] is None
-    tab.wait("!client.session.data", 1)
+    tab.wait("!client.session.data")
     tab.page.evaluate("late")
     tab.page.wait_for_timeout(200)
 
@@ -239,32 +240,32 @@ def test_focus_asks_again_at_most_every_five_seconds(someone: Browsers):
 
 def test_a_use_in_one_tab_keeps_the_others_from_being_idle(someone: Browsers):
     here = someone()
-    used, watching = (here.tab(idleAfter=2) for _ in range(2))
+    used, watching = (here.tab(idleAfter=4) for _ in range(2))
     here.sign_in(used)
     watching.wait("client.session.data")
-    for _ in range(8):
+    for _ in range(12):
         used.page.keyboard.press("Shift")
         used.page.wait_for_timeout(500)
     told: list[Any] = [
         tab.value("told.some(({ type }) => type === 'idle')") for tab in (used, watching)
     ]
     assert told == [False, False]
-    used.wait("told.some(({ type }) => type === 'idle')", 4)
-    watching.wait("told.some(({ type }) => type === 'idle')", 1)
+    used.wait("told.some(({ type }) => type === 'idle')")
+    watching.wait("told.some(({ type }) => type === 'idle')")
 
 
 def test_what_a_timer_asks_counts_while_the_person_is_there_and_not_afterwards(someone: Browsers):
     here = someone()
-    tab = here.tab(idleAfter=2, refetchInterval=0.25)
+    tab = here.tab(idleAfter=4, refetchInterval=0.25)
     here.sign_in(tab)
-    for _ in range(8):
+    for _ in range(12):
         tab.page.keyboard.press("Shift")
-        tab.page.wait_for_timeout(250)
+        tab.page.wait_for_timeout(500)
     assert here.count("GET session") >= 4
     assert here.passive == 0
-    tab.wait("told.some(({ type }) => type === 'idle')", 4)
+    tab.wait("told.some(({ type }) => type === 'idle')")
     tab.page.wait_for_timeout(300)
     here.requests.clear()
     here.passive = 0
-    tab.page.wait_for_timeout(1500)
+    tab.page.wait_for_timeout(3000)
     assert here.count("GET session") == here.passive >= 2

@@ -360,6 +360,14 @@ class TestBar:
 
 
 class TestInterrupt:
+    @pytest.fixture
+    def _as_on_a_terminal(self) -> Iterator[None]:
+        """Hear Ctrl-C, which a shell has what it runs in the background ignore."""
+        before = signal.signal(signal.SIGINT, signal.default_int_handler)
+        yield
+        signal.signal(signal.SIGINT, before)
+
+    @pytest.mark.usefixtures("_as_on_a_terminal")
     def test_the_second_ctrl_c_acts_as_ever(self):
         with progress.interrupt() as asked:
             assert not asked

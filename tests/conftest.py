@@ -17,6 +17,8 @@ from django.db import connection
 from django.dispatch import Signal
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
+from hypothesis import HealthCheck
+from hypothesis import settings as hypothesis_settings
 from pytest_django import DjangoDbBlocker
 
 from django_sessions_plus import attempts
@@ -25,6 +27,16 @@ from django_sessions_plus.backends import circuit
 from tests.backends.drivers import AsyncSession, SyncSession
 
 OpenSession = Callable[..., SyncSession]
+
+# How long an example takes is the machine's affair. They are the same every time, so that what
+# fails is what was changed; --hypothesis-profile=explore looks for more.
+_EXAMPLES: dict[str, Any] = {
+    "deadline": None,
+    "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
+}
+hypothesis_settings.register_profile("explore", **_EXAMPLES)
+hypothesis_settings.register_profile("suite", **_EXAMPLES, derandomize=True)
+hypothesis_settings.load_profile("suite")
 
 _DAYS = count(20_000)
 _TRANSACTIONS = ("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK", "COMMIT", "SET ")

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from django_sessions_plus import devices
 from django_sessions_plus.devices import Device
 
-briefly = settings(max_examples=60, deadline=None)
+briefly = settings(max_examples=60)
 
 WINDOWS = "Mozilla/5.0 (Windows NT 10.0; Win64; x64"
 MAC = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7"

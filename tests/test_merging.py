@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from django_sessions_plus.merging import IDENTITY_KEYS, is_same_identity, merge
 
-briefly = settings(max_examples=40, deadline=None)
+briefly = settings(max_examples=40)
 
 KEYS = [*"abcdef", "_session_expiry"]
 leaves = st.none() | st.booleans() | st.integers(-3, 3) | st.sampled_from([0.0, 1.0, "", "0", "1"])

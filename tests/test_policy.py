@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from django_sessions_plus import policy
 from django_sessions_plus.policy import Status
 
-briefly = settings(max_examples=60, deadline=None)
+briefly = settings(max_examples=60)
 
 NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 TICK = timedelta(microseconds=1)

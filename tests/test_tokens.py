@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from django_sessions_plus import tokens
 
-briefly = settings(max_examples=50, deadline=None)
+briefly = settings(max_examples=50)
 
 TOKEN = "abcdefghijklmnopqrstuvwxyz012345"
 

@@ -7,7 +7,7 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth.models import AnonymousUser, User
 from django.test import AsyncClient, override_settings
 from django.utils import timezone
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from rest_framework.request import Request
@@ -185,9 +185,7 @@ def test_odd_separators_are_no_way_to_the_cookie(by_cookie, app, between):
 
 
 @given(header=st.text(max_size=80).map(lambda text: f"Bearer {text}"))
-@hypothesis_settings(
-    max_examples=100, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=100)
 def test_no_header_breaks_anything(by_cookie, header):
     value = header.encode("utf-8", "surrogatepass").decode("latin-1")
     assert by_cookie.get("/auth/session", HTTP_AUTHORIZATION=value).status_code == 401

@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -190,9 +190,7 @@ json_values = st.recursive(
         st.sampled_from(["username", "password", "transport", "remember", "scope"]), json_values
     )
 )
-@hypothesis_settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@hypothesis_settings(max_examples=60)
 def test_no_body_breaks_anything(by_cookie, settings, body):
     settings.SESSIONS_PLUS_SIGN_IN_RATE = None
     settings.SESSIONS_PLUS_REAUTHENTICATE_RATE = None

@@ -9,7 +9,7 @@ from django.contrib.auth.models import User
 from django.test import override_settings
 from django.utils import timezone
 from django.views.debug import SafeExceptionReporterFilter
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -25,9 +25,7 @@ from django_sessions_plus.models import Session
 from tests.jwt.conftest import NOW
 from tests.jwt.forging import parts, signed
 
-briefly = hypothesis_settings(
-    max_examples=60, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+briefly = hypothesis_settings(max_examples=60)
 exact = override_settings(SESSIONS_PLUS_JWT_JITTER=0)
 SECOND = timedelta(seconds=1)
 EPOCH = int(NOW.timestamp())

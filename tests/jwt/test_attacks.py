@@ -9,7 +9,7 @@ from typing import Any
 import jwt
 import pytest
 from django.test import override_settings
-from hypothesis import HealthCheck, given
+from hypothesis import given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
@@ -19,9 +19,7 @@ from django_sessions_plus.jwt import access, compact, keys
 from tests.jwt.conftest import ASYMMETRIC, NOW, SECRETS
 from tests.jwt.forging import parts, segment, signed, with_hmac
 
-briefly = hypothesis_settings(
-    max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+briefly = hypothesis_settings(max_examples=150)
 BASE64URL = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
 
 

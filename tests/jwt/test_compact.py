@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 from django_sessions_plus.jwt import compact
 from tests.jwt.forging import segment
 
-briefly = settings(max_examples=100, deadline=None)
+briefly = settings(max_examples=100)
 
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 

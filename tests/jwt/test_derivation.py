@@ -9,7 +9,7 @@ from django_sessions_plus.exceptions import ConfigurationError
 from django_sessions_plus.jwt import derivation, keys
 from django_sessions_plus.jwt.derivation import derive, hkdf
 
-briefly = settings(max_examples=30, deadline=None)
+briefly = settings(max_examples=30)
 
 # RFC 5869 appendix A.1 to A.3: secret, salt, info, length, what comes out.
 VECTORS = [

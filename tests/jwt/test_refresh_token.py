@@ -46,7 +46,6 @@ def parsed(text: str) -> RefreshToken:
 # The text
 
 
-@settings(deadline=None)
 @given(session_id=st.uuids(), moment=MOMENTS)
 def test_what_is_spelled_is_parsed_again(session_id: uuid.UUID, moment: datetime):
     token = refresh_token.first(session_id, moment)
@@ -107,7 +106,6 @@ def test_what_is_no_token_is_refused():
     assert is_refused(a_token().text().upper())
 
 
-@settings(deadline=None)
 @given(st.text(alphabet=BASE64, min_size=128, max_size=128))
 def test_an_invented_token_is_refused(payload: str):
     assert is_refused("rt1." + payload)
@@ -198,7 +196,6 @@ def test_the_successor_follows_from_the_secret_the_session_the_line_and_the_site
     assert later.successor(NOW).secret == token.successor(NOW).secret
 
 
-@settings(deadline=None)
 @given(moment=MOMENTS, is_naive=st.booleans())
 def test_a_moment_is_the_same_number_after_a_database_kept_it(moment: datetime, is_naive: bool):
     moment = moment.replace(tzinfo=None) if is_naive else moment
@@ -349,4 +346,4 @@ class Rotation(RuleBasedStateMachine):
 
 
 TestRotation = Rotation.TestCase
-TestRotation.settings = settings(max_examples=50, stateful_step_count=20, deadline=None)
+TestRotation.settings = settings(max_examples=50, stateful_step_count=20)

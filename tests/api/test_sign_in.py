@@ -50,7 +50,7 @@ def test_by_cookie_it_sets_the_cookie_and_tells_no_token(client, ada):
     assert client.get("/plain").json() == {"user": "ada"}
 
 
-def test_what_the_answer_tells_is_what_is_stored(client):
+def test_what_the_answer_tells_is_what_is_stored(clock, client):
     session = client.sign_in(remember=False).json()["session"]
     assert client.send("get", "session").json()["session"] == session
 

@@ -54,8 +54,10 @@ is_that_of_make_test() {
 }
 
 # browser: the tests in a browser. On a busy machine one may be late: what fails twice has failed.
+# Which did is kept apart from what the step beside this one keeps.
 browser() {
-  tool browser || PYTEST_ARGS=--last-failed tool browser
+  local apart="-o cache_dir=$WORK/browser-cache"
+  PYTEST_ARGS="$apart" tool browser || PYTEST_ARGS="$apart --last-failed" tool browser
 }
 
 # suite PYTHON DJANGO PATH: the suite on SQLite.

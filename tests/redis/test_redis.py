@@ -106,13 +106,13 @@ class Load:
         try:
             disturb()
             # On a busy machine that may have been too short to see anybody revoked.
-            until = time.monotonic() + 30
+            until = time.monotonic() + 120
             while self.seen["ended"] <= ENDS and time.monotonic() < until:
                 time.sleep(0.1)
         finally:
             self._is_over.set()
             for thread in self._threads:
-                thread.join(60)
+                thread.join(120)
 
     def _work(self, number: int) -> None:
         chance = random.Random(number)

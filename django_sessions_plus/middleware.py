@@ -212,13 +212,13 @@ def _with_cookie(
     request: HttpRequest, response: HttpResponseBase, session: SessionStore
 ) -> HttpResponseBase:
     if session.transport != "cookie":
-        patch_vary_headers(response, ("Authorization",))
+        _vary_on(response, "Authorization")
         return response
     is_dead = session.is_empty() and not session.may_have_successor
-    has_cookie = settings.SESSION_COOKIE_NAME in request.COOKIES
+    is_deletion_due = is_dead and settings.SESSION_COOKIE_NAME in request.COOKIES
     is_due = session.is_cookie_due and response.status_code < 500
     token = session.session_key if is_due else None
-    if has_cookie and is_dead:
+    if is_deletion_due:
         response.delete_cookie(
             settings.SESSION_COOKIE_NAME,
             path=settings.SESSION_COOKIE_PATH,
@@ -236,9 +236,17 @@ def _with_cookie(
             httponly=settings.SESSION_COOKIE_HTTPONLY,
             samesite=settings.SESSION_COOKIE_SAMESITE,
         )
-    if session.accessed or token is not None or (has_cookie and is_dead):
-        patch_vary_headers(response, ("Cookie",))
+    if session.accessed or token is not None or is_deletion_due:
+        _vary_on(response, "Cookie")
     return response
+
+
+def _vary_on(response: HttpResponseBase, header: str) -> None:
+    # Most responses do not vary yet, and then there is nothing to take apart and to compare.
+    if response.has_header("Vary"):
+        patch_vary_headers(response, (header,))
+    else:
+        response.headers["Vary"] = header
 
 
 # Any: the two attributes in which Django keeps a request's user are nobody's declared ones.

@@ -7,10 +7,8 @@ write has to carry, ``statements`` carries it, ``db`` is the engine made of them
 
 from __future__ import annotations
 
-import json
 import logging
 import zlib
-from base64 import b64decode, b64encode
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, Literal
@@ -22,18 +20,13 @@ from django.contrib.sessions.serializers import JSONSerializer
 from django.utils import timezone
 
 from django_sessions_plus import policy, tokens
+from django_sessions_plus.backends import encoding
 from django_sessions_plus.conf import config
 
 if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
 
 EXPIRY_KEY = "_session_expiry"
-COMPRESS_ABOVE = 2048
-# Whoever can write to the table must not be able to fill the memory of whoever reads it.
-LONGEST_INFLATED = 16 * 1024 * 1024
-_COMPRESSED = "z:"
-# What the JSON serializer does, less its detour through bytes, and made once.
-_JSON = json.JSONEncoder(separators=(",", ":"))
 NO_META: Mapping[str, Any] = {}
 
 Transport = Literal["cookie", "bearer", "jwt"]
@@ -130,17 +123,12 @@ class RowSession(SessionBase):
     def encode(self, session_dict: dict[str, Any]) -> str:
         """Return the data as it is stored: plain JSON, compressed above 2 KB.
 
-        The table is ours and who is signed in is verified against the user's auth hash
-        at every request, so a signature would cost time and add nothing. Any other
-        serializer than Django's JSON keeps Django's signed form: unpickling what
+        Any other serializer than Django's JSON keeps Django's signed form: unpickling what
         somebody wrote into the table would run it.
         """
         if self.serializer is not JSONSerializer:
             return super().encode(session_dict)
-        text = _JSON.encode(session_dict)
-        if not COMPRESS_ABOVE < len(text) <= LONGEST_INFLATED:
-            return text
-        return _COMPRESSED + b64encode(zlib.compress(text.encode("ascii"))).decode("ascii")
+        return encoding.to_text(session_dict)
 
     def decode(self, session_data: str) -> dict[str, Any]:  # type: ignore[override]  # no bytes here
         """Return stored data, Django's signed form included; bad data is an empty session."""
@@ -148,16 +136,14 @@ class RowSession(SessionBase):
             return {}
         if self.serializer is not JSONSerializer:
             return super().decode(session_data)
+        if not encoding.is_text_of_ours(session_data):
+            return super().decode(session_data)
         try:
-            if session_data.startswith("{"):
-                return _object(session_data)
-            if session_data.startswith(_COMPRESSED):
-                return _object(_inflated(b64decode(session_data[len(_COMPRESSED) :])))
+            return encoding.from_text(session_data)
         except (ValueError, RecursionError, zlib.error):
             # As Django says it of data whose signature is wrong.
             logging.getLogger("django.security.SuspiciousSession").warning("Session data corrupted")
             return {}
-        return super().decode(session_data)
 
     async def adelete_test_cookie(self) -> None:
         """See delete_test_cookie(). Django's own forgets to mark the session as modified."""
@@ -289,20 +275,6 @@ class RowSession(SessionBase):
     def is_fresh(self) -> bool:
         """Tell whether the loaded session was authenticated within ``SESSIONS_PLUS_FRESH_AGE``."""
         return self._row is not None and (self._authenticated_now or self._row.is_fresh())
-
-
-def _inflated(payload: bytes) -> str:
-    inflating = zlib.decompressobj()
-    inflated = inflating.decompress(payload, LONGEST_INFLATED)
-    if not inflating.eof:
-        raise ValueError("the data is cut off, or longer than any that was compressed")
-    return inflated.decode("latin-1")
-
-
-def _object(text: str) -> dict[str, Any]:
-    # What the JSON serializer does, less its detour through bytes.
-    data = json.loads(text)
-    return data if isinstance(data, dict) else {}
 
 
 def _comparable(explicit: policy.Expiry, now: datetime) -> policy.Expiry:

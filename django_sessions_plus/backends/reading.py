@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+from types import NoneType
 from typing import TYPE_CHECKING, Any
+from uuid import UUID
 
 from django.db import connections
 
 from django_sessions_plus.backends import moments
 from django_sessions_plus.backends.building import Builder, expect
 from django_sessions_plus.backends.marks import DIGEST_MARK
+from django_sessions_plus.backends.parameters import Parameters
 
 if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
@@ -17,25 +20,33 @@ if TYPE_CHECKING:
     Rows = SessionQuerySet[AbstractSession]
 
 
+# What drivers return may be what Django's converters have to make of it. They need not be asked.
+_LEFT_ALONE: dict[str, tuple[type, ...]] = {
+    "convert_booleanfield_value": (NoneType, bool),
+    "convert_uuidfield_value": (NoneType, UUID),
+}
+
+
 class Reading:
     """A query that finds at most one row by one value."""
 
     def __init__(self, alias: str, compiler: Any, mark: Any) -> None:
         self.alias = alias
-        self.sql, params = compiler.as_sql()
+        sql, params = compiler.as_sql()
         expect(tuple(params) == (mark,))
         connection = connections[alias]
         expressions = [entry[0] for entry in compiler.select]
         types = [expression.output_field.db_type(connection) for expression in expressions]
         self.loader = moments.drivers_loader(types, connection)
-        self.converters: list[tuple[int, moments.Convert, Any]] = []
-        if self.loader is not None:
-            at = [position for position, name in enumerate(types) if name == moments.MOMENT]
-            self.converters += [(one, self.loader.convert, expressions[one]) for one in at]
+        self.naive = moments.NaiveMoments(connection)
+        self.converters: list[tuple[int, tuple[type, ...], moments.Convert, Any]] = []
         for position, (converters, expression) in compiler.get_converters(expressions).items():
             for convert in converters:
-                quick = moments.quick_converter(convert, connection)
-                self.converters.append((position, quick or convert, expression))
+                if not self.naive.takes(position, convert, expression):
+                    ready = _types_left_alone(convert, connection)
+                    self.converters.append((position, ready, convert, expression))
+        sql = self.naive.as_text(sql, [entry[1][0] for entry in compiler.select], connection)
+        self.parameters = Parameters(sql, 1, connection)
 
     def fetch(self, value: Any) -> list[Any] | None:
         """Return the row's values as Django's fields have them; None if there is no such row."""
@@ -43,14 +54,26 @@ class Reading:
         with connection.cursor() as cursor:
             if self.loader is not None:
                 self.loader.register(cursor)
-            cursor.execute(self.sql, (value,))
+            cursor.execute(self.parameters.sql, self.parameters.bind((value,)))
             found = cursor.fetchone()
         if found is None:
             return None
         values = list(found)
-        for position, convert, expression in self.converters:
-            values[position] = convert(values[position], expression, connection)
+        if self.loader is not None:
+            self.loader.make_aware(values, connection)
+        self.naive.make_aware(values, connection)
+        for position, ready, convert, expression in self.converters:
+            if type(values[position]) not in ready:
+                values[position] = convert(values[position], expression, connection)
         return values
+
+
+def _types_left_alone(convert: moments.Convert, connection: Any) -> tuple[type, ...]:
+    """Return the types whose values ``convert`` returns as they are, as far as that is known."""
+    for name, types in _LEFT_ALONE.items():
+        if convert == getattr(connection.ops, name, None):
+            return types
+    return ()
 
 
 class Select(Reading):

@@ -46,11 +46,16 @@ def user_of(session: SessionStore, request: HttpRequest | None = None) -> Any:
 def user_from_row(session: SessionStore, data: dict[str, Any]) -> Any:
     """Return the user that came with the row if that is surely the one Django would return; else None."""
     row = session.row
-    if row is None or row.user_id is None or "user" not in row._state.fields_cache:
-        return None
-    user: Any = row.user
+    # Where it came with the row; asking the row itself would fetch it.
+    user: Any = None if row is None else row._state.fields_cache.get("user")
     path, auth_hash = data.get(BACKEND_SESSION_KEY), data.get(HASH_SESSION_KEY)
-    if not user or not auth_hash or path not in settings.AUTHENTICATION_BACKENDS:
+    if (
+        row is None
+        or row.user_id is None
+        or user is None
+        or not auth_hash
+        or path not in settings.AUTHENTICATION_BACKENDS
+    ):
         return None
     backend = _plain_backend(str(path))
     if not (

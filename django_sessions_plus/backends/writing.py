@@ -24,6 +24,7 @@ from django_sessions_plus.backends.marks import (
     mark_of,
     user_mark,
 )
+from django_sessions_plus.backends.parameters import Parameters
 from django_sessions_plus.conf import config
 
 if TYPE_CHECKING:
@@ -37,7 +38,8 @@ Guard = tuple[Callable[["AbstractSession", datetime], Any], Prepare | None]
 
 # What the engine itself writes.
 _MOMENTS = frozenset({"authenticated_at", "updated_at", "last_seen_at", "expires_at"})
-_TEXTS = frozenset({"token_digest", "session_data"})
+_AS_THEY_ARE = frozenset({"token_digest", "session_data", "version"})
+_PLAIN_FIELDS = (models.CharField, models.TextField, models.PositiveBigIntegerField)
 
 
 class Update:
@@ -49,7 +51,8 @@ class Update:
         connection = connections[self.alias]
         columns = [model._meta.get_field(name) for name in names]
         marks = {field.attname: mark_of(field) for field in columns}
-        self.sql, params = _compile_update(rows, marks, skip_locked=skip_locked)
+        sql, params = _compile_update(rows, marks, skip_locked=skip_locked)
+        self.parameters = Parameters(sql, len(params), connection)
         written = [field.get_db_prep_save(mark_of(field), connection) for field in columns]
         expect(list(params[: len(written)]) == written)
         self.columns = [_preparation(field) for field in columns]
@@ -72,7 +75,7 @@ class Update:
 
     def _execute(self, connection: Any, params: list[Any]) -> bool:
         with connection.cursor() as cursor:
-            cursor.execute(self.sql, params)
+            cursor.execute(self.parameters.sql, self.parameters.bind(params))
             return bool(cursor.rowcount)
 
 
@@ -110,9 +113,16 @@ def _preparation(field: Any) -> Prepare | None:
     """
     if field.name in _MOMENTS and type(field) is models.DateTimeField:
         return moments.prepared
-    if field.name in _TEXTS and type(field) in (models.CharField, models.TextField):
+    if field.name in _AS_THEY_ARE and type(field) in _PLAIN_FIELDS:
         return None
+    if field.primary_key and type(field) is models.UUIDField:
+        return _prepared_id
     return field.get_db_prep_save  # type: ignore[no-any-return]
+
+
+def _prepared_id(value: Any, connection: Any) -> Any:
+    """Return the id of a session, which is a UUID, as the driver takes it."""
+    return value if connection.features.has_native_uuid_field else value.hex
 
 
 def _guards(model: Any, connection: Any, params: tuple[Any, ...]) -> Iterator[Guard]:

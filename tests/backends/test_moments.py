@@ -27,6 +27,8 @@ only_postgresql = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="only psycopg has loaders"
 )
 
+only_sqlite = pytest.mark.skipif(connection.vendor != "sqlite", reason="others store no text")
+
 
 @pytest.fixture
 def token(alice: User) -> Any:
@@ -121,13 +123,14 @@ def test_a_moment_is_written_in_the_zone_of_the_database(berlin):
 def test_the_driver_loads_moments_itself(token):
     select = select_of(token)
     assert select.loader.loader.__module__.startswith(("psycopg_binary.", "psycopg_c."))
-    converted = [at for at, convert, _ in select.converters if convert == select.loader.convert]
     read = [
         each.maker.model._meta.get_field(name)
         for each in (select.session, select.user)
         for name in each.maker.names
     ]
-    assert len(converted) == sum(isinstance(field, models.DateTimeField) for field in read) > 5
+    at = [at for at, field in enumerate(read) if isinstance(field, models.DateTimeField)]
+    assert select.loader.positions == at
+    assert len(at) > 5
 
 
 @only_postgresql
@@ -167,16 +170,77 @@ def test_a_loader_of_the_projects_own_stays(token):
 
 @only_postgresql
 def test_a_cursor_that_hides_its_adapters_is_read_by_django():
-    loader = moments.drivers_loader([moments.MOMENT], connection)
+    loader = moments.drivers_loader(["text", moments.MOMENT, moments.MOMENT], connection)
     assert loader is not None
     loader.register(object())
-    assert loader.convert(MOMENT, None, connection) == MOMENT
-    assert loader.convert(None, None, connection) is None
+    values = [MOMENT, MOMENT, None]
+    loader.make_aware(values, connection)
+    assert values == [MOMENT, MOMENT, None]
 
 
 @only_postgresql
 def test_a_project_without_time_zones_has_none_in_its_moments():
     loader = moments.drivers_loader([moments.MOMENT], connection)
     assert loader is not None
-    naive = MOMENT.replace(tzinfo=None)
-    assert loader.convert(MOMENT, None, SimpleNamespace(timezone=None)) == naive
+    values = [MOMENT]
+    loader.make_aware(values, SimpleNamespace(timezone=None))
+    assert values == [MOMENT.replace(tzinfo=None)]
+
+
+# Moments that are stored as text
+
+
+@only_sqlite
+@pytest.mark.parametrize(
+    "text",
+    [
+        "2030-05-06 07:08:09",
+        "2030-05-06 07:08:09.123456",
+        "2030-05-06 07:08:09.123",
+        "2030-05-06T07:08:09",
+        "2030-05-06 07:08:09+02:00",
+        "2030-05-06 07:08:09Z",
+        "2030-05-06 07:08",
+        "2030-05-06",
+        "2030-5-6 7:08:09.12",
+        "soon",
+        "",
+        None,
+        1_900_000_000,
+    ],
+)
+def test_what_somebody_else_wrote_is_read_as_by_the_orm(token, settings, text):
+    with connection.cursor() as cursor:
+        cursor.execute("UPDATE auth_user SET last_login = %s", [text])
+    fast = answer(token)
+    settings.SESSIONS_PLUS_FAST_PATH = False
+    assert fast == answer(token)
+
+
+@only_sqlite
+def test_moments_are_read_as_text_only_where_django_would_make_them_utc(token, settings, berlin):
+    assert not select_of(token).naive.columns
+    use_zone(connection)
+
+
+@only_sqlite
+def test_moments_are_text_to_the_driver(token):
+    select = select_of(token)
+    assert select.naive.is_text
+    assert '+s."expires_at"' in select.parameters.sql
+
+
+def test_a_statement_that_selects_otherwise_is_left_as_it_is():
+    naive = moments.NaiveMoments(connection)
+    assert (
+        naive.as_text("SELECT DISTINCT a FROM b", ["a"], connection) == "SELECT DISTINCT a FROM b"
+    )
+    assert not naive.is_text
+
+
+def answer(token: str) -> Any:
+    """Return what is read, or which error that is."""
+    try:
+        return read(token)
+    except (ValueError, TypeError, AttributeError) as exc:
+        return type(exc)

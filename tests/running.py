@@ -53,7 +53,7 @@ def example_site(directory: Path, *commands: list[str], **environment: str) -> I
     environment = {
         **os.environ,
         "DATABASE_URL": f"sqlite:///{directory / 'db.sqlite3'}",
-        "DJANGO_SETTINGS_MODULE": "example_project.settings",
+        "DJANGO_SETTINGS_MODULE": "tests.example_settings",
         "DJANGO_RUNSERVER_HIDE_WARNING": "true",
         "DEBUG": "1",
         "PORT": str(port),

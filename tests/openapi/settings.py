@@ -2,7 +2,7 @@
 
 import os
 
-from example_project.settings import *  # noqa: F403
+from tests.example_settings import *  # noqa: F403
 
 PASSWORD_HASHERS = ["django.contrib.auth.hashers.MD5PasswordHasher"]
 SESSIONS_PLUS_SIGN_IN_RATE = None

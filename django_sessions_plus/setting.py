@@ -13,6 +13,8 @@ PREFIX = "SESSIONS_PLUS_"
 
 T = TypeVar("T")
 
+_attribute = object.__getattribute__
+
 
 class Setting(Generic[T]):
     """One setting, as a descriptor: on an instance of ``Config`` it reads as its present value."""
@@ -41,10 +43,10 @@ class Setting(Generic[T]):
             return self
         # Past the lazy object, whose way to a setting that is not set costs two microseconds,
         # ten times in a request; before the first access there is nothing behind it.
-        settings = object.__getattribute__(django_settings, "_wrapped")
+        settings = _attribute(django_settings, "_wrapped")
         value: T
         if type(settings) is Settings:
-            value = settings.__dict__.get(self.name, self.default)
+            value = getattr(settings, self.name, self.default)
         else:
             source = django_settings if settings is empty else settings
             value = getattr(source, self.name, self.default)

@@ -11,6 +11,7 @@ import logging
 import zlib
 from collections.abc import Callable, Mapping
 from datetime import datetime, timedelta
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any, Literal
 
 from django.conf import settings
@@ -254,7 +255,7 @@ class RowSession(SessionBase):
         )
 
     def _idle_age(self) -> timedelta:
-        return timedelta(seconds=self.get_session_cookie_age())
+        return _seconds_long(self.get_session_cookie_age())
 
     # Who is signed in
 
@@ -283,6 +284,11 @@ def _comparable(explicit: policy.Expiry, now: datetime) -> policy.Expiry:
     if not isinstance(moment, datetime) or timezone.is_aware(moment) == timezone.is_aware(now):
         return moment
     return timezone.make_naive(moment) if timezone.is_aware(moment) else timezone.make_aware(moment)
+
+
+@lru_cache(maxsize=64)
+def _seconds_long(seconds: int) -> timedelta:
+    return timedelta(seconds=seconds)
 
 
 def _seconds(delta: timedelta) -> int:

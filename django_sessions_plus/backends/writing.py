@@ -34,7 +34,8 @@ if TYPE_CHECKING:
     Rows = SessionQuerySet[AbstractSession]
 
 Prepare = Callable[[Any, Any], Any]
-Guard = tuple[Callable[["AbstractSession", datetime], Any], Prepare | None]
+Source = str | Callable[[datetime], Any]
+"""Where a value of a condition comes from: this attribute of the row, or what is made of the present moment."""
 
 # What the engine itself writes.
 _MOMENTS = frozenset({"authenticated_at", "updated_at", "last_seen_at", "expires_at"})
@@ -65,8 +66,8 @@ class Update:
             prepare(value, connection) if prepare else value
             for prepare, value in zip(self.columns, values, strict=True)
         ]
-        for value_of, prepare in self.guards:
-            value = value_of(row, now)
+        for source, prepare in self.guards:
+            value = getattr(row, source) if isinstance(source, str) else source(now)
             params.append(prepare(value, connection) if prepare else value)
         if not connection.in_atomic_block:
             return self._execute(connection, params)
@@ -125,28 +126,31 @@ def _prepared_id(value: Any, connection: Any) -> Any:
     return value if connection.features.has_native_uuid_field else value.hex
 
 
-def _guards(model: Any, connection: Any, params: tuple[Any, ...]) -> Iterator[Guard]:
-    """Return where the value of each parameter of the condition comes from."""
+def _guards(
+    model: Any, connection: Any, params: tuple[Any, ...]
+) -> Iterator[tuple[Source, Prepare | None]]:
+    """Return where the value of each parameter of the condition comes from, and what prepares it."""
     moment = model._meta.get_field("expires_at")
     limit = config.ABSOLUTE_AGE or timedelta()
-    sources: list[tuple[Any, Any, Callable[[AbstractSession, datetime], Any]]] = [
-        (moment, aware(NOW_MARK), lambda row, now: now),
-        (moment, aware(NOW_MARK) - limit, lambda row, now: now - (config.ABSOLUTE_AGE or limit)),
-        (moment, aware(LAST_SEEN_MARK), lambda row, now: row.last_seen_at),
-        (moment, aware(EXPIRES_MARK), lambda row, now: row.expires_at),
-        (model._meta.pk, ID_MARK, lambda row, now: row.pk),
-        (model._meta.get_field("token_digest"), DIGEST_MARK, lambda row, now: row.token_digest),
-        (model._meta.get_field("version"), VERSION_MARK, lambda row, now: row.version),
-        (
-            model._meta.get_field("refresh_digest"),
-            REFRESH_MARK,
-            lambda row, now: row.refresh_digest,
+    sources: list[tuple[Any, Any, Source]] = [
+        (moment, aware(NOW_MARK), lambda now: now),
+        (moment, aware(NOW_MARK) - limit, lambda now: now - (config.ABSOLUTE_AGE or limit)),
+        (moment, aware(LAST_SEEN_MARK), "last_seen_at"),
+        (moment, aware(EXPIRES_MARK), "expires_at"),
+        (model._meta.pk, ID_MARK, model._meta.pk.attname),
+        *(
+            (model._meta.get_field(name), mark, name)
+            for name, mark in (
+                ("token_digest", DIGEST_MARK),
+                ("version", VERSION_MARK),
+                ("refresh_digest", REFRESH_MARK),
+            )
         ),
     ]
     with suppress(RefusedError):
         # Of a type without a mark no condition that compiled has one.
         user = model._meta.get_field("user").target_field
-        sources.append((user, user_mark(model), lambda row, now: row.user_id))
+        sources.append((user, user_mark(model), "user_id"))
     prepared = [(f.get_db_prep_value(mark, connection), f, get) for f, mark, get in sources]
     for param in params:
         match = next(((get, _preparation(f)) for value, f, get in prepared if value == param), None)
@@ -154,5 +158,5 @@ def _guards(model: Any, connection: Any, params: tuple[Any, ...]) -> Iterator[Gu
         yield match or (_constant(param), None)
 
 
-def _constant(value: Any) -> Callable[[AbstractSession, datetime], Any]:
-    return lambda row, now: value
+def _constant(value: Any) -> Source:
+    return lambda now: value

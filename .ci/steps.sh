@@ -12,15 +12,23 @@ add_steps() {
     [[ $django == 6.1 ]] && newest=$pair
   done <<<"$(pairs)"
   [[ -n $oldest && -n $newest ]] || add python-versions too_few_pythons
-  add_pair "$oldest"
-  add_pair "$newest"
+  if [[ -n $oldest ]]; then
+    add_on postgresql "$oldest"
+    [[ -z $CI_ALL ]] || add_on mariadb "$oldest"
+    [[ -z $CI_ALL ]] || add_on cached-db "$oldest"
+  fi
   if [[ -n $newest ]]; then
+    add_on mariadb "$newest"
+    add_on cached-db "$newest"
+    [[ -z $CI_ALL ]] || add_on postgresql "$newest"
     add races-postgresql races_on postgres_url ci_races "$newest"
     add races-mariadb races_on mariadb_url ci_races "$newest"
     add partitioned partitioned "$newest"
     add prepared prepared "$newest"
     add translations translations "$newest"
   fi
+  add_pair "$oldest"
+  add_pair "$newest"
   add packaging tool packaging
   add types tool types
   add js make --no-print-directory js
@@ -32,10 +40,20 @@ add_steps() {
 add_pair() {
   [[ -n $1 ]] || return 0
   local python=${1%% *}
-  add "postgresql-python$python" suite_on postgres_url "ci_postgres_${python/./_}" "$1"
-  add "mariadb-python$python" suite_on mariadb_url "ci_mariadb_${python/./_}" "$1"
+  add "redis-python$python" on_redis "$1"
   add "django-suite-python$python" django_suite "$1"
-  add "cached-db-python$python" cached_db "$1"
+}
+
+# add_on WHAT "PYTHON DJANGO PATH": the suite on a server, or on the engine with a cache. Each runs
+# with either the oldest or the newest versions, and with CI_ALL with both: the whole suite takes
+# minutes, and PostgreSQL has the races, the partitions and prepared statements besides.
+add_on() {
+  local python=${2%% *}
+  case $1 in
+    postgresql) add "$1-python$python" suite_on postgres_url "ci_postgres_${python/./_}" "$2" ;;
+    mariadb) add "$1-python$python" suite_on mariadb_url "ci_mariadb_${python/./_}" "$2" ;;
+    cached-db) add "$1-python$python" cached_db "$2" ;;
+  esac
 }
 
 # tool TARGET: a make target, in the environment these share.
@@ -86,11 +104,17 @@ races_on() {
     tests/backends/test_races.py tests/backends/test_purge_races.py tests/jwt/test_refresh_races.py
 }
 
-# cached_db PYTHON DJANGO PATH: the same suite on the engine with a cache, and that engine on Redis.
+# cached_db PYTHON DJANGO PATH: the same suite on the engine with a cache.
 cached_db() {
-  local python url
+  local python
   python=$(environment "$@")
   SESSIONS_TEST_ENGINE=cached_db "$python" -m pytest -n 2
+}
+
+# on_redis PYTHON DJANGO PATH: that engine on Redis.
+on_redis() {
+  local python url
+  python=$(environment "$@")
   url=$(postgres_url)
   CI=true REDIS_URL=$(redis_url) DATABASE_URL="$url/ci_redis_${1/./_}" "$python" -m pytest -m redis
 }

@@ -227,7 +227,8 @@ def test_moments_are_read_as_text_only_where_django_would_make_them_utc(token, s
 def test_moments_are_text_to_the_driver(token):
     select = select_of(token)
     assert select.naive.is_text
-    assert '+s."expires_at"' in select.parameters.sql
+    # Django 6.1 puts the alias in quotes as well.
+    assert "+s.expires_at" in select.parameters.sql.replace('"', "")
 
 
 def test_a_statement_that_selects_otherwise_is_left_as_it_is():

@@ -181,10 +181,7 @@ def _row_session(request: HttpRequest) -> SessionStore | None:
 
 
 def _is_untouched(session: SessionStore) -> bool:
-    """Tell whether nobody looked at the session, and nothing is known of it but that it has a token.
-
-    Or whether its view says that it makes no difference.
-    """
+    """Tell whether the response owes the session nothing: nobody read it, or its view passes it over."""
     return (session.is_passed_over and not session.modified) or (
         not session.accessed
         and session.session_key is not None
@@ -194,7 +191,7 @@ def _is_untouched(session: SessionStore) -> bool:
 
 
 def _is_loading_due(session: SessionStore) -> bool:
-    """Tell whether a session nobody looked at has to be loaded, to be saved or to learn that it is none."""
+    """Tell whether a session nobody read has to be loaded all the same, because every request saves it."""
     return not session.accessed and settings.SESSION_SAVE_EVERY_REQUEST
 
 

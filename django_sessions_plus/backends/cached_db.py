@@ -81,7 +81,7 @@ class SessionStore(DBStore):
 
     @classmethod
     def named_at_most(cls) -> int:
-        """Return of how many rows the copies are withdrawn one by one."""
+        """Return up to how many rows have their copies withdrawn one by one; beyond that, all copies are."""
         return circuit.LARGEST_DEBT
 
     @classmethod

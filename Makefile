@@ -32,21 +32,28 @@ PYTEST = $(PY) -m pytest $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-react react js test lint format types translations docs cov browser schemathesis wheel packaging django-suite bench bench-quick clean
+.PHONY: help demo demo-react react js npm npm-test codes test test-all lint format types translations docs cov browser firefox webkit schemathesis wheel packaging django-suite allauth-suite run-allauth-suite neighbours run-neighbours bench bench-quick clean
 
 help:
 	@echo "make demo          run the example site on http://127.0.0.1:$(PORT)/"
 	@echo "make demo-react    the same with its React page; needs Node"
 	@echo "make test          run the test suite"
+	@echo "make test-all      the same with what takes longer and repeats: every language, more rounds"
 	@echo "make lint          check style and format; make format repairs them"
 	@echo "make types         check types"
 	@echo "make translations  bring the catalogs up to date with the texts and compile them; needs gettext"
 	@echo "make docs          hold the documentation against the code"
 	@echo "make cov           run the test suite and report what it does not reach"
 	@echo "make browser       run the tests that drive Chromium"
-	@echo "make js            run the browser client's unit tests and check its types; needs Node"
+	@echo "make firefox       run the main stories of pages and browser client in Firefox; make webkit in WebKitGTK"
+	@echo "make js            run the browser client's unit tests; needs Node"
+	@echo "make npm           build the browser client's npm package into dist/; needs Node"
+	@echo "make npm-test      use that package in projects: types, Jest, Next.js, Vite and others; needs Node"
+	@echo "make codes         write the API's error codes into the browser client's types"
 	@echo "make schemathesis  send the example site what Schemathesis makes up from the OpenAPI schema"
 	@echo "make django-suite  run Django's own session and auth tests on this engine"
+	@echo "make allauth-suite run the tests of django-allauth on this engine"
+	@echo "make neighbours    try twelve packages that are used beside this one"
 	@echo "make bench         compare with other packages and write docs/performance.md; bench-quick prints a glance"
 	@echo "make wheel         build the distributions into dist/"
 	@echo "make packaging     install the wheel and follow the README with it"
@@ -72,9 +79,13 @@ react:
 test: $(READY)-test
 	@$(PYTEST) -n $(WORKERS)
 
+test-all: $(READY)-test
+	@$(PYTEST) -n $(WORKERS) --thorough
+
 lint: $(READY)-lint
 	@$(PY) -m ruff check .
 	@$(PY) -m ruff format --check .
+	@$(PYTEST) -m style
 
 format: $(READY)-lint
 	@$(PY) -m ruff check --fix .
@@ -91,21 +102,44 @@ docs: $(READY)-docs
 	@$(PYTEST) -m docs
 
 cov: $(READY)-cov
-	@$(PYTEST) -n $(WORKERS) --cov --cov-report=term
+	@$(PYTEST) -n $(WORKERS) --thorough --cov --cov-report=term
 
 browser: $(READY)-browser
 	@$(PYTEST) -m browser
 
+firefox webkit: $(READY)-engines
+	@$(PYTEST) -m $@ tests/browser/engines
+
 js:
 	@npm install --prefix tests/js --no-package-lock --no-audit --no-fund --silent
-	@node --test tests/js/client.test.mjs
-	@tests/js/node_modules/.bin/tsc --project tests/js
+	@node --test tests/js/*.test.mjs
+
+npm:
+	@npm install --prefix npm --no-package-lock --no-audit --no-fund --silent
+	@node npm/build.mjs dist/npm
+	@npm pack --silent --pack-destination dist ./dist/npm
+
+npm-test: $(READY)-browser
+	@$(PYTEST) -m npm
+
+codes: $(READY)-test
+	@$(PY) -m tests.api.client_codes
 
 schemathesis: $(READY)-schema
 	@$(PYTEST) -m schema
 
 django-suite: $(READY)-test
 	@$(PY) tests/django_suite/run.py
+
+# These bring packages that the others must do without, so each has an environment of its own.
+allauth-suite neighbours:
+	@$(MAKE) --no-print-directory run-$@ VENV=$(VENV)-$@
+
+run-allauth-suite: $(READY)-allauth-suite
+	@$(PY) -m tests.allauth_suite.run
+
+run-neighbours: $(READY)-neighbours
+	@$(PY) -m tests.neighbours.run
 
 # MariaDB's driver is built from source. Without a compiler the rest is measured.
 bench: $(READY)-bench
@@ -126,7 +160,7 @@ packaging: $(READY)-packaging
 	@$(PYTEST) -m packaging
 
 clean:
-	@rm -rf $(VENV) build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache \
+	@rm -rf $(VENV) $(VENV)-allauth-suite $(VENV)-neighbours build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache \
 		.ruff_cache .tox
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

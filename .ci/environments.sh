@@ -53,7 +53,7 @@ tools() {
     flock 9
     [[ -e $directory/ready ]] && exit
     make --no-print-directory "$directory/.ready-dev" VENV="$directory"
-    touch "$directory"/.ready-{browser,docs,lint,packaging,schema,types} "$directory/ready"
+    touch "$directory"/.ready-{browser,docs,engines,lint,packaging,schema,types} "$directory/ready"
   ) 9>"$directory.lock" >&2
   echo "$directory"
 }

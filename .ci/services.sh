@@ -1,5 +1,5 @@
-# What must be on the machine: compilers' headers, gettext, a browser, Node, two database servers,
-# Redis.
+# What must be on the machine: compilers' headers, gettext, three browsers, Node, two database
+# servers, Redis.
 
 CI_PASSWORD=sessions-plus-ci
 
@@ -11,6 +11,9 @@ prepare_machine() {
     missing+=(default-libmysqlclient-dev pkg-config gcc)
   command -v xgettext >/dev/null || missing+=(gettext)
   command -v chromium chromium-browser google-chrome >/dev/null || missing+=(chromium)
+  command -v firefox-esr firefox >/dev/null || missing+=(firefox-esr)
+  command -v WebKitWebDriver >/dev/null || missing+=(webkit2gtk-driver)
+  command -v Xvfb >/dev/null || missing+=(xvfb)
   command -v npm >/dev/null || missing+=(nodejs npm)
   [[ -n ${CI_POSTGRES_URL:-} ]] || answers 5432 || has_service postgresql || missing+=(postgresql)
   [[ -n ${CI_MARIADB_URL:-} ]] || answers 3306 || has_service mariadb || missing+=(mariadb-server)

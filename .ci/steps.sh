@@ -1,10 +1,21 @@
-# The steps, the longest first so that none is waited for alone.
+# The steps, the longest first so that none is waited for alone. Each says what it is for.
 
 add_steps() {
   local python django path oldest='' newest='' pair
+  # The pages and the browser client, in Chromium.
   grep --recursive --quiet --include='*.py' 'mark\.browser' tests && add browser browser
+  # Their main stories in the two other engines.
+  add firefox engine firefox
+  add webkit engine webkit
+  # The npm package does what it says in projects of others, types included.
+  add npm tool npm-test
+  # allauth's sign-ins, second factors and headless API work on our engine as on Django's.
+  add allauth-suite make --no-print-directory allauth-suite
+  # The API answers what its schema says, whatever it is sent.
   add schemathesis tool schemathesis
-  add make-test make --no-print-directory test
+  # What a contributor runs, and with it everything that repeats, on SQLite.
+  add test-all test_all
+  # The suite with every other Python and Django.
   while read -r python django path; do
     pair="$python $django $path"
     is_that_of_make_test "$python" "$django" || add "python$python-django$django" suite "$pair"
@@ -12,6 +23,7 @@ add_steps() {
     [[ $django == 6.1 ]] && newest=$pair
   done <<<"$(pairs)"
   [[ -n $oldest && -n $newest ]] || add python-versions too_few_pythons
+  # The suite on each server and on the engine with a cache.
   if [[ -n $oldest ]]; then
     add_on postgresql "$oldest"
     [[ -z $CI_ALL ]] || add_on mariadb "$oldest"
@@ -21,22 +33,34 @@ add_steps() {
     add_on mariadb "$newest"
     add_on cached-db "$newest"
     [[ -z $CI_ALL ]] || add_on postgresql "$newest"
+    # What must never happen, a thousand times, where rows are contended for.
     add races-postgresql races_on postgres_url ci_races "$newest"
     add races-mariadb races_on mariadb_url ci_races "$newest"
+    # The two recipes of the documentation for PostgreSQL.
     add partitioned partitioned "$newest"
     add prepared prepared "$newest"
+    # What Django's next release would break: reported, not judged.
+    add django-main django_main "$newest"
+    # The catalogs beside those of the newest Django; test-all may have an older one.
     add translations translations "$newest"
   fi
   add_pair "$oldest"
   add_pair "$newest"
+  # The wheel and the README do what they say, in an empty environment.
   add packaging tool packaging
+  # What teams use beside this package works beside it: a dozen packages as they are.
+  add neighbours neighbours
   add types tool types
+  # The browser client without a browser.
   add js make --no-print-directory js
+  # What the documentation says is so.
   add docs tool docs
+  # Style, format and the rules of CONTRIBUTING.md.
   add lint tool lint
 }
 
-# add_pair "PYTHON DJANGO PATH": what is run with the oldest and with the newest versions.
+# add_pair "PYTHON DJANGO PATH": what is run with the oldest and with the newest versions: the engine
+# with a cache on Redis, and Django's own tests on our engine.
 add_pair() {
   [[ -n $1 ]] || return 0
   local python=${1%% *}
@@ -63,7 +87,7 @@ tool() {
   make --no-print-directory "$1" VENV="$directory"
 }
 
-# is_that_of_make_test PYTHON DJANGO: tell whether "make test" runs just these two. It takes the
+# is_that_of_make_test PYTHON DJANGO: tell whether "make test-all" runs just these two. It takes the
 # newest Django there is for its Python.
 is_that_of_make_test() {
   local version
@@ -71,27 +95,39 @@ is_that_of_make_test() {
   [[ $1 == "$version" && ($1 == 3.11 || $2 == 6.1) ]]
 }
 
-# browser: the tests in a browser. On a busy machine one may be late: what fails twice has failed.
-# Which did is kept apart from what the step beside this one keeps.
+# browser: the tests in a browser, with those that wait for a network that is slow, lossy or away.
+# On a busy machine one may be late: what fails twice has failed. Which did is kept apart from what
+# the step beside this one keeps.
 browser() {
-  local apart="-o cache_dir=$WORK/browser-cache"
+  local apart="--thorough -o cache_dir=$WORK/browser-cache"
   PYTEST_ARGS="$apart" tool browser || PYTEST_ARGS="$apart --last-failed" tool browser
 }
 
-# suite PYTHON DJANGO PATH: the suite on SQLite.
-suite() {
-  local python
-  python=$(environment "$@")
-  "$python" -c 'import django, sys; print("Python", sys.version.split()[0], "Django", django.__version__)'
-  "$python" -m pytest -n 2
+# engine TARGET: the stories in another browser, which must be there.
+engine() {
+  CI=true tool "$1"
 }
 
-# suite_on URL_FUNCTION DATABASE PYTHON DJANGO PATH: the suite on a server.
+# test_all: with gettext, which must be there.
+test_all() {
+  CI=true make --no-print-directory test-all
+}
+
+# suite PYTHON DJANGO PATH [OPTION]: the suite on SQLite.
+suite() {
+  local python
+  python=$(environment "${@:1:3}")
+  "$python" -c 'import django, sys; print("Python", sys.version.split()[0], "Django", django.__version__)'
+  "$python" -m pytest -n 2 "${@:4}"
+}
+
+# suite_on URL_FUNCTION DATABASE PYTHON DJANGO PATH: the suite on a server, with what repeats: its
+# plans of statements, locks and races are its own.
 suite_on() {
   local url
   url=$("$1")
   export DATABASE_URL="$url/$2"
-  suite "${@:3}"
+  CI=true suite "${@:3}" --thorough
 }
 
 # races_on URL_FUNCTION DATABASE PYTHON DJANGO PATH: what must never happen gets a thousand chances
@@ -111,12 +147,18 @@ cached_db() {
   SESSIONS_TEST_ENGINE=cached_db "$python" -m pytest -n 2
 }
 
-# on_redis PYTHON DJANGO PATH: that engine on Redis.
+# on_redis PYTHON DJANGO PATH: that engine on Redis; with the oldest Django, by the oldest redis-py as well.
 on_redis() {
-  local python url
+  local python url oldest
   python=$(environment "$@")
   url=$(postgres_url)
-  CI=true REDIS_URL=$(redis_url) DATABASE_URL="$url/ci_redis_${1/./_}" "$python" -m pytest -m redis
+  local run=(env CI=true "REDIS_URL=$(redis_url)" "DATABASE_URL=$url/ci_redis_${1/./_}")
+  "${run[@]}" "$python" -m pytest -m redis || return
+  [[ $2 == 5.2 ]] || return 0
+  # Beside the environment, which other steps use at the same time.
+  oldest="$WORK/redis-py-5.1"
+  "$python" -m pip install -qq --no-deps --upgrade --target "$oldest" 'redis==5.1.0' || return
+  "${run[@]}" "PYTHONPATH=$oldest" "$python" -m pytest -m redis tests/redis/test_redis_client.py
 }
 
 # partitioned PYTHON DJANGO PATH: the engine on a table in parts, by the recipe of docs/scale.md.
@@ -132,7 +174,7 @@ partitioned() {
 translations() {
   local python
   python=$(environment "$@")
-  CI=true "$python" -m pytest -n 2 tests/translations
+  CI=true "$python" -m pytest -n 2 --thorough tests/translations
 }
 
 # prepared PYTHON DJANGO PATH: the engine with statements that the server keeps, by docs/operations.md.
@@ -142,6 +184,37 @@ prepared() {
   url=$(postgres_url)
   SESSIONS_TEST_PREPARED=1 DATABASE_URL="$url/ci_prepared" "$python" -m pytest -n 2 \
     tests/backends tests/flows tests/jwt
+}
+
+# django_main PYTHON DJANGO PATH: the suite on SQLite with Django's main branch, as an early warning. It
+# passes whatever comes out, and the totals do not count its tests.
+django_main() {
+  local directory="$WORK/environments/$1-django-main"
+  if ! install_django_main "$3" "$directory"; then
+    echo "Reported, not judged: the main branch of Django cannot be had here, so nothing was tried."
+    return 0
+  fi
+  "$directory/bin/python" -c 'import django; print("Django", django.__version__)'
+  # What main deprecates is no error yet.
+  "$directory/bin/python" -m pytest -n 2 -W default >"$directory/report" 2>&1 || true
+  grep -E '^(FAILED|ERROR) ' "$directory/report" || true
+  echo "Reported, not judged: $(tail -n 1 "$directory/report")"
+}
+
+# install_django_main PYTHON DIRECTORY: make an environment with Django's main branch; fail if it cannot be had.
+install_django_main() {
+  local pip=("$2/bin/python" -m pip install -qq)
+  "$1" -m venv "$2" &&
+    "${pip[@]}" --upgrade 'pip>=25.1' &&
+    "${pip[@]}" --editable '.[postgres,redis]' --group test &&
+    "${pip[@]}" --no-deps --timeout 30 --retries 1 https://github.com/django/django/archive/main.tar.gz
+}
+
+# neighbours: on PostgreSQL, which django-tenants needs.
+neighbours() {
+  local url
+  url=$(postgres_url)
+  CI=true DATABASE_URL="$url/ci_neighbours" make --no-print-directory neighbours
 }
 
 # django_suite PYTHON DJANGO PATH: Django's own tests.

@@ -191,8 +191,8 @@ BARS: tuple[Bar, ...] = (
     ),
     Bar(
         "cached_db on Redis, against stock cached_db on Redis, PostgreSQL",
-        0.60,
-        0.50,
+        0.80,
+        0.65,
         ratio(POSTGRESQL, COOKIE, "read", who="plus_cached", base="stock_cached_redis"),
     ),
     Bar("peak allocation, read", 18, 14, count(SQLITE, "read", "peak_kb"), "KB"),

@@ -13,6 +13,8 @@ SQLITE = "sqlite"
 POSTGRESQL = "postgresql"
 PREPARED = "postgresql-prepared"
 MARIADB = "mariadb"
+CACHE_PREFIX = "sessions_plus_bench"
+"""How all keys begin that the benchmarks write to a Redis, where others may keep something, too."""
 FLAVOURS = (SQLITE, POSTGRESQL, PREPARED, MARIADB)
 
 LABELS = {

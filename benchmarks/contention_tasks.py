@@ -28,7 +28,9 @@ def set_up(site: Site, hot: int, is_due: bool) -> None:
         rows = apps.get_model("django_sessions_plus.Session").objects
         moment = timezone.now() - timedelta(days=2)
         digest = tokens.digest(keys.session_token(hot))
-        rows.filter(token_digest=digest).update(updated_at=moment, last_seen_at=moment)
+        rows.filter(token_digest=digest).update(
+            updated_at=moment, last_seen_at=moment, expires_at=moment + timedelta(days=14)
+        )
     connections.close_all()
 
 

@@ -15,6 +15,7 @@ from urllib.parse import urlsplit
 
 from benchmarks import keys, loads
 from benchmarks.config import (
+    CACHE_PREFIX,
     MARIADB,
     POSTGRESQL,
     PREPARED,
@@ -182,7 +183,8 @@ def empty_redis(known: Services) -> None:
     except ModuleNotFoundError:
         return
     with suppress(package.RedisError), closing(package.Redis.from_url(known.redis)) as client:
-        client.flushdb()
+        if found := list(client.scan_iter(f"{CACHE_PREFIX}:*", count=1000)):
+            client.delete(*found)
 
 
 def remove_sqlite(file: Path) -> None:

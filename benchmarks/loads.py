@@ -59,7 +59,8 @@ def refresh(numbers: Iterable[int], *, always_due: bool) -> None:
         updated_at=moment,
         last_seen_at=moment,
         authenticated_at=now,
-        expires_at=moment + timedelta(days=14),
+        # Not ahead: that would be a timeout that was shortened, which is due at once.
+        expires_at=min(moment, now) + timedelta(days=14),
     )
 
 

@@ -26,14 +26,15 @@ SAMPLE = 500
 _INSERT = f"""
 INSERT INTO {TABLE} (
     id, token_digest, user_id, session_data, version, created_at, authenticated_at, updated_at,
-    last_seen_at, expires_at, ip_address, user_agent, remember, end_reason
+    last_seen_at, expires_at, ip_address, user_agent, remember, end_reason,
+    reauthentication_required, name, refresh_replays_left
 )
 SELECT
     (lpad(to_hex((extract(epoch FROM moment) * 1000)::bigint), 12, '0') || '7'
         || substr(md5(random()::text), 1, 3) || '8' || substr(md5(number::text), 1, 15))::uuid,
     encode(sha256(convert_to(%(domain)s || lpad(number::text, 32, '0'), 'UTF8')), 'hex'),
     number %% %(users)s + 1, %(data)s, 0, moment, moment, %(seen)s, %(seen)s, %(ends)s,
-    %(address)s::inet, %(agent)s, true, ''
+    %(address)s::inet, %(agent)s, true, '', false, '', 0
 FROM (
     SELECT number, %(now)s::timestamptz - (%(last)s - number) * interval '200 milliseconds' AS moment
     FROM generate_series(%(first)s::bigint, %(last)s::bigint - 1) AS number

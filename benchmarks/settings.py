@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.config import Services, database_settings
+from benchmarks.config import CACHE_PREFIX, Services, database_settings
 from benchmarks.contenders import Contender
 
 _BASE: dict[str, Any] = {
@@ -93,7 +93,7 @@ def cache_settings(contender: Contender, known: Services) -> dict[str, Any]:
         return {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": known.redis,
-            "KEY_PREFIX": contender.name,
+            "KEY_PREFIX": f"{CACHE_PREFIX}:{contender.name}",
         }
     return {
         "BACKEND": "django.core.cache.backends.locmem.LocMemCache",

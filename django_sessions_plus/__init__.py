@@ -1,5 +1,4 @@
-"""The session layer of a Django project: every sign-in a visible, revocable row.
+"""Sessions for Django in which every sign-in is a row that users can see and end.
 
-Importing this package imports nothing; the parts live in the modules that
-are named in the documentation.
+Importing this package imports no other module; import the modules that the documentation names.
 """

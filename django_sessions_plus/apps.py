@@ -12,12 +12,14 @@ class SessionsPlusConfig(AppConfig):
     default_auto_field = "django.db.models.BigAutoField"
 
     def ready(self) -> None:
-        """Connect what needs loaded models."""
+        """Connect receivers and register checks."""
         # Imported here because they import models.
-        from django_sessions_plus import checks, receivers, upkeep  # noqa: F401, PLC0415
+        from django_sessions_plus import checks  # noqa: F401, PLC0415
+        from django_sessions_plus.accounts import receivers  # noqa: PLC0415
+        from django_sessions_plus.bulk import upkeep  # noqa: PLC0415
 
         receivers.connect()
         upkeep.connect()
         if apps.is_installed("drf_spectacular"):
-            # An extra: its extensions register themselves by being imported.
+            # Optional: importing it registers its extensions of drf-spectacular.
             from django_sessions_plus.api import schema  # noqa: F401, PLC0415

@@ -1,13 +1,12 @@
-"""The row of a session, for projects that add columns as for the package's own model.
+"""The abstract model of a session's row: the base of the package's model, and of a project's own.
 
 Importing it needs no installed app, so that a project's own engine module can
-hold both its model and its store, as with Django's database-backed sessions.
+contain both its model and its store, as with Django's database-backed sessions.
 """
 
 from __future__ import annotations
 
 from datetime import datetime
-from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -16,23 +15,27 @@ from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
 from django_sessions_plus import devices, policy, tokens
-from django_sessions_plus.conf import config
+from django_sessions_plus.bulk.deleting import cascade_within_database, set_null_within_database
+from django_sessions_plus.conf import config, lifetimes
+from django_sessions_plus.conf.engine import engine
 from django_sessions_plus.querysets import SessionQuerySet, copying_store
 
 if TYPE_CHECKING:
     from django.contrib.sessions.backends.base import SessionBase
 
+NAME_LENGTH = 100
+
 
 class AbstractSession(models.Model):
-    """One session. Its ``id`` is public; the token it belongs to is stored only as a digest."""
+    """One session. Its ``id`` is public; of its token only a digest is stored."""
 
     id = models.UUIDField(_("id"), primary_key=True, default=tokens.make_id, editable=False)
     token_digest = models.CharField(_("token digest"), max_length=64, editable=False)
-    # No constraint in the database: the session table may live in another one, and a
-    # session that names a deleted user must be an anonymous visit, not an error.
+    # No constraint in the database: the users may be in another database, and a session
+    # whose user was deleted must be anonymous, not an error.
     user = models.ForeignKey(
         settings.AUTH_USER_MODEL,
-        on_delete=models.CASCADE,
+        on_delete=cascade_within_database,
         null=True,
         blank=True,
         db_constraint=False,
@@ -44,19 +47,32 @@ class AbstractSession(models.Model):
     version = models.PositiveBigIntegerField(_("version"), default=0, editable=False)
     created_at = models.DateTimeField(_("created"), default=timezone.now)
     authenticated_at = models.DateTimeField(_("signed in"), null=True, blank=True)
+    # Set by SESSIONS_PLUS_CONTEXT_POLICY = "reauthenticate", until the user authenticates again.
+    reauthentication_required = models.BooleanField(
+        _("must authenticate again"), default=False, editable=False
+    )
     # Translators: when the moment of expiry was last moved on.
     updated_at = models.DateTimeField(_("expiry moved"), default=timezone.now)
     last_seen_at = models.DateTimeField(_("last seen"), default=timezone.now)
     expires_at = models.DateTimeField(_("expires"))
+    # The expiry that the browser's cookie was last sent with. If it differs from expires_at, another
+    # transport has moved the expiry, and the cookie is sent again. None if no cookie was sent.
+    cookie_expires_at = models.DateTimeField(
+        _("cookie expires"), null=True, blank=True, editable=False
+    )
     ip_address = models.GenericIPAddressField(_("IP address"), null=True, blank=True)
     user_agent = models.CharField(
         _("user agent"), max_length=devices.USER_AGENT_LENGTH, null=True, blank=True
     )
+    # Given to a token by the operator who issued it; using the session never changes it.
+    name = models.CharField(_("name"), max_length=NAME_LENGTH, blank=True, default="")
     remember = models.BooleanField(_("remember"), default=True)
+    # The transport that the session started with: "cookie", "bearer" or "jwt". It never changes.
+    transport = models.CharField(_("transport"), max_length=16, default="cookie", editable=False)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     ended_by = models.ForeignKey(
         settings.AUTH_USER_MODEL,
-        on_delete=models.SET_NULL,
+        on_delete=set_null_within_database,
         null=True,
         blank=True,
         db_constraint=False,
@@ -65,8 +81,8 @@ class AbstractSession(models.Model):
     )
     # Without choices: a project may end sessions for reasons of its own.
     end_reason = models.CharField(_("end reason"), max_length=32, blank=True, default="")
-    # The digest of the current refresh token, when the first of its line was issued, and when the
-    # previous one was rotated. No index: a refresh token names the row's id.
+    # The digest of the current refresh token, when the first token of its family was issued, and
+    # when the previous one was rotated. No index: a refresh token contains the row's id.
     refresh_digest = models.CharField(
         _("refresh token digest"), max_length=64, null=True, blank=True, editable=False
     )
@@ -74,8 +90,19 @@ class AbstractSession(models.Model):
         _("refresh tokens since"), null=True, blank=True, editable=False
     )
     refreshed_at = models.DateTimeField(_("refreshed"), null=True, blank=True, editable=False)
-    # When the session was last used from another network or browser, and from which before; the
-    # one of the two that has not changed is empty. The engine never reads these.
+    # About the last refresh: the digest of the client's attempt, and how often a retry is still
+    # answered. confirmed_refreshed_at equals refreshed_at once the client is known to have the answer.
+    refresh_attempt = models.CharField(
+        _("refresh attempt digest"), max_length=64, null=True, blank=True, editable=False
+    )
+    refresh_replays_left = models.PositiveSmallIntegerField(
+        _("refresh replays left"), default=0, editable=False
+    )
+    confirmed_refreshed_at = models.DateTimeField(
+        _("refresh confirmed"), null=True, blank=True, editable=False
+    )
+    # When the session was last used from another network or browser, and the address and user agent
+    # before that. Of these two, the one that did not change is empty; no request reads them.
     context_changed_at = models.DateTimeField(
         _("network or browser changed"), null=True, blank=True, editable=False
     )
@@ -92,55 +119,57 @@ class AbstractSession(models.Model):
 
     objects = SessionQuerySet.as_manager()
 
-    is_in_doubt = False
-    """Whether the request that loaded this row needs the password before the session counts as fresh. Not stored."""
+    is_reauthentication_due = False
+    """Whether the user has to enter the password in this request before the session is fresh. Not stored."""
 
     class Meta:
         abstract = True
-        # A cascade uses the base manager; by this one the copies of rows it deletes are withdrawn.
+        # A cascade uses the base manager. With Django's, cached copies of deleted rows would stay.
         base_manager_name = "objects"
         verbose_name = _("session")
         verbose_name_plural = _("sessions")
         constraints = [
-            # Not unique=True, for which Django makes a second index on PostgreSQL, for LIKE.
+            # Not unique=True: on PostgreSQL, Django would then create a second index, for LIKE.
             models.UniqueConstraint(fields=["token_digest"], name="%(class)s_token"),
         ]
         indexes = [
-            # A person's live sessions; with NULL, anonymous rows that the purge may delete.
+            # For the active sessions of a user; for NULL, the anonymous rows that the purge deletes.
             models.Index(fields=["user", "expires_at"], name="%(class)s_live"),
-            # Signed-in rows whose retention has passed.
+            # For signed-in rows whose retention has passed.
             models.Index(fields=["expires_at"], name="%(class)s_purge"),
+            # For expired rows that the purge has not marked yet: they have no reason. With ended_at as
+            # the first column, planners would also choose this index for queries of active sessions.
+            models.Index(fields=["end_reason", "expires_at"], name="%(class)s_expired"),
         ]
 
     def __str__(self) -> str:
         return str(self.pk)
 
     def save(self, *args: Any, **kwargs: Any) -> None:
-        """Save as Django does, and withdraw the copies of a row that was there."""
+        """Save as Django does, and invalidate the cached copies of a row that existed before."""
         is_new = self._state.adding
         super().save(*args, **kwargs)
         if not is_new:
-            self._withdraw_copies()
+            self._invalidate_copies()
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Delete as Django does, and withdraw the copies."""
+        """Delete as Django does, and invalidate the cached copies."""
         deleted = super().delete(*args, **kwargs)
-        self._withdraw_copies()
+        self._invalidate_copies()
         return deleted
 
-    def _withdraw_copies(self) -> None:
+    def _invalidate_copies(self) -> None:
         store = copying_store(type(self))
         if store is not None:
-            store.withdraw([self.token_digest], self._state.db or router.db_for_write(type(self)))
+            store.invalidate([self.token_digest], self._state.db or router.db_for_write(type(self)))
 
     @classmethod
     def get_session_store_class(cls) -> type[SessionBase]:
         """Return the store that reads this model's data: by default the configured engine's."""
-        store: type[SessionBase] = import_module(settings.SESSION_ENGINE).SessionStore
-        return store
+        return engine()
 
     def get_decoded(self) -> dict[str, Any]:
-        """Return the data exactly as it was stored; empty once the session has ended."""
+        """Return the data exactly as it was stored; an empty dictionary once the session has ended."""
         return self.get_session_store_class()().decode(self.session_data)
 
     def status(self, now: datetime | None = None) -> policy.Status:
@@ -149,38 +178,69 @@ class AbstractSession(models.Model):
             ended_at=self.ended_at,
             expires_at=self.expires_at,
             since=self.limited_from,
-            absolute_age=config.ABSOLUTE_AGE,
+            absolute_age=lifetimes.absolute_age(self.transport),
             now=now or timezone.now(),
+            end_reason=self.end_reason,
+        )
+
+    @property
+    def timeout(self) -> policy.Timeout:
+        """Return which timeout sets the expiry, by today's settings; see ``policy.timeout()``."""
+        return policy.timeout(
+            expires_at=self.expires_at,
+            since=self.limited_from,
+            absolute_age=lifetimes.absolute_age(self.transport),
         )
 
     @property
     def limited_from(self) -> datetime | None:
-        """The moment from which ``SESSIONS_PLUS_ABSOLUTE_AGE`` counts; None while nobody is signed in."""
+        """The time from which the absolute timeout counts; None while nobody is signed in."""
         return policy.limited_from(
             user_id=self.user_id,
             authenticated_at=self.authenticated_at,
             created_at=self.created_at,
         )
 
+    @property
+    def limited_until(self) -> datetime | None:
+        """The time at which the absolute timeout is reached; None if there is none."""
+        return policy.deadline(self.limited_from, lifetimes.absolute_age(self.transport))
+
+    @property
+    def refresh_limited_until(self) -> datetime | None:
+        """The time at which its refresh tokens expire, though the session may go on; None without a limit."""
+        return policy.deadline(self.refresh_started_at, lifetimes.absolute_age("jwt"))
+
     def is_active(self, now: datetime | None = None) -> bool:
-        """Tell whether the session can be used at ``now``; ``SessionQuerySet.active()`` is its twin in SQL."""
+        """Return whether the session can be used at ``now``; ``SessionQuerySet.active()`` is the same rule in SQL."""
         return self.status(now) is policy.Status.ACTIVE
 
     def is_fresh(self, now: datetime | None = None) -> bool:
-        """Tell whether the person authenticated within ``SESSIONS_PLUS_FRESH_AGE``.
+        """Return whether the user authenticated within ``SESSIONS_PLUS_FRESH_AGE``.
 
-        A session that was started for a user is not fresh before the user has authenticated in it,
-        nor is one that is in doubt, see ``SESSIONS_PLUS_CONTEXT_POLICY``.
+        A session that was started for a user, without a password, is not fresh until the user
+        authenticates in it. Nor is one that was used from another network or browser since the user
+        authenticated, if ``SESSIONS_PLUS_CONTEXT_POLICY`` is "reauthenticate".
         """
-        return not self.is_in_doubt and policy.is_fresh(
+        if self.needs_password:
+            return False
+        return policy.is_fresh(
             authenticated_at=self.authenticated_at,
             fresh_age=config.FRESH_AGE,
             now=now or timezone.now(),
         )
 
     @property
+    def needs_password(self) -> bool:
+        """Whether the session was used from another network or browser since the user authenticated, or is right now.
+
+        Always False unless ``SESSIONS_PLUS_CONTEXT_POLICY`` is "reauthenticate".
+        """
+        return self.is_reauthentication_due or self.reauthentication_required
+
+    @property
     def access(self) -> policy.Access:
-        """How the session is used, as far as its row can tell."""
+        """How the session is used, as far as its row shows."""
         return policy.access(
             user_id=self.user_id,
             authenticated_at=self.authenticated_at,
@@ -190,9 +250,13 @@ class AbstractSession(models.Model):
 
     @property
     def end_reason_label(self) -> str:
-        """The reason of the end in words; the reason itself if it is a project's own."""
-        labels = dict(policy.EndReason.choices)
-        return str(labels.get(self.end_reason, self.end_reason))
+        """Why the session ended or expired, in words; a project's own reason as it is. Empty while it is active."""
+        reason = self.end_reason
+        if not reason and self.status() is policy.Status.EXPIRED:
+            # The purge will record the same.
+            reason = self.timeout
+        labels = dict([*policy.EndReason.choices, *policy.Timeout.choices])
+        return str(labels.get(reason, reason))
 
     @property
     def device(self) -> devices.Device:

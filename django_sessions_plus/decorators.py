@@ -11,23 +11,23 @@ from asgiref.sync import iscoroutinefunction, markcoroutinefunction
 from django.http import HttpRequest, HttpResponseBase
 from django.utils.http import url_has_allowed_host_and_scheme
 
-from django_sessions_plus.backends.base import RowSession
-from django_sessions_plus.reauthentication import is_fresh, redirect_to_page
+from django_sessions_plus.accounts.reauthentication import is_fresh, redirect_to_page
+from django_sessions_plus.backends.db import SessionStore
 
 View = TypeVar("View", bound=Callable[..., Any])
 
 
 def fresh_session_required(view: View) -> View:
-    """Admit only users who authenticated within ``SESSIONS_PLUS_FRESH_AGE`` (OWASP ASVS 5.0 7.5.1).
+    """Let in only users who authenticated within ``SESSIONS_PLUS_FRESH_AGE`` (OWASP ASVS 5.0 7.5.1).
 
     Others are redirected to ``SESSIONS_PLUS_REAUTHENTICATE_URL`` (default: ``LOGIN_URL``) and return
     to the page afterwards; after posting a form, to the page of the form. Signing in again makes
-    the session fresh. Do not use it with a sign-in view that sends signed-in users away
-    (``redirect_authenticated_user``).
+    the session fresh. Some sign-in pages redirect a signed-in user back at once; such a user is then
+    redirected to the page ``confirm-password`` of ``django_sessions_plus.urls``.
     """
 
     def check(request: HttpRequest, user: Any) -> HttpResponseBase | None:
-        return None if is_fresh(request, user) else redirect_to_page(_return_path(request))
+        return None if is_fresh(request, user) else redirect_to_page(request, _return_path(request))
 
     if iscoroutinefunction(view):
 
@@ -46,16 +46,16 @@ def fresh_session_required(view: View) -> View:
 
 
 def no_activity(view: View) -> View:
-    """Keep requests to this view, such as polling, from counting as activity.
+    """Do not count requests to this view, such as polling, as activity.
 
-    They neither move the session's expiry nor its time of last activity, so that an
-    open tab alone does not keep a session alive.
+    They move neither the session's expiry nor its time of last activity. Otherwise a tab that is
+    left open would keep its session alive.
     """
 
     @wraps(view)
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         session = getattr(request, "session", None)
-        if isinstance(session, RowSession):
+        if isinstance(session, SessionStore):
             session.counts_as_activity = False
         return view(request, *args, **kwargs)
 

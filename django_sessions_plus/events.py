@@ -1,12 +1,13 @@
-"""The log events about sessions, for machines to read.
+"""The log events about sessions, in a form that programs can read.
 
-All are on one logger; their names, levels and fields are stable. Fields are plain numbers and
+All use one logger; their names, levels and fields are stable. Fields are plain numbers and
 strings, mostly ids: no token, no digest, no name that somebody typed.
 """
 
 from __future__ import annotations
 
 import logging
+import traceback
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,7 +19,7 @@ logger = logging.getLogger("django_sessions_plus")
 
 @dataclass(frozen=True)
 class Event:
-    """One kind of event: its name, its level, what it says to people, and its fields."""
+    """One kind of event: its name, level, message and fields."""
 
     name: str
     level: int
@@ -27,7 +28,7 @@ class Event:
 
     @property
     def is_enabled(self) -> bool:
-        """Whether the logger takes it; if not, callers need not collect what only serves to log it."""
+        """Return whether the logger is enabled for it; if not, callers need not collect its fields."""
         return logger.isEnabledFor(self.level)
 
     def log(self, **fields: Any) -> None:
@@ -35,7 +36,12 @@ class Event:
         if self.is_enabled:
             said = {name: _plain(name, fields.pop(name)) for name in self.fields}
             assert not fields, fields  # noqa: S101 - a caller that is wrong, found by its first test
-            logger.log(self.level, self.message, said, extra={"event": self.name, **said})
+            try:
+                logger.log(self.level, self.message, said, extra={"event": self.name, **said})
+            except Exception:  # noqa: BLE001 - a project's handler or filter must not decide an answer
+                if logging.raiseExceptions:
+                    # The logging module reports a failing handler in the same way.
+                    traceback.print_exc()
 
     def log_after_commit(self, *, using: str, **fields: Any) -> None:
         """Log the event once the running transaction on ``using`` is committed; at once if there is none."""
@@ -44,7 +50,7 @@ class Event:
 
 
 def _plain(name: str, value: Any) -> Any:
-    """Return what JSON has a form for: an id as text, whatever its type, and names in one text."""
+    """Return the value in a type that JSON has: an id as text, several names as one text."""
     if value is None or (isinstance(value, (bool, int, float)) and not name.endswith("_id")):
         return value
     return ",".join(sorted(value)) if isinstance(value, (set, frozenset, dict)) else str(value)
@@ -56,11 +62,42 @@ SESSION_STARTED = Event(
     "User %(user_id)s has signed in; session %(session_id)s has started.",
     ("session_id", "user_id", "transport"),
 )
+SIGNED_IN_AGAIN = Event(
+    "signed_in_again",
+    logging.INFO,
+    "User %(user_id)s has signed in again in session %(session_id)s.",
+    ("session_id", "user_id", "transport"),
+)
+REAUTHENTICATED = Event(
+    "reauthenticated",
+    logging.INFO,
+    "User %(user_id)s has entered the password again in session %(session_id)s.",
+    ("session_id", "user_id", "transport"),
+)
+TOKENS_REFRESHED = Event(
+    "tokens_refreshed",
+    logging.DEBUG,
+    "Session %(session_id)s has exchanged its refresh token.",
+    ("session_id", "user_id"),
+)
+CREDENTIAL_REFUSED = Event(
+    "credential_refused",
+    logging.WARNING,
+    "A credential that opens nothing was refused: %(credential)s.",
+    ("credential", "ip_address"),
+)
 SIGN_IN_FAILED = Event(
     "sign_in_failed",
     logging.WARNING,
     "A sign-in was refused: %(reason)s.",
     ("reason", "user_id", "ip_address"),
+)
+PROXY_NOT_TRUSTED = Event(
+    "proxy_not_trusted",
+    logging.WARNING,
+    "Requests with a forwarded address come from %(ip_address)s, which SESSIONS_PLUS_TRUSTED_PROXIES"
+    " does not name: all clients behind it count as one.",
+    ("ip_address",),
 )
 SESSION_ENDED = Event(
     "session_ended",
@@ -86,17 +123,53 @@ NEW_DEVICE_EMAIL_FAILED = Event(
     "The e-mail about session %(session_id)s could not be sent: %(error)s.",
     ("session_id", "user_id", "error"),
 )
+CREDENTIAL_CHANGED = Event(
+    "credential_changed",
+    logging.INFO,
+    "A credential of user %(user_id)s has changed: %(credential)s.",
+    ("user_id", "credential"),
+)
+CREDENTIAL_EMAIL_FAILED = Event(
+    "credential_email_failed",
+    logging.ERROR,
+    "The e-mail to user %(user_id)s about a changed credential could not be sent: %(error)s.",
+    ("user_id", "error"),
+)
 REFRESH_TOKEN_REUSED = Event(
     "refresh_token_reused",
     logging.WARNING,
     "A refresh token was used again; session %(session_id)s has ended.",
     ("session_id", "user_id", "age", "since_rotation", "context_changed", "changed"),
 )
+REFRESH_REPLAYED = Event(
+    "refresh_replayed",
+    logging.INFO,
+    "The last refresh of session %(session_id)s was answered again, to a retry or from elsewhere.",
+    ("session_id", "user_id", "since_rotation", "replays_left", "changed"),
+)
+TOKENS_OVER_PLAIN_HTTP = Event(
+    "tokens_over_plain_http",
+    logging.WARNING,
+    "Tokens of session %(session_id)s were handed out over plain HTTP.",
+    ("session_id", "user_id", "transport"),
+)
 TOKEN_ISSUED = Event(
     "token_issued",
     logging.INFO,
     "A token was issued; it is of session %(session_id)s.",
     ("session_id", "user_id", "actor_id", "transport"),
+)
+BOOKKEEPING_FAILED = Event(
+    "bookkeeping_failed",
+    logging.ERROR,
+    "Could not %(what)s: %(error)s. The request was answered all the same.",
+    ("what", "error"),
+)
+FAST_PATH_FAILED = Event(
+    "fast_path_failed",
+    logging.WARNING,
+    "The fast path does not work with this version of Django: %(error)s. The ORM is used instead.",
+    ("error",),
 )
 SESSIONS_EXPORTED = Event(
     "sessions_exported",

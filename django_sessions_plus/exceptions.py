@@ -1,15 +1,18 @@
-"""Every error this package raises on purpose.
+"""Every exception that this package defines.
 
 ::
 
     SessionsPlusError
     ├── ConfigurationError   (also django's ImproperlyConfigured)
-    ├── SessionOverError
+    ├── IncompleteSignInError
+    ├── InactiveSessionError
     ├── SignInRefusedError
     ├── StaleSessionError    (also django's UpdateError and SessionInterrupted)
     └── TokenError
         └── TokenExpiredError
 """
+
+from typing import Any
 
 from django.contrib.sessions.backends.base import UpdateError
 from django.contrib.sessions.exceptions import SessionInterrupted
@@ -17,22 +20,36 @@ from django.core.exceptions import ImproperlyConfigured
 
 
 class SessionsPlusError(Exception):
-    """Be the root of all errors; ``code`` is stable, snake_case and meant for programs."""
+    """The base class of all errors; ``code`` is stable, snake_case and meant for programs."""
 
     code = "error"
 
 
 class ConfigurationError(SessionsPlusError, ImproperlyConfigured):
-    """Say which setting is wrong and what it takes instead."""
+    """A setting is wrong; the message names it and the values it takes."""
 
     code = "configuration"
 
 
-class SessionOverError(SessionsPlusError):
-    """Refuse a genuine token: nobody is signed in to its session any more.
+class IncompleteSignInError(SessionsPlusError):
+    """The password is right, but this user needs more to sign in, such as a second factor.
 
-    ``reason`` is a word of ``policy.OverReason`` if the token is the session's current one, whose
-    holder may know; else None.
+    ``code`` says what is missing, such as ``second_factor_required``; ``detail`` is a message for users, or "".
+    """
+
+    code = "sign_in_incomplete"
+
+    def __init__(self, code: str, detail: Any = "") -> None:
+        super().__init__(code)
+        self.code = code
+        self.detail = detail
+
+
+class InactiveSessionError(SessionsPlusError):
+    """The token is genuine, but nobody is signed in to its session any more.
+
+    ``reason`` is a ``policy.InactiveReason`` if the token is the session's current one, because only its
+    holder may know the reason; else None.
     """
 
     code = "session_ended"
@@ -43,7 +60,7 @@ class SessionOverError(SessionsPlusError):
 
 
 class SignInRefusedError(SessionsPlusError):
-    """Refuse to start a session for a user who is inactive, or whom no authentication backend would know again."""
+    """No session can start: the user is inactive, or no authentication backend would return the user later."""
 
     code = "sign_in_refused"
 
@@ -52,16 +69,16 @@ class SignInRefusedError(SessionsPlusError):
 
 
 class StaleSessionError(SessionsPlusError, UpdateError, SessionInterrupted):
-    """Refuse a write: the session has ended, or its token was rotated, since it was loaded.
+    """Nothing was written: the session has ended, or another user has signed in to it, since it was loaded.
 
-    As Django's ``UpdateError`` it is understood by any session middleware; as a
-    ``SessionInterrupted`` it becomes a response 400, not 500, if a view does not catch it.
+    It is an ``UpdateError`` because every session middleware handles that, and a ``SessionInterrupted``
+    because Django answers that with status 400, not 500, if a view does not catch it.
     """
 
     code = "session_interrupted"
 
     def __init__(self) -> None:
-        # Django's own words, which logs and tests know.
+        # Django's own message, which log filters and tests may expect.
         super().__init__(
             "The request's session was deleted before the request completed. "
             "The user may have logged out in a concurrent request, for example."
@@ -69,7 +86,7 @@ class StaleSessionError(SessionsPlusError, UpdateError, SessionInterrupted):
 
 
 class TokenError(SessionsPlusError):
-    """Refuse an access or refresh token, without saying what is wrong with it or quoting it."""
+    """An access or refresh token is invalid. The message does not say why, and does not contain the token."""
 
     code = "invalid_token"
 
@@ -78,6 +95,6 @@ class TokenError(SessionsPlusError):
 
 
 class TokenExpiredError(TokenError):
-    """Refuse an access token that was valid until it expired; a refresh can help."""
+    """The access token was valid and has expired; the client should refresh it."""
 
     code = "token_expired"

@@ -1,7 +1,12 @@
-"""Session and authentication middleware, native in both modes.
+"""Session and authentication middleware, for sync and async.
 
-Both take the place of Django's and are subclasses of them. They serve any
-session engine; what they add needs one of ours.
+They replace Django's and are subclasses of them. They work with any session engine; what they
+add needs an engine of this package.
+
+Private names of Django 5.2 to 6.1: ``_cached_user`` and ``_acached_user`` of a request. A sign-in and the end of a
+session have to replace both, and Django replaces only one. tests/test_private_names.py fails if they disappear.
+
+Longer than other modules, because both middlewares and the users they keep on a request go together.
 """
 
 from __future__ import annotations
@@ -23,116 +28,124 @@ from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessio
 from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
-from django.utils import timezone
-from django.utils.cache import patch_vary_headers
 from django.utils.functional import SimpleLazyObject
 
-from django_sessions_plus import sessions
+from django_sessions_plus.accounts import password_changes
+from django_sessions_plus.backends import opened
 from django_sessions_plus.backends.db import SessionStore
-from django_sessions_plus.backends.user_check import user_from_row, user_of
-from django_sessions_plus.policy import EndReason
+from django_sessions_plus.backends.user_check import judging_user, user_from_row, user_of
+from django_sessions_plus.http.cookie import read_former_cookie, with_cookie
 
 
 class SessionMiddleware(DjangoSessionMiddleware):
     """Give the request its session, and the response its cookie.
 
-    A session nobody touched costs nothing. One that was used is touched at most once
-    per interval, after the view and outside of its transaction.
+    A session that the view does not use costs no query. One that it uses is written at most once per
+    interval, after the view and outside of its transaction.
     """
 
     def __call__(self, request: HttpRequest) -> HttpResponseBase | Awaitable[HttpResponseBase]:
-        """Serve one request."""
+        """Handle one request."""
         if self.async_mode:
             return self.__acall__(request)
+        outside = opened.scope()
         self.process_request(request)
-        running = sessions.set_current(getattr(request, "session", None))
         try:
             response: Any = self.get_response(request)
+            response = self.process_response(request, response)
+            password_changes.end_unusable_sessions(_row_session(request))
         finally:
-            sessions.reset_current(running)
-        return self.process_response(request, response)
+            opened.restore(outside)
+        return response  # type: ignore[no-any-return]
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         """See __call__()."""
+        outside = opened.scope()
         self.process_request(request)
-        running = sessions.set_current(getattr(request, "session", None))
         try:
             answer: Any = self.get_response(request)
-            response = await answer
+            response = await self.aprocess_response(request, await answer)
+            await password_changes.aend_unusable_sessions(_row_session(request))
         finally:
-            sessions.reset_current(running)
-        return await self.aprocess_response(request, response)
+            opened.restore(outside)
+        return response
 
     def process_request(self, request: HttpRequest) -> None:
-        """Attach the session, unloaded."""
+        """Set ``request.session``, without loading it."""
+        former = read_former_cookie(request)
         super().process_request(request)
         if (session := _row_session(request)) is not None:
-            session.bind(request.META)
+            session.meta = request.META
+            session.former_cookie_name = former
+            session.is_answered_by_cookie = True
+        opened.begin(request.META, session)
 
     def process_response(  # type: ignore[override]  # streaming responses are no HttpResponse
         self, request: HttpRequest, response: HttpResponseBase
     ) -> HttpResponseBase:
-        """Save or touch the session, and bring the cookie in line with its row.
+        """Save or touch the session, and set or delete the cookie to match its row.
 
         Raises:
-            SessionInterrupted: the session ended, or was rotated, before the request completed.
+            SessionInterrupted: the session ended, or another user signed in to it, before the request completed.
         """
         session = _row_session(request)
         if session is None:
             return super().process_response(request, cast(HttpResponse, response))
         if _is_untouched(session):
             return response
-        if session.is_end_uncommitted:
-            session.settle_end()
+        if session.uncommitted.ended is not None:
+            session.repeat_end()
         if session.is_empty():
-            return _with_cookie(request, response, session)
-        if _is_loading_due(session):
+            return with_cookie(request, response, session)
+        if _is_loading_due(session, response):
             session.load_if_needed()
-        if _is_save_due(session, response, session.is_rolled_back()):
+        if _is_save_due(session, response, session.uncommitted.is_rolled_back()):
+            _prepare_save(request, session)
             session.save()
-        elif _is_touch_due(session, response):
-            session.touch()
-        return _with_cookie(request, response, session)
+        elif _is_use_due(request, session, response):
+            session.record_use()
+        return with_cookie(request, response, session)
 
     async def aprocess_response(
         self, request: HttpRequest, response: HttpResponseBase
     ) -> HttpResponseBase:
         """See process_response()."""
         session = _row_session(request)
-        # A project's subclass may know only the sync method: then that is the one to call.
+        # A subclass of the project may override only the sync method; it must not be skipped.
         is_extended = type(self).process_response is not SessionMiddleware.process_response
         if session is None or is_extended:
             return await sync_to_async(self.process_response)(request, response)
         if _is_untouched(session):
             return response
-        if session.is_end_uncommitted:
-            await sync_to_async(session.settle_end)()
+        if session.uncommitted.ended is not None:
+            await sync_to_async(session.repeat_end)()
         if session.is_empty():
-            return _with_cookie(request, response, session)
-        if _is_loading_due(session):
+            return with_cookie(request, response, session)
+        if _is_loading_due(session, response):
             await session.aload_if_needed()
-        if _is_save_due(session, response, await session.ais_rolled_back()):
+        if _is_save_due(session, response, await session.uncommitted.ais_rolled_back()):
+            _prepare_save(request, session)
             await session.asave()
-        elif _is_touch_due(session, response):
-            await session.atouch()
-        return _with_cookie(request, response, session)
+        elif _is_use_due(request, session, response):
+            await session.arecord_use()
+        return with_cookie(request, response, session)
 
 
 class AuthenticationMiddleware(DjangoAuthenticationMiddleware):
     """Give the request its user, from the query that loads the session.
 
-    Nothing of Django's meaning changes: wherever the short way might differ from
-    ``django.contrib.auth.get_user``, that is what answers.
+    The result is always that of ``django.contrib.auth.get_user``, which is called wherever this
+    shorter way could differ from it.
     """
 
     def __call__(self, request: HttpRequest) -> Any:
-        """Serve one request."""
-        # Nothing here reads or writes, so there is no need for a thread in async mode either.
+        """Handle one request."""
+        # No I/O here, so async mode needs no thread.
         self.process_request(request)
         return self.get_response(request)
 
     def process_request(self, request: HttpRequest) -> None:
-        """Attach ``request.user`` and ``request.auser``, unloaded."""
+        """Set ``request.user`` and ``request.auser``, without loading the user."""
         session = _row_session(request)
         if session is None:
             super().process_request(request)
@@ -144,7 +157,7 @@ class AuthenticationMiddleware(DjangoAuthenticationMiddleware):
 
 
 def bind_user(request: HttpRequest, session: SessionStore) -> None:
-    """Have ``session`` bring its user along, and take the user from ``request`` when it ends."""
+    """Have ``session`` load its user in the same query, and make ``request`` anonymous when it ends."""
     session.wants_user = True
     session.on_end = partial(_make_anonymous, ref(request))
 
@@ -168,9 +181,9 @@ async def aget_user(request: HttpRequest) -> Any:
     user = user_from_row(session, data) if data else AnonymousUser()
     if user is not None:
         return user
-    with session.ending_as(EndReason.PASSWORD_CHANGED), suppress(ValidationError):
+    with judging_user(session), suppress(ValidationError):
         found = await auth.aget_user(request)
-        session.note_user(found)
+        session.user = found
         return found
     return AnonymousUser()
 
@@ -181,8 +194,10 @@ def _row_session(request: HttpRequest) -> SessionStore | None:
 
 
 def _is_untouched(session: SessionStore) -> bool:
-    """Tell whether the response owes the session nothing: nobody read it, or its view passes it over."""
-    return (session.is_passed_over and not session.modified) or (
+    """Return whether the session needs neither a write nor a cookie."""
+    if session.modified:
+        return False
+    return session.is_passed_over or (
         not session.accessed
         and session.session_key is not None
         and session.transport == "cookie"
@@ -190,63 +205,41 @@ def _is_untouched(session: SessionStore) -> bool:
     )
 
 
-def _is_loading_due(session: SessionStore) -> bool:
-    """Tell whether a session nobody read has to be loaded all the same, because every request saves it."""
-    return not session.accessed and settings.SESSION_SAVE_EVERY_REQUEST
+def _is_loading_due(session: SessionStore, response: HttpResponseBase) -> bool:
+    """Return whether a session that nobody read must be loaded, because it will be saved."""
+    return bool(not session.accessed and session.modified and response.status_code < 500)
 
 
 def _is_save_due(session: SessionStore, response: HttpResponseBase, is_rolled_back: bool) -> bool:
-    # What a view saved in a transaction that is gone has to be saved once more.
-    wanted = session.modified or is_rolled_back or settings.SESSION_SAVE_EVERY_REQUEST
+    # What the view saved in a transaction that was rolled back has to be saved once more.
+    wanted = session.modified or is_rolled_back
     return bool(wanted and not session.is_empty() and response.status_code < 500)
 
 
-def _is_touch_due(session: SessionStore, response: HttpResponseBase) -> bool:
-    return session.row is not None and session.accessed and response.status_code < 500
-
-
-def _with_cookie(
-    request: HttpRequest, response: HttpResponseBase, session: SessionStore
-) -> HttpResponseBase:
+def _prepare_save(request: HttpRequest, session: SessionStore) -> None:
+    """Have the coming save set a cookie if a view has replaced ``request.session``, as Django's middleware does."""
+    if session.meta is not request.META:
+        session.meta = request.META
+        session.is_answered_by_cookie = True
     if session.transport != "cookie":
-        _vary_on(response, "Authorization")
-        return response
-    is_dead = session.is_empty() and not session.may_have_successor
-    is_deletion_due = is_dead and settings.SESSION_COOKIE_NAME in request.COOKIES
-    is_due = session.is_cookie_due and response.status_code < 500
-    token = session.session_key if is_due else None
-    if is_deletion_due:
-        response.delete_cookie(
-            settings.SESSION_COOKIE_NAME,
-            path=settings.SESSION_COOKIE_PATH,
-            domain=settings.SESSION_COOKIE_DOMAIN,
-            samesite=settings.SESSION_COOKIE_SAMESITE,
-        )
-    elif token is not None:
-        response.set_cookie(
-            settings.SESSION_COOKIE_NAME,
-            token,
-            max_age=session.cookie_age(timezone.now()),
-            domain=settings.SESSION_COOKIE_DOMAIN,
-            path=settings.SESSION_COOKIE_PATH,
-            secure=settings.SESSION_COOKIE_SECURE,
-            httponly=settings.SESSION_COOKIE_HTTPONLY,
-            samesite=settings.SESSION_COOKIE_SAMESITE,
-        )
-    if session.accessed or token is not None or is_deletion_due:
-        _vary_on(response, "Cookie")
-    return response
+        return
+    if session.session_key != request.COOKIES.get(settings.SESSION_COOKIE_NAME):
+        session.is_cookie_due = True
+        # The browser will use this session next. Without a statement, the save would not notice that
+        # the session has ended or was rotated meanwhile.
+        session.counts_as_activity = True
 
 
-def _vary_on(response: HttpResponseBase, header: str) -> None:
-    # Most responses do not vary yet, and then there is nothing to take apart and to compare.
-    if response.has_header("Vary"):
-        patch_vary_headers(response, (header,))
-    else:
-        response.headers["Vary"] = header
+def _is_use_due(request: HttpRequest, session: SessionStore, response: HttpResponseBase) -> bool:
+    if response.status_code >= 500:
+        return False
+    # A view that only reads another session does not use it. Moving its expiry would also set a
+    # cookie, and so sign this browser in to it.
+    is_used = session.row is not None and session.accessed and session.meta is request.META
+    return is_used or settings.SESSION_SAVE_EVERY_REQUEST
 
 
-# Any: the two attributes in which Django keeps a request's user are nobody's declared ones.
+# Any: Django does not declare the two attributes that hold a request's user.
 def _cached_user(request: Any) -> Any:
     if not hasattr(request, "_cached_user"):
         request._cached_user = get_user(request)
@@ -260,7 +253,7 @@ async def _cached_auser(request: Any) -> Any:
 
 
 def _make_anonymous(reference: ReferenceType[HttpRequest]) -> None:
-    """Take the user from a request whose session has ended, in both modes."""
+    """Make a request anonymous whose session has ended, for sync and async code."""
     request = reference()
     if request is not None:
         set_request_user(request, AnonymousUser())

@@ -16,7 +16,7 @@ class Session(AbstractSession):
     """One session of the engines in ``django_sessions_plus.backends``."""
 
     class Meta(AbstractSession.Meta):
-        # Here and not in the abstract model: one name for each, whatever model an engine has.
+        # Not in the abstract model: otherwise each model would have permissions of its own.
         permissions = [
             ("issue_token", "Can issue a token for a user"),
             ("revoke_session", "Can end sessions"),
@@ -26,6 +26,6 @@ class Session(AbstractSession):
     @classmethod
     def get_session_store_class(cls) -> type[SessionBase]:
         """Return the database engine's store: it reads the rows of every engine on this model."""
-        # By name, for the store imports this model: the arrow points from there to here.
+        # Imported by name: the store's module imports this one.
         store: type[SessionBase] = import_string("django_sessions_plus.backends.db.SessionStore")
         return store

@@ -1,8 +1,8 @@
 """The rules of a session's life, as pure functions.
 
-They take ``now`` and plain values, read no clock, no setting and no database, and are therefore
-the same in both modes, for every engine, and in tests. ``querysets.active_at()`` states the rule of
-``status()`` once more in SQL; a test holds them equal.
+They take ``now`` and plain values, and read no clock, no setting and no database. So they are the
+same for sync and async, for every engine, and in tests. ``querysets.active_at()`` is the rule of
+``status()`` in SQL; a test compares the two.
 """
 
 from datetime import datetime, timedelta
@@ -12,24 +12,29 @@ from django.db import models
 from django.utils.translation import gettext_lazy as _
 
 Expiry = datetime | str | int | None
-"""What ``set_expiry`` leaves behind: a moment (perhaps in ISO form), idle seconds, or nothing."""
+"""What ``set_expiry()`` stores: a datetime (perhaps as ISO text), idle seconds, or None."""
 
-# Of an idle timeout, the largest part that may pass before activity moves the expiry.
-# Without it a timeout shorter than the update age would never move at all.
+# The stored expiry may be too early by at most this part (a fifth) of the idle timeout. With the
+# update age alone, a timeout that is shorter than the update age would never slide.
 LARGEST_UPDATE_SHARE = 5
 
-# How long requests may be under way that the browser sent before it signed out.
+# How much the clocks of the hosts that write one row may differ.
+CLOCK_SKEW = timedelta(minutes=1)
+
+_NO_TIME = timedelta(0)
+
+# How long a request that the browser sent before it signed out may take to arrive.
 SUCCESSION_WINDOW = timedelta(minutes=1)
 
 
-# How the user agent of a browser begins, in upper or lower case, or how it ends if it was recorded
-# as a device (SESSIONS_PLUS_RECORD_USER_AGENT).
+# How the user agent of a browser begins, in upper or lower case, or how it ends if only the device
+# was recorded (SESSIONS_PLUS_RECORD_USER_AGENT).
 BROWSER_PREFIXES = ("Mozilla/", "Opera/")
 BROWSER_SUFFIXES = (" (desktop)", " (phone)", " (tablet)")
 
 
 class Status(StrEnum):
-    """What a session is at a given moment."""
+    """The state of a session at a given time."""
 
     ACTIVE = "active"
     ENDED = "ended"
@@ -37,7 +42,7 @@ class Status(StrEnum):
 
 
 class EndReason(models.TextChoices):
-    """Why a session stopped by act. Expiry is no act and has no reason."""
+    """Why a session was ended. A session that expired was not ended; see ``Timeout``."""
 
     SIGNED_OUT = "signed_out", _("signed out")
     REVOKED = "revoked", _("revoked")
@@ -49,38 +54,47 @@ class EndReason(models.TextChoices):
     CONTEXT_CHANGED = "context_changed", _("another network or browser")
 
 
-class OverReason(StrEnum):
-    """Why a session is over, in the few words that the holder of its token may know.
+class Timeout(models.TextChoices):
+    """Which timeout a session has reached. The next purge records it as the end reason."""
 
-    The token let its holder in, and users who find themselves signed out should not have to guess.
-    It says no more than that: not who ended the session, not what raised a suspicion, and nothing
-    of the account's state, which sign-in does not reveal either. docs/security.md has the reasons.
+    IDLE = "idle_timeout", _("idle timeout")
+    ABSOLUTE = "absolute_timeout", _("absolute timeout")
+
+
+class InactiveReason(StrEnum):
+    """Why a session has ended or expired, as far as the holder of its token may know.
+
+    Users who find themselves signed out should not have to guess why. But it says neither who ended
+    the session, nor what was suspicious, nor anything about the state of the account, because
+    sign-in does not reveal that either. See docs/security.md.
     """
 
     SIGNED_OUT = "signed_out"
-    """Signed out with this session's own token, or a sign-in took its place."""
+    """Signed out with this session's own token, or replaced by another sign-in."""
     REVOKED = "revoked"
-    """Ended from another device or by the staff; also for any reason not listed here."""
+    """Ended from another device or by the staff; also every reason that is not listed here."""
     LIMIT = "limit"
-    """There were more sessions than one person may have."""
+    """There were more sessions than one user may have."""
     PASSWORD_CHANGED = "password_changed"  # noqa: S105 - a reason
     SUSPICIOUS = "suspicious"
-    """It was used as if by somebody else."""
+    """It looked as if somebody else used it."""
     EXPIRED = "expired"
     """It reached the idle or the absolute timeout."""
 
 
-_TOLD_OF: dict[str, OverReason] = {
-    EndReason.SIGNED_OUT: OverReason.SIGNED_OUT,
-    EndReason.LIMIT: OverReason.LIMIT,
-    EndReason.PASSWORD_CHANGED: OverReason.PASSWORD_CHANGED,
-    EndReason.REFRESH_REUSED: OverReason.SUSPICIOUS,
-    EndReason.CONTEXT_CHANGED: OverReason.SUSPICIOUS,
+_SHOWN_REASONS: dict[str, InactiveReason] = {
+    EndReason.SIGNED_OUT: InactiveReason.SIGNED_OUT,
+    EndReason.LIMIT: InactiveReason.LIMIT,
+    EndReason.PASSWORD_CHANGED: InactiveReason.PASSWORD_CHANGED,
+    EndReason.REFRESH_REUSED: InactiveReason.SUSPICIOUS,
+    EndReason.CONTEXT_CHANGED: InactiveReason.SUSPICIOUS,
+    Timeout.IDLE: InactiveReason.EXPIRED,
+    Timeout.ABSOLUTE: InactiveReason.EXPIRED,
 }
 
 
 class Access(models.TextChoices):
-    """How a session is used, as far as its row can tell; ``access()`` decides."""
+    """How a session is used, as far as its row shows; see ``access()``."""
 
     BROWSER = "browser", _("Browser")
     APP = "app", _("App or script")
@@ -106,7 +120,7 @@ def deadline(since: datetime | None, absolute_age: timedelta | None) -> datetime
 
 
 def capped(expiry: datetime, limit: datetime | None) -> datetime:
-    """Return ``expiry``, or ``limit`` where that comes first; None sets no limit."""
+    """Return the earlier of ``expiry`` and ``limit``; a ``limit`` of None sets none."""
     return expiry if limit is None else min(expiry, limit)
 
 
@@ -117,14 +131,30 @@ def status(
     since: datetime | None,
     absolute_age: timedelta | None,
     now: datetime,
+    end_reason: str = "",
 ) -> Status:
-    """Judge a session: ended by act, expired by either timeout, or active; see ``limited_from()`` for ``since``."""
+    """Return whether a session is ended, expired or active; ``since`` is that of ``limited_from()``.
+
+    A session that the purge has marked as expired has an ``ended_at`` too; its ``end_reason`` is a ``Timeout``.
+    """
     if ended_at is not None:
-        return Status.ENDED
+        return Status.EXPIRED if end_reason in Timeout.values else Status.ENDED
     limit = deadline(since, absolute_age)
     if expires_at <= now or (limit is not None and limit <= now):
         return Status.EXPIRED
     return Status.ACTIVE
+
+
+def timeout(
+    *, expires_at: datetime, since: datetime | None, absolute_age: timedelta | None
+) -> Timeout:
+    """Return which timeout sets the expiry of a session: the absolute one if that allows no later expiry.
+
+    The row does not record which timeouts were configured when its expiry was set, so today's decide.
+    A datetime given to ``set_expiry()`` counts as idle timeout.
+    """
+    limit = deadline(since, absolute_age)
+    return Timeout.IDLE if limit is None or expires_at < limit else Timeout.ABSOLUTE
 
 
 def next_expiry(
@@ -133,8 +163,8 @@ def next_expiry(
     """Return the expiry of a session that is used now.
 
     ``explicit`` is what ``set_expiry()`` stored; it overrides the idle timeout, and ``limit`` (the
-    absolute timeout) caps both. An ``explicit`` of 0 is Django's "until the browser closes": that
-    concerns the cookie, and the row still has its idle timeout.
+    absolute timeout) caps both. An ``explicit`` of 0 is Django's "until the browser closes": it only
+    affects the cookie, and the row still has its idle timeout.
     """
     if isinstance(explicit, str):
         explicit = datetime.fromisoformat(explicit)
@@ -146,31 +176,51 @@ def next_expiry(
 
 
 def is_slide_due(
-    *, updated_at: datetime, idle_age: timedelta, update_age: timedelta, now: datetime
+    *, expires_at: datetime, next_expiry: datetime, update_age: timedelta, now: datetime
 ) -> bool:
-    """Tell whether using the session moves its expiry now: once per update age, or fifth of the idle timeout."""
-    return now - updated_at >= min(update_age, idle_age / LARGEST_UPDATE_SHARE)
+    """Return whether using the session now moves its expiry from ``expires_at`` to ``next_expiry``.
+
+    Only the difference between the two counts, not when the expiry was last moved, because the
+    timeout may have been changed since. A later expiry is written once the difference is the update
+    age, or a fifth of the time until ``next_expiry``. An earlier one, of a shortened timeout, is
+    written at once.
+    """
+    gain = next_expiry - expires_at
+    share = (next_expiry - now) / LARGEST_UPDATE_SHARE
+    if gain < _NO_TIME:
+        # A host whose clock is a little slow must not undo the slide of another host.
+        return -gain > min(CLOCK_SKEW, share)
+    return gain >= min(update_age, share)
+
+
+def may_lengthen(*, started_by: str, used_by: str) -> bool:
+    """Return whether using a session by one transport may move its expiry, if it started by another.
+
+    A cookie and a bearer token hold the same session token. A pair of JWTs does not: the device that
+    holds it must not keep the session of a browser alive that nobody uses any more.
+    """
+    return used_by != "jwt" or started_by == "jwt"
 
 
 def is_last_seen_due(*, last_seen_at: datetime, interval: timedelta, now: datetime) -> bool:
-    """Tell whether the time of last activity is old enough to be written again."""
+    """Return whether the time of last activity is old enough to be written again."""
     return now - last_seen_at >= interval
 
 
 def is_fresh(*, authenticated_at: datetime | None, fresh_age: timedelta, now: datetime) -> bool:
-    """Tell whether the person authenticated recently enough for a sensitive act (OWASP ASVS 5.0 7.5)."""
+    """Return whether the user authenticated recently enough for a sensitive action (OWASP ASVS 5.0 7.5)."""
     return authenticated_at is not None and now - authenticated_at < fresh_age
 
 
-def over_reason(*, end_reason: str, ended_at: datetime | None) -> OverReason:
-    """Return why a session is over, as far as the holder of its token may know."""
+def inactive_reason(*, end_reason: str, ended_at: datetime | None) -> InactiveReason:
+    """Return why a session has ended or expired, as far as the holder of its token may know."""
     if ended_at is None:
-        return OverReason.EXPIRED
-    return _TOLD_OF.get(end_reason, OverReason.REVOKED)
+        return InactiveReason.EXPIRED
+    return _SHOWN_REASONS.get(end_reason, InactiveReason.REVOKED)
 
 
 def is_just_signed_out(reason: str, ended_at: datetime | None, now: datetime) -> bool:
-    """Tell whether the session was signed out a moment ago, so that the browser may have signed in again since."""
+    """Return whether the session was signed out a moment ago: the browser may have signed in again since."""
     if ended_at is None or reason != EndReason.SIGNED_OUT:
         return False
     return now - ended_at < SUCCESSION_WINDOW
@@ -183,11 +233,11 @@ def access(
     refresh_started_at: datetime | None,
     user_agent: str | None,
 ) -> Access:
-    """Tell how a session is used; ``querysets.used_by()`` is its twin in SQL.
+    """Return how a session is used; ``querysets.used_by()`` is the same rule in SQL.
 
-    In the session of an issued token nobody has authenticated. Cookies and bearer tokens open the
-    same session, so the rest can only be told apart by the user agent. Without one a session counts
-    as a browser's, which most are.
+    Nobody has authenticated in the session of an issued token. A cookie and a bearer token open the
+    same session, so only the user agent shows the difference. Without one, a session counts as a
+    browser's, because most are.
     """
     if user_id is not None and authenticated_at is None:
         return Access.TOKEN

@@ -1,71 +1,72 @@
-"""Sets of sessions by state, and the bulk statements that end and purge them.
+"""Querysets of sessions by state, and the bulk statement that ends them.
 
-Everything is lazy but the terminal calls; only those have async twins.
+Only the calls that query the database have async twins; the others are lazy.
+
+Private names of Django 5.2 to 6.1: ``_chain()`` and ``_clone()``, because a flag has to be copied from one queryset
+to the next; ``_db``, to see whether a database was chosen; and ``_raw_delete()``, because a cascade deletes by it
+and calls nothing public. tests/test_private_names.py fails if they disappear.
 """
 
 from __future__ import annotations
 
-from datetime import datetime
-from importlib import import_module
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from datetime import datetime, timedelta
+from typing import Any, Self, TypeVar
 
-from django.conf import settings
 from django.db import connections, models, router, transaction
 from django.db.models import Q
 from django.utils import timezone
 
-from django_sessions_plus import policy, purging
-from django_sessions_plus.conf import config
-from django_sessions_plus.locking import take_turn
+from django_sessions_plus import policy
+from django_sessions_plus.bulk.locking import locked_by_key, take_turn
+from django_sessions_plus.conf import config, lifetimes
+from django_sessions_plus.conf.engine import engine
 
-if TYPE_CHECKING:
-    from django_sessions_plus.base_session import AbstractSession
-
-# How many rows one statement changes where each of them has to be named.
+# The most primary keys that one statement lists.
 BATCH_SIZE = 500
 
-Row = TypeVar("Row", bound="AbstractSession")
+Row = TypeVar("Row", bound=models.Model)
 
 
 class SessionQuerySet(models.QuerySet[Row]):
     """The manager of every session model.
 
-    With an engine that keeps copies of rows, ``update()`` and ``delete()`` also withdraw the
-    copies of what they change. An update then takes ``BATCH_SIZE`` rows at a time.
+    With an engine that caches copies of rows, ``update()`` and ``delete()`` also invalidate the
+    copies of the rows they change.
     """
 
     _is_quiet = False
 
     def active(self, now: datetime | None = None) -> Self:
-        """Keep the sessions that can be used at ``now`` (default: this moment)."""
+        """Filter the sessions that can be used at ``now`` (default: the current time)."""
         return self.filter(active_at(now or timezone.now()))
 
     def ended(self) -> Self:
-        """Keep the sessions that were stopped by act."""
-        return self.filter(ended_at__isnull=False)
+        """Filter the sessions that were ended; an expired one was not."""
+        return self.filter(ended_at__isnull=False).exclude(end_reason__in=policy.Timeout.values)
 
     def expired(self, now: datetime | None = None) -> Self:
-        """Keep the sessions that have expired, by either timeout."""
-        return self.filter(~active_at(now or timezone.now()), ended_at=None)
+        """Filter the sessions that have expired, by either timeout, whether or not the purge has marked them."""
+        is_no_act = Q(ended_at=None) | Q(end_reason__in=policy.Timeout.values)
+        return self.filter(~active_at(now or timezone.now()), is_no_act)
 
     def for_user(self, user: Any) -> Self:
-        """Keep the sessions of ``user`` (an instance or its primary key); none for an anonymous one."""
+        """Filter the sessions of ``user`` (an instance or its primary key); none for an anonymous user."""
         key = getattr(user, "pk", user)
         return self.none() if key is None else self.filter(user=key)
 
     def used_by(self, access: policy.Access) -> Self:
-        """Keep the sessions that are used that way, as ``policy.access()`` tells of each."""
+        """Filter the sessions for which ``policy.access()`` returns ``access``."""
         return self.filter(used_by(access))
 
     def newest_activity_first(self) -> Self:
-        """Order by last activity; the id decides between equals, so that pages are stable."""
+        """Order by last activity, then by id, so that pages are stable."""
         return self.order_by("-last_seen_at", "-id")
 
     def end(self, *, reason: str, actor: Any = None, now: datetime | None = None) -> int:
-        """End what has not ended, wipe its data and return how many rows this call ended.
+        """End the sessions that have not ended, wipe their data and return how many this call ended.
 
-        One conditional statement, so that of several callers only one ends a row. The
-        expiry moves to the end: an ended row has no future, and the purge needs one index.
+        One conditional statement, so that only one of several callers ends a row. It also sets
+        ``expires_at`` to the time of the end, so that the purge finds ended and expired rows by one index.
         """
         return self.filter(ended_at=None).update(**end_columns(reason, actor, now))
 
@@ -73,22 +74,12 @@ class SessionQuerySet(models.QuerySet[Row]):
         """See end()."""
         return await self.filter(ended_at=None).aupdate(**end_columns(reason, actor, now))
 
-    def purge(self, now: datetime | None = None) -> int:
-        """Delete rows that are no longer needed, and return how many.
-
-        Expired anonymous sessions go at once, ended and expired sign-ins after
-        ``SESSIONS_PLUS_RETENTION``. Works in batches of ``SESSIONS_PLUS_PURGE_BATCH_SIZE``
-        rows, each its own short transaction, and may run in several processes at once.
-        ``purging.purge()`` reports more and can be stopped.
-        """
-        return purging.purge(self, now=now).deleted
-
-    async def apurge(self, now: datetime | None = None) -> int:
-        """See purge()."""
-        return (await purging.apurge(self, now=now)).deleted
-
     def update(self, **columns: Any) -> int:
-        """Update as Django does, and withdraw the copies of these rows."""
+        """Update as Django does, and invalidate the cached copies of these rows.
+
+        With an engine that keeps copies, more than ``BATCH_SIZE`` (500) rows are updated in batches,
+        each in a transaction of its own: if one fails, earlier batches stay written.
+        """
         store = None if self._is_quiet or self.query.is_sliced else copying_store(self.model)
         if store is None:
             return super().update(**columns)
@@ -102,41 +93,51 @@ class SessionQuerySet(models.QuerySet[Row]):
     update.alters_data = True  # type: ignore[attr-defined]
 
     def for_writing(self) -> Self:
-        """Use the database that writes go to, unless another one was chosen."""
-        # On a replica that lags, what was deleted would come up again in the next batch.
+        """Use the database for writes, unless a database was chosen with ``using()``."""
+        # A replica that lags would return rows again that the last batch deleted.
         return self.using(self._chosen_alias() or router.db_for_write(self.model))
 
     def quietly(self) -> Self:
-        """Leave it to the caller to withdraw the copies of what is changed."""
+        """Return a queryset that invalidates no copies; the caller has to do it."""
         quiet = self._chain()  # type: ignore[attr-defined]
         quiet._is_quiet = True
         return quiet  # type: ignore[no-any-return]
 
     def _update_batch(self, store: Any, columns: dict[str, Any]) -> tuple[int, Any]:
-        """Update one batch; return how many rows that were, and the last key if there may be more."""
+        """Update one batch; return how many rows, and the last primary key if there may be more."""
         with transaction.atomic(using=self.db, savepoint=False):
             batch = self._locked_digests(BATCH_SIZE)
-            updated = self.filter(pk__in=[key for key, _ in batch]).update(**columns)
-            store.withdraw([digest for _, digest in batch], self.db)
+            # Without order_by(): with it, MariaDB would wait for locks of other rows.
+            named = self.order_by().filter(pk__in=[key for key, _ in batch])
+            updated = named.update(**columns)
+            store.invalidate([digest for _, digest in batch], self.db)
         return updated, batch[-1][0] if len(batch) == BATCH_SIZE else None
 
     def _locked_digests(self, limit: int) -> list[tuple[Any, str]]:
-        """Return keys and digests, which nobody else changes until the transaction ends."""
+        """Lock the first ``limit`` rows until the transaction ends, and return their keys and digests."""
         rows = self.values_list("pk", "token_digest")
+        if connections[self.db].vendor == "mysql":
+            # In one statement, MariaDB would lock in the order of the index that it searches. The
+            # caller's statement checks again whether each row still meets the condition.
+            keys = [key for key, _ in rows[:limit]]
+            return locked_by_key(self, keys, "pk", "token_digest")
         if connections[self.db].features.has_select_for_update:
             return list(rows.select_for_update()[:limit])
         take_turn(self)
         return list(rows[:limit])
 
     def _raw_delete(self, using: str | None) -> int:
-        # What every delete of this model comes down to, that of a cascade too.
+        # Every delete of this model calls this method, that of a cascade too.
+        self.using(using).invalidate_copies()
+        return super()._raw_delete(using)
+
+    def invalidate_copies(self) -> None:
+        """Lock these rows until the transaction ends, and invalidate their cached copies. Needs a transaction."""
         store = None if self._is_quiet else copying_store(self.model)
         if store is not None:
-            rows = self.using(using).order_by("pk")
-            # Of one more than are named all copies are withdrawn, so there is no need to know them.
-            some = rows._locked_digests(store.named_at_most() + 1)
-            store.withdraw([digest for _, digest in some], rows.db)
-        return super()._raw_delete(using)
+            # If there are more rows than are invalidated one by one, all copies are invalidated.
+            some = self.order_by("pk")._locked_digests(store.named_at_most() + 1)
+            store.invalidate([digest for _, digest in some], self.db)
 
     def _clone(self) -> Self:
         clone: Self = super()._clone()  # type: ignore[misc]
@@ -149,9 +150,9 @@ class SessionQuerySet(models.QuerySet[Row]):
 
 
 def copying_store(model: type[models.Model]) -> Any:
-    """Return the configured engine's store if it keeps copies of this model's rows; else None."""
-    store = import_module(settings.SESSION_ENGINE).SessionStore
-    if not hasattr(store, "withdraw") or store.get_model_class() is not model:
+    """Return the configured engine's store class if it caches copies of this model's rows; else None."""
+    store: Any = engine()
+    if not hasattr(store, "invalidate") or store.get_model_class() is not model:
         return None
     return store
 
@@ -159,21 +160,32 @@ def copying_store(model: type[models.Model]) -> Any:
 def active_at(now: datetime) -> Q:
     """Return the condition that a session can be used at ``now``."""
     condition = Q(ended_at=None, expires_at__gt=now)
-    if config.ABSOLUTE_AGE is not None:
-        limit = now - config.ABSOLUTE_AGE
-        not_authenticated = Q(user=None) | Q(created_at__gt=limit)
-        condition &= Q(authenticated_at__gt=limit) | Q(authenticated_at=None) & not_authenticated
-    return condition
+    within = _is_within(config.ABSOLUTE_AGE, now)
+    own = lifetimes.absolute_ages()
+    if own:
+        within &= ~Q(transport__in=list(own))
+        for transport, age in own.items():
+            within |= Q(transport=transport) & _is_within(age, now)
+    return condition & within
+
+
+def _is_within(age: timedelta | None, now: datetime) -> Q:
+    """Return the condition that an absolute timeout is not reached."""
+    if age is None:
+        return Q()
+    limit = now - age
+    not_authenticated = Q(user=None) | Q(created_at__gt=limit)
+    return Q(authenticated_at__gt=limit) | Q(authenticated_at=None) & not_authenticated
 
 
 def used_by(access: policy.Access) -> Q:
-    """Return the condition that a session is used that way."""
+    """Return the condition that ``policy.access()`` of a session is ``access``."""
     token = Q(user__isnull=False, authenticated_at=None)
     api = ~token & Q(refresh_started_at__isnull=False)
     browser = Q(user_agent=None) | Q(user_agent="")
     for prefix in policy.BROWSER_PREFIXES:
-        # The first says nothing that the second does not. But of it PostgreSQL has statistics, and
-        # without any takes browsers for rare and reads the table.
+        # The second condition includes the first. But PostgreSQL has statistics only for the first,
+        # and without them it takes browsers for rare and reads the whole table.
         browser |= Q(user_agent__startswith=prefix) | Q(user_agent__istartswith=prefix)
     for suffix in policy.BROWSER_SUFFIXES:
         browser |= Q(user_agent__iendswith=suffix)
@@ -188,7 +200,7 @@ def used_by(access: policy.Access) -> Q:
 
 
 def end_columns(reason: str, actor: Any, now: datetime | None) -> dict[str, Any]:
-    """Return the values that an end writes, by attribute name; ``actor`` is a user, a primary key or None."""
+    """Return the columns that ending a session writes, with values; ``actor`` is a user, a primary key or None."""
     now = now or timezone.now()
     return {
         "ended_at": now,

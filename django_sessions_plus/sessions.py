@@ -1,45 +1,69 @@
 """The verbs: list a user's sessions, end one, the others or all of them, or start one.
 
-Pages, API, admin, commands and receivers all call these. If the session of the running
+The pages, the API, the admin, the commands and the receivers all call these. If the session of the running
 request is among those ended, ``request.session`` becomes empty, its cookie is deleted and
 ``request.user`` is anonymous from then on. No verb checks permissions.
+
+Longer than other modules, for a reader looks for every verb here, and they share how rows are found and ended.
 """
 
 from __future__ import annotations
 
 import uuid
-from collections.abc import Iterable
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Set
 from datetime import timedelta
-from importlib import import_module
-from typing import Any
+from functools import wraps
+from typing import Any, ParamSpec, TypeVar, get_args
 
 from asgiref.sync import sync_to_async
-from django.conf import settings
+from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.db import router, transaction
-from django.http import HttpRequest
 
-from django_sessions_plus import ending, starting
-from django_sessions_plus.backends.base import RowSession
+from django_sessions_plus.backends import opened
+from django_sessions_plus.backends.configured import new_store
+from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.backends.user_check import backend_of
 from django_sessions_plus.base_session import AbstractSession
-from django_sessions_plus.conf import config
-from django_sessions_plus.jwt import refresh
-from django_sessions_plus.jwt.refresh import IssuedTokens
-from django_sessions_plus.locking import locked
+from django_sessions_plus.bulk import ending
+from django_sessions_plus.bulk.purging import Progress
+from django_sessions_plus.conf import callables, lifetimes
+from django_sessions_plus.conf.engine import engine
+from django_sessions_plus.conf.kinds import Transport
+from django_sessions_plus.jwt.issuing import aissue_tokens as aissue_tokens
+from django_sessions_plus.jwt.issuing import issue_tokens as issue_tokens
 from django_sessions_plus.models import Session
 from django_sessions_plus.policy import EndReason
-from django_sessions_plus.purging import Progress
+from django_sessions_plus.presentation.wording import clean_name
 from django_sessions_plus.querysets import SessionQuerySet
+from django_sessions_plus.running import adopt as adopt
+from django_sessions_plus.running import aresolve as aresolve
 from django_sessions_plus.running import current as current
 from django_sessions_plus.running import reset_current as reset_current
+from django_sessions_plus.running import resolve as resolve
 from django_sessions_plus.running import set_current as set_current
 
-Named = AbstractSession | uuid.UUID | str
+SessionOrId = AbstractSession | uuid.UUID | str
+
+_P = ParamSpec("_P")
+_T = TypeVar("_T")
+
+
+def _twin(verb: Callable[_P, _T]) -> Callable[_P, Coroutine[Any, Any, _T]]:
+    """Return the async twin of a verb: a coroutine function that calls it in the thread of synchronous code."""
+
+    @wraps(verb)
+    async def twin(*args: _P.args, **kwargs: _P.kwargs) -> _T:
+        return await sync_to_async(verb)(*args, **kwargs)
+
+    twin.__name__ = twin.__qualname__ = f"a{verb.__name__}"
+    twin.__doc__ = f"See {verb.__name__}()."
+    return twin
 
 
 def session_model() -> type[AbstractSession]:
     """Return the model of the configured engine's rows; ``Session`` when the engine is not one of ours."""
-    store = import_module(settings.SESSION_ENGINE).SessionStore
-    return store.get_model_class() if issubclass(store, RowSession) else Session
+    store = engine()
+    return store.get_model_class() if issubclass(store, SessionStore) else Session
 
 
 def list_for(user: Any) -> SessionQuerySet[AbstractSession]:
@@ -52,10 +76,10 @@ async def alist_for(user: Any) -> list[AbstractSession]:
     return [session async for session in list_for(user)]
 
 
-def revoke(session: Named, *, reason: str = EndReason.REVOKED, actor: Any = None) -> bool:
+def revoke(session: SessionOrId, *, reason: str = EndReason.REVOKED, actor: Any = None) -> bool:
     """End one session (a row or its id) and return whether this call ended it.
 
-    False for a session that is already over, and for an unknown or malformed id. Of several
+    False if the session has already ended or expired, and for an unknown or malformed id. Of several
     parallel calls exactly one returns True. ``actor`` is a user, a primary key or None.
     """
     key = _as_id(session)
@@ -64,19 +88,17 @@ def revoke(session: Named, *, reason: str = EndReason.REVOKED, actor: Any = None
     return bool(_end([_rows().filter(pk=key)], reason, actor))
 
 
-async def arevoke(session: Named, *, reason: str = EndReason.REVOKED, actor: Any = None) -> bool:
-    """See revoke()."""
-    return await sync_to_async(revoke)(session, reason=reason, actor=actor)
+arevoke = _twin(revoke)
 
 
 def revoke_many(
-    many: Iterable[Named] | SessionQuerySet[Any],
+    many: Iterable[SessionOrId] | SessionQuerySet[Any],
     *,
     reason: str = EndReason.REVOKED,
     actor: Any = None,
     progress: Progress | None = None,
 ) -> int:
-    """End many sessions (rows, ids, or a queryset of rows) as ``revoke()`` ends one, and return how many.
+    """End many sessions (rows, ids, or a queryset of rows) and return how many this call ended; see ``revoke()``.
 
     Works in batches, each in a transaction of its own; after each ``progress`` is called with the
     number so far. A queryset of any size costs little memory: it is never read as a whole.
@@ -84,48 +106,28 @@ def revoke_many(
     if isinstance(many, SessionQuerySet) and not many.query.is_sliced:
         return _end([many.for_writing()], reason, actor, progress)
     ids = sorted({key for each in many if (key := _as_id(each)) is not None})
-    batches = (ids[at : at + ending.BATCH_SIZE] for at in range(0, len(ids), ending.BATCH_SIZE))
-    return _end((_rows().filter(pk__in=batch) for batch in batches), reason, actor, progress)
+    return _end(_named(ids), reason, actor, progress)
 
 
-async def arevoke_many(
-    many: Iterable[Named] | SessionQuerySet[Any],
-    *,
-    reason: str = EndReason.REVOKED,
-    actor: Any = None,
-    progress: Progress | None = None,
-) -> int:
-    """See revoke_many()."""
-    end = sync_to_async(revoke_many)
-    return await end(many, reason=reason, actor=actor, progress=progress)
+arevoke_many = _twin(revoke_many)
 
 
 def revoke_others(
     user: Any,
     *,
-    keep: Named | None,
+    keep: SessionOrId | Set[uuid.UUID] | None,
     reason: str = EndReason.REVOKED,
     actor: Any = None,
     progress: Progress | None = None,
 ) -> int:
-    """End all active sessions of ``user`` except ``keep`` (a row, its id, or None) and return how many.
+    """End all active sessions of ``user`` except ``keep`` (a row, its id, a set of ids, or None) and return how many.
 
     After each batch ``progress`` is called with the number so far.
     """
     return _end([_all_but(keep, _rows().for_user(user))], reason, actor, progress)
 
 
-async def arevoke_others(
-    user: Any,
-    *,
-    keep: Named | None,
-    reason: str = EndReason.REVOKED,
-    actor: Any = None,
-    progress: Progress | None = None,
-) -> int:
-    """See revoke_others()."""
-    end = sync_to_async(revoke_others)
-    return await end(user, keep=keep, reason=reason, actor=actor, progress=progress)
+arevoke_others = _twin(revoke_others)
 
 
 def revoke_all(
@@ -139,29 +141,21 @@ def revoke_all(
     return revoke_others(user, keep=None, reason=reason, actor=actor, progress=progress)
 
 
-async def arevoke_all(
-    user: Any,
-    *,
-    reason: str = EndReason.REVOKED,
-    actor: Any = None,
-    progress: Progress | None = None,
-) -> int:
-    """See revoke_all()."""
-    return await sync_to_async(revoke_all)(user, reason=reason, actor=actor, progress=progress)
+arevoke_all = _twin(revoke_all)
 
 
 def revoke_everyone(
     *,
-    keep: Named | None = None,
+    keep: SessionOrId | None = None,
     reason: str = EndReason.REVOKED,
     actor: Any = None,
     progress: Progress | None = None,
 ) -> int:
     """Sign everyone out: end all users' active sessions except ``keep`` (a row or its id), and return how many.
 
-    That is, those whose row exists when this is called, as far as the clocks of the hosts agree.
-    Sessions that start meanwhile stay; a user who signs in meanwhile on an older row, such as that
-    of an anonymous visit, may have to sign in once more. Anonymous sessions stay.
+    Only rows that exist when this is called are ended, as far as the clocks of the hosts agree.
+    Sessions that start meanwhile stay, and so do anonymous ones. A user who signs in meanwhile on an
+    older row, such as that of an anonymous visit, may have to sign in again.
     """
     rows = _rows().filter(user__isnull=False)
     newest = rows.order_by("-pk").values_list("pk", flat=True).first()
@@ -170,106 +164,84 @@ def revoke_everyone(
     return _end([_all_but(keep, rows.filter(pk__lte=newest))], reason, actor, progress)
 
 
-async def arevoke_everyone(
-    *,
-    keep: Named | None = None,
-    reason: str = EndReason.REVOKED,
-    actor: Any = None,
-    progress: Progress | None = None,
-) -> int:
-    """See revoke_everyone()."""
-    end = sync_to_async(revoke_everyone)
-    return await end(keep=keep, reason=reason, actor=actor, progress=progress)
-
-
-def issue_tokens(session: AbstractSession) -> IssuedTokens:
-    """Issue an access token and a refresh token for the session of a signed-in user.
-
-    Both end with the session. A session has one refresh token at a time: that of an
-    earlier call is refused from now on, but ends nothing.
-
-    Raises:
-        StaleSessionError: the session has ended or expired, or nobody is signed in to it.
-        ConfigurationError: ``SESSION_ENGINE`` is not an engine of this package.
-    """
-    return refresh.issue_tokens(session)
-
-
-async def aissue_tokens(session: AbstractSession) -> IssuedTokens:
-    """See issue_tokens()."""
-    return await refresh.aissue_tokens(session)
+arevoke_everyone = _twin(revoke_everyone)
 
 
 def start(
     user: Any,
     *,
+    name: str = "",
     user_agent: str | None = None,
     ip_address: str | None = None,
     remember: bool = True,
     expiry: timedelta | None = None,
-) -> RowSession:
-    """Start a session for ``user`` as a sign-in would, and return its store: ``session_key`` is the token.
+    transport: Transport = "bearer",
+) -> SessionStore:
+    """Start a session for ``user`` without a sign-in, and return its store: ``session_key`` is the token.
 
-    No password is checked, so the session is not fresh. See ``starting.start()`` for the arguments
-    and exceptions.
+    For operators and scripts. The row is like that of a sign-in, and limits, signals and lists treat
+    it alike. But nobody has proved to be the user: ``authenticated_at`` is None, so that the session
+    is not fresh until the person authenticates in it; ``user_logged_in`` is not sent, and
+    ``last_login`` does not change.
+
+    ``name`` is what lists show first, and use never changes it. User agent and address are recorded as
+    far as settings allow. With ``expiry`` the session ends after that time, used or not; without, by
+    the timeouts, of which ``remember`` decides the idle one. ``transport`` is how the token will be
+    sent, which decides the timeouts: "jwt" if access and refresh tokens are issued for the session.
+
+    Raises:
+        SignInRefusedError: the user is inactive, or no authentication backend lets the user in.
+        ValueError: ``expiry`` is not above zero, or beyond the absolute timeout or
+            ``lifetimes.LONGEST``; ``name`` is longer than its column; or there is no such ``transport``.
+        ConfigurationError: ``SESSION_ENGINE`` is not an engine of this package.
     """
-    return starting.start(
-        user, user_agent=user_agent, ip_address=ip_address, remember=remember, expiry=expiry
-    )
+    if transport not in get_args(Transport):
+        raise ValueError(f"There is no transport {transport!r}.")
+    lifetimes.check_expiry(expiry, transport)
+    name = clean_name(name)
+    backend = backend_of(user)
+    store = new_store()
+    store.transport = transport
+    store.meta = {"REMOTE_ADDR": ip_address, "HTTP_USER_AGENT": user_agent}
+    store[SESSION_KEY] = user._meta.pk.value_to_string(user)
+    store[BACKEND_SESSION_KEY] = backend
+    if hasattr(user, "get_session_auth_hash"):
+        store[HASH_SESSION_KEY] = user.get_session_auth_hash()
+    store.name, store.remember = name, remember
+    if expiry is not None:
+        store.set_expiry(expiry)
+    store.is_authenticated_at_start = False
+    store.user = user
+    store.save()
+    # Whoever makes it the session of a request need not save it once more.
+    store.modified = False
+    return store
 
 
-async def astart(
-    user: Any,
-    *,
-    user_agent: str | None = None,
-    ip_address: str | None = None,
-    remember: bool = True,
-    expiry: timedelta | None = None,
-) -> RowSession:
-    """See start()."""
-    return await sync_to_async(starting.start, thread_sensitive=True)(
-        user, user_agent=user_agent, ip_address=ip_address, remember=remember, expiry=expiry
-    )
+astart = _twin(start)
 
 
 def enforce_limit(user: Any, *, keep: AbstractSession) -> int:
     """End the sessions of ``user`` beyond ``SESSIONS_PLUS_MAX_PER_USER`` and return how many.
 
-    Ends the least recently seen, and never ``keep``: refusing the sign-in would lock out users
-    who have lost their old devices.
+    Ends the least recently seen, and never ``keep``. To refuse the sign-in instead would lock out
+    users who have lost their old devices.
+
+    Raises:
+        ConfigurationError: ``SESSIONS_PLUS_MAX_PER_USER`` cannot be used.
+
+    Raises:
+        ConfigurationError: ``SESSIONS_PLUS_MAX_PER_USER`` cannot be used.
     """
-    limit = config.max_per_user(user)
+    limit = callables.max_per_user(user)
     if limit is None:
         return 0
-    mine = _rows().active().for_user(user)
+    mine = _rows().for_user(user)
+    if not ending.is_beyond(limit, mine):
+        return 0
     with transaction.atomic(using=mine.db):
-        # Under a lock, so that two simultaneous sign-ins do not end each other.
-        living = locked(mine)
-        others = sorted(living, key=lambda row: (row.pk == keep.pk, row.last_seen_at, row.pk))
-        ids = [row.pk for row in others[: len(living) - limit]]
-        return _end([mine.filter(pk__in=ids)], EndReason.LIMIT, None) if ids else 0
-
-
-def resolve(request: HttpRequest) -> AbstractSession | None:
-    """Return the active signed-in session behind ``request``, by cookie or header; None if there is none.
-
-    Loads the session if it is not loaded yet. An authentication backend may still refuse the
-    row's user; ``request.user`` is authoritative for that.
-    """
-    store = getattr(request, "session", None)
-    if not isinstance(store, RowSession):
-        return None
-    store.get("")
-    return _signed_in(store)
-
-
-async def aresolve(request: HttpRequest) -> AbstractSession | None:
-    """See resolve()."""
-    store = getattr(request, "session", None)
-    if not isinstance(store, RowSession):
-        return None
-    await store.aget("")
-    return _signed_in(store)
+        ids = ending.least_recently_seen(mine, keep=keep.pk, limit=limit)
+        return _end(_named(ids), EndReason.LIMIT, None)
 
 
 def _rows() -> SessionQuerySet[AbstractSession]:
@@ -278,7 +250,12 @@ def _rows() -> SessionQuerySet[AbstractSession]:
     return rows
 
 
-def _as_id(session: Named | None) -> uuid.UUID | None:
+def _named(ids: list[uuid.UUID]) -> Iterator[SessionQuerySet[AbstractSession]]:
+    for at in range(0, len(ids), ending.BATCH_SIZE):
+        yield _rows().filter(pk__in=ids[at : at + ending.BATCH_SIZE])
+
+
+def _as_id(session: SessionOrId | None) -> uuid.UUID | None:
     key = session.pk if isinstance(session, AbstractSession) else session
     if key is None or isinstance(key, uuid.UUID):
         return key
@@ -289,8 +266,10 @@ def _as_id(session: Named | None) -> uuid.UUID | None:
 
 
 def _all_but(
-    keep: Named | None, rows: SessionQuerySet[AbstractSession]
+    keep: SessionOrId | Set[uuid.UUID] | None, rows: SessionQuerySet[AbstractSession]
 ) -> SessionQuerySet[AbstractSession]:
+    if isinstance(keep, Set):
+        return rows.exclude(pk__in=keep) if keep else rows
     kept = _as_id(keep)
     return rows if kept is None else rows.exclude(pk=kept)
 
@@ -303,15 +282,10 @@ def _end(
 ) -> int:
     ended = 0
     for batch in ending.in_batches(sets, reason=reason, actor=actor):
-        store = current()
-        if store is not None and store.row is not None and batch.has_ended(store.row.pk):
-            store.forget()
+        for store in opened.stores_of_request():
+            if store.row is not None and batch.has_ended(store.row.pk):
+                store.forget()
         ended += batch.count
         if progress is not None:
             progress(ended)
     return ended
-
-
-def _signed_in(store: RowSession) -> AbstractSession | None:
-    row = store.row
-    return row if row is not None and row.user_id is not None else None

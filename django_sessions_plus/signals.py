@@ -1,7 +1,7 @@
-"""What the package tells a project. Nothing is sent before its write is committed.
+"""The signals of this package. Each is sent after its write is committed.
 
-All are sent with ``send_robust()``: Django logs a receiver that fails, and the failure
-neither undoes a sign-in nor keeps a session alive. No argument carries a token.
+All are sent with ``send_robust()``: Django logs a receiver that fails, so that it cannot undo a
+sign-in or keep a session alive. No argument contains a token.
 """
 
 from functools import partial
@@ -11,23 +11,26 @@ from django.db import transaction
 from django.dispatch import Signal
 
 session_started = Signal()
-"""A person signed in: ``session`` (the row), ``user``."""
+"""A user signed in: ``session`` (the row), ``user``."""
 
 session_ended = Signal()
-"""A signed-in session stopped by act: ``session``, ``user``, ``reason``, ``actor`` (or None)."""
+"""A signed-in session was ended; not sent when one expires: ``session``, ``user``, ``reason``, ``actor`` (or None)."""
 
 session_context_changed = Signal()
 """A session is used from another network or browser: ``session``, ``user``, ``changes``.
 
-``changes`` is ``{column: (old, new)}``. Sent by the one request that writes it down, and by
-the one that ends the session for it.
+``changes`` is ``{column: (old, new)}``. Sent once for each change: by the request that records it,
+or that ends the session because of it.
 """
 
 new_device_signed_in = Signal()
-"""A person signed in from a browser, system and network that together are new: ``session``, ``user``."""
+"""A user signed in from a combination of browser, system and network that is new: ``session``, ``user``."""
+
+credential_changed = Signal()
+"""A password, or another credential that the project reports, has changed: ``user``, ``credential`` (its name)."""
 
 refresh_token_reused = Signal()
-"""A rotated refresh token came back after its grace, and ended its session.
+"""A refresh token was used again after it had been replaced, and its session was ended.
 
 ``session``, ``user``, ``age`` (since that token was issued), ``since_rotation`` (since the last
 rotation), ``context_changed``, ``changes`` (as above: recorded, presented).

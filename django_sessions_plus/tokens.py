@@ -1,8 +1,7 @@
-"""Session tokens: make one, know one by its form, turn one into its digest.
+"""Session tokens: make one, check the form of one, compute the digest of one.
 
-The only module that touches ``secrets`` and ``hashlib`` for session tokens. It
-does no I/O and keeps nothing; raw tokens go in and out by the name ``token``,
-what may be stored by the name ``digest``.
+The only module that uses ``secrets`` and ``hashlib`` for session tokens. No I/O, no state. A
+raw token is always called ``token``, and what may be stored is called ``digest``.
 """
 
 import re
@@ -13,11 +12,13 @@ from datetime import UTC, datetime
 from hashlib import sha256
 from typing import TypeGuard
 
+from django.utils.crypto import get_random_string
+
 ALPHABET = "abcdefghijklmnopqrstuvwxyz0123456789"
 LENGTH = 32
 
-# The prefix keeps our digests apart from the plain SHA-256 of a session key
-# that other packages store: neither table can be searched with the other's value.
+# Without the prefix, a digest would equal the plain SHA-256 of a session key that other packages
+# store, and one table could be searched with the values of the other.
 _DOMAIN = b"django_sessions_plus.session-token.v1:"
 _WELL_FORMED = re.compile(rf"[a-z0-9]{{{LENGTH}}}", re.ASCII)
 
@@ -27,21 +28,21 @@ def make_token() -> str:
 
     That is 165 bits; OWASP ASVS 5.0 7.2.3 asks for at least 128.
     """
-    return "".join(secrets.choice(ALPHABET) for _ in range(LENGTH))
+    return get_random_string(LENGTH, ALPHABET)
 
 
 def is_well_formed(token: object) -> TypeGuard[str]:
-    """Tell whether ``token`` could be one of ours, without looking it up.
+    """Return whether ``token`` has the form of a session token; no query.
 
-    Anything else (other types, lengths, alphabets) costs no query.
+    Any value of another type, length or alphabet is none.
     """
     return isinstance(token, str) and _WELL_FORMED.fullmatch(token) is not None
 
 
 def digest(token: str) -> str:
-    """Return what is stored in place of ``token``: 64 hexadecimal characters.
+    """Return the digest that is stored in place of ``token``: 64 hexadecimal characters.
 
-    No salt and no slow hash: the input has 165 bits, so there is nothing to guess.
+    No salt and no slow hash: the token has 165 random bits, so it cannot be guessed.
     """
     return sha256(_DOMAIN + token.encode()).hexdigest()
 
@@ -49,7 +50,7 @@ def digest(token: str) -> str:
 def make_id() -> uuid.UUID:
     """Return a UUIDv7 (RFC 9562): time-ordered, so that new rows land side by side in the index.
 
-    An id is public. It names a session and never opens one.
+    An id is public. It identifies a session, but nobody can use the session with it.
     """
     milliseconds = time.time_ns() // 1_000_000
     value = milliseconds << 80 | secrets.randbits(80)
@@ -59,9 +60,9 @@ def make_id() -> uuid.UUID:
 
 
 def first_id(moment: datetime) -> uuid.UUID:
-    """Return the least id that can be made at ``moment``, to the millisecond; for ranges of the primary key."""
+    """Return the smallest id that can be made in the millisecond of ``moment``; for ranges of the primary key."""
     milliseconds = max(round(moment.timestamp() * 1_000_000) // 1000, 0)
-    # Of version 7 as well: MariaDB puts UUIDs of other versions in another order.
+    # It needs the version 7: MariaDB sorts UUIDs of other versions differently.
     return uuid.UUID(int=milliseconds << 80 | 0x7 << 76 | 0x2 << 62)
 
 

@@ -103,6 +103,10 @@ SESSIONS_PLUS_REAUTHENTICATE_URL = "django_sessions_plus:confirm-password"  # se
 SESSIONS_PLUS_NEW_DEVICE_EMAIL = True  # sessions-plus
 site_url = os.environ.get("SITE_URL") or f"http://127.0.0.1:{os.environ.get('PORT') or 8000}"
 SESSIONS_PLUS_DEVICES_URL = f"{site_url}/devices/"  # sessions-plus
+SESSIONS_PLUS_PASSWORD_URL = (
+    "password"  # sessions-plus; linked from there and from the page of devices
+)
+SESSIONS_PLUS_JWT_ISSUER = site_url  # sessions-plus
 
 # sessions-plus: a session that is used from elsewhere asks for the password before what is sensitive.
 SESSIONS_PLUS_CONTEXT_POLICY = "reauthenticate"
@@ -188,6 +192,11 @@ SPECTACULAR_SETTINGS = {
     "TITLE": "The API of the example site",
     "DESCRIPTION": "The session endpoints of django-sessions-plus.",
     "VERSION": "1",
+    # sessions-plus: for a site below a subpath (FORCE_SCRIPT_NAME).
+    "POSTPROCESSING_HOOKS": [
+        "drf_spectacular.hooks.postprocess_schema_enums",
+        "django_sessions_plus.api.schema.servers.name_server",
+    ],
     # The schema is about the API, and open to whoever may see the site.
     "SERVE_INCLUDE_SCHEMA": False,
     "SERVE_AUTHENTICATION": [],

@@ -2,17 +2,24 @@
 
 from __future__ import annotations
 
+import gc
+import os
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from contextvars import copy_context
 from datetime import UTC, datetime, timedelta
 from itertools import count
+from pathlib import Path
 from typing import Any
+from weakref import WeakSet
 
 import pytest
+from _pytest.runner import runtestprotocol
 from django.conf import settings
 from django.contrib.auth.models import User
 from django.core.cache import cache
+from django.core.cache.backends.redis import RedisCache, RedisCacheClient
 from django.db import connection
 from django.dispatch import Signal
 from django.test.utils import CaptureQueriesContext
@@ -21,9 +28,13 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from pytest_django import DjangoDbBlocker
 
-from django_sessions_plus import attempts
+from django_sessions_plus import bookkeeping
 from django_sessions_plus import signals as all_signals
-from django_sessions_plus.backends import circuit
+from django_sessions_plus.accounts import attempts
+from django_sessions_plus.backends.caching import circuit
+from django_sessions_plus.backends.caching import rows as cached_rows
+from django_sessions_plus.backends.fastpath import compiled
+from tests import flushing
 from tests.backends.drivers import AsyncSession, SyncSession
 
 OpenSession = Callable[..., SyncSession]
@@ -35,32 +46,76 @@ _EXAMPLES: dict[str, Any] = {
     "suppress_health_check": [HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
 }
 hypothesis_settings.register_profile("explore", **_EXAMPLES)
-hypothesis_settings.register_profile("suite", **_EXAMPLES, derandomize=True)
+hypothesis_settings.register_profile("suite", **_EXAMPLES, derandomize=True, max_examples=25)
+hypothesis_settings.register_profile("thorough", **_EXAMPLES, derandomize=True, max_examples=150)
 hypothesis_settings.load_profile("suite")
+
+OWN_COMMANDS = {"docs", "style", "thorough"}
+HAS_CACHE = settings.SESSION_ENGINE.endswith(".cached_db")
 
 _DAYS = count(20_000)
 _TRANSACTIONS = ("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK", "COMMIT", "SET ")
 
 
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Leave out what would say nothing new on a server or on the engine that has a cache.
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption(
+        "--thorough", action="store_true", help="run the tests marked as thorough as well"
+    )
 
-    On that engine run every test outside of a transaction: it keeps out of them.
-    """
-    has_cache = settings.SESSION_ENGINE.endswith(".cached_db")
-    if not has_cache and connection.vendor == "sqlite":
-        return
+
+def pytest_configure(config: pytest.Config) -> None:
+    if config.option.thorough and not config.getoption("--hypothesis-profile"):
+        hypothesis_settings.load_profile("thorough")
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, Any, Any]:
+    """Spare the garbage collector what stays until the end: it would go through all of it, again and again."""
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Leave out what has a command of its own, and what would say nothing new on this database."""
+    named = _named_files(config)
     left_out = [
         item
         for item in items
-        if not _uses_database(item) or (has_cache and item.get_closest_marker("db_engine"))
+        if (item.path not in named and _has_own_command(item, config)) or _repeats(item)
     ]
     unwanted = set(left_out)
     items[:] = [item for item in items if item not in unwanted]
     config.hook.pytest_deselected(items=left_out)
-    if has_cache:
+    if HAS_CACHE:
+        # That engine keeps no copies while a transaction is open.
         for item in items:
             item.add_marker(pytest.mark.django_db(transaction=True), append=False)
+
+
+def _has_own_command(item: pytest.Item, config: pytest.Config) -> bool:
+    """Tell whether to leave a test to ``make lint``, ``make docs`` or ``make test-all``."""
+    marks = {mark.name for mark in item.iter_markers()} & OWN_COMMANDS
+    if config.option.thorough:
+        marks.discard("thorough")
+    return bool(marks) and not any(mark in config.option.markexpr for mark in marks)
+
+
+def _named_files(config: pytest.Config) -> set[Path]:
+    paths = {config.invocation_params.dir / each.partition("::")[0] for each in config.args}
+    return {path.resolve() for path in paths if path.is_file()}
+
+
+def _repeats(item: pytest.Item) -> bool:
+    """Tell whether a test does the same on this server, or on the engine that has a cache."""
+    if not HAS_CACHE and connection.vendor == "sqlite":
+        return False
+    return not _uses_database(item) or (
+        HAS_CACHE and item.get_closest_marker("db_engine") is not None
+    )
 
 
 def _uses_database(item: pytest.Item) -> bool:
@@ -70,10 +125,37 @@ def _uses_database(item: pytest.Item) -> bool:
     )
 
 
+@pytest.hookimpl(tryfirst=True)
+def pytest_runtest_protocol(item: pytest.Item, nextitem: pytest.Item | None) -> bool:
+    """Run a test in a context of its own, as pytest's own implementation does without one.
+
+    Each ``Local`` of asgiref leaves a variable in the context, and each new URL resolver has one.
+    Every switch between threads copies them all, so that thousands of tests slow each other down.
+    """
+    item.ihook.pytest_runtest_logstart(nodeid=item.nodeid, location=item.location)
+    copy_context().run(runtestprotocol, item, nextitem=nextitem)
+    item.ihook.pytest_runtest_logfinish(nodeid=item.nodeid, location=item.location)
+    return True
+
+
+@pytest.fixture(autouse=True)
+def _fast_path_has_not_failed() -> Iterator[None]:
+    """The ORM would answer in its place, and no test would notice."""
+    yield
+    failures, compiled._failures[:] = [*compiled._failures], []
+    assert failures == []
+
+
 @pytest.fixture(scope="session")
 def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -> Iterator[None]:
-    """Let the test database be dropped: threads that asgiref keeps have connections of their own."""
-    yield
+    """Clean the test database by deleting rows, and let it be dropped in the end.
+
+    Threads that asgiref keeps have connections of their own.
+    """
+    with pytest.MonkeyPatch.context() as patch:
+        with django_db_blocker.unblock():
+            flushing.install(patch)
+        yield
     if connection.vendor == "postgresql":
         with django_db_blocker.unblock(), connection.cursor() as cursor:
             cursor.execute(
@@ -82,13 +164,61 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
             )
 
 
+def clear_own_keys(cache: RedisCache) -> bool:
+    """Delete what this process has put into a Redis, in place of all there is: others may use it, too."""
+    client = cache._cache.get_client(write=True)
+    keys = list(client.scan_iter(cache.make_key("*"), count=1000))
+    return bool(keys and client.delete(*keys))
+
+
+# Those of Django's Redis caches, whichever thread or setting had them: Django closes none.
+_connection_pools: WeakSet[Any] = WeakSet()
+
+
+def _close_redis_connections() -> None:
+    for pool in list(_connection_pools):
+        pool.disconnect()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _redis_connections_are_closed() -> Iterator[None]:
+    """Close in the end what is left open, which the garbage collector would complain of at some moment."""
+    django_client: Any = RedisCacheClient
+    original = django_client._get_connection_pool
+
+    def find_pool(client: RedisCacheClient, write: bool) -> Any:
+        pool = original(client, write)
+        _connection_pools.add(pool)
+        return pool
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RedisCacheClient, "_get_connection_pool", find_pool)
+        yield
+        _close_redis_connections()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _redis_keeps_what_others_have_there(_redis_connections_are_closed: None) -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(RedisCache, "clear", clear_own_keys)
+        yield
+        if os.environ.get("REDIS_URL"):
+            cache.clear()
+
+
 @pytest.fixture(autouse=True)
 def _empty_cache() -> Iterator[None]:
-    """Leave no copies of rows to the next test, nor what was remembered of a cache that failed."""
+    """Leave no copies of rows to the next test, nor what was remembered of a cache that failed.
+
+    A test's transaction that was rolled back leaves what the next read would tell the cache.
+    """
     yield
     circuit._circuits.clear()
+    cached_rows._uncommitted.clear()
+    bookkeeping._logged_at.clear()
     if settings.SESSION_ENGINE.endswith(".cached_db"):
         cache.clear()
+    _close_redis_connections()
 
 
 @pytest.fixture(autouse=True)

@@ -1,11 +1,12 @@
 """The site the tests drive: SQLite in memory, or the database DATABASE_URL names."""
 
 import os
+import uuid
 
 import dj_database_url
 import django
 
-SECRET_KEY = "known to everybody, used by the tests alone"
+SECRET_KEY = "known to everybody, for it is used by the tests and by nobody else"
 USE_TZ = True
 ROOT_URLCONF = "tests.urls"
 STATIC_URL = "static/"
@@ -47,6 +48,8 @@ CACHES = {
         {
             "BACKEND": "django.core.cache.backends.redis.RedisCache",
             "LOCATION": os.environ["REDIS_URL"],
+            # Of this process alone: others may use the same database.
+            "KEY_PREFIX": f"sessions-plus-tests-{uuid.uuid4().hex}",
         }
         if os.environ.get("REDIS_URL")
         else {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}

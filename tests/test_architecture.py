@@ -22,17 +22,26 @@ ROOT = Path(__file__).resolve().parent.parent
 SOURCE = ROOT / PACKAGE
 
 RANKS = {
-    0: ("kinds", "setting", "conf", "events", "exceptions", "signals"),
-    1: ("tokens", "policy", "merging", "devices"),
-    2: ("base_session", "deleting", "locking", "purging", "querysets", "models", "migrations"),
+    0: ("bookkeeping", "conf", "events", "exceptions", "signals"),
+    1: ("devices", "policy", "tokens"),
+    2: ("base_session", "bulk", "migrations", "models", "querysets"),
     3: ("backends",),
-    4: ("jwt", "ending", "running", "starting", "user_fields"),
+    4: ("http", "jwt", "presentation", "running"),
     5: ("sessions",),
+    6: ("accounts", "decorators", "middleware"),
+    7: (
+        *("admin", "api", "apps", "checks", "contrib", "management", "pages", "privacy"),
+        *("templatetags", "urls"),
+    ),
 }
-HIGHEST = 6
 RANK = {name: rank for rank, names in RANKS.items() for name in names}
+# The package itself is a docstring. The Python client is for programs without Django: it has no rank,
+# and a test of its own.
+WITHOUT_RANK = {"", "client"}
 
-LONGEST_MODULE = 320
+LONGEST_MODULE = 300
+# Longer ones say in their docstring why.
+LONG_MODULE = 250
 LONGEST_FUNCTION = 40
 DOCUMENTED = 0.95
 
@@ -42,12 +51,12 @@ LATE_IMPORTS = {("backends.db", "get_model_class"), ("apps", "ready")}
 READ_WHILE_IMPORTING = {"base_session: settings.AUTH_USER_MODEL"}
 # Words that have no place here, or only in Django's own names.
 AVOIDED = {
-    *("blacklist", "blacklisted", "whitelist", "kill", "kills", "killed", "ttl", "hash", "hashed"),
-    *("invalidate", "invalidates", "invalidated", "invalidation", "login", "logout", "logins"),
+    *("blacklist", "blacklisted", "whitelist", "kill", "kills", "killed", "hash", "hashed"),
+    *("login", "logout", "logins"),
 }
 # Names that are not ours to choose: Django's, and Python's.
 DJANGO_WORDS = {"auth_hash", "__hash__"}
-AVOIDED_IN_PROSE = re.compile(r"\b(black-?list\w*|kill(s|ed|ing)?|invalidat\w+|TTLs?)\b", re.I)
+AVOIDED_IN_PROSE = re.compile(r"\b(black-?list\w*|kill(s|ed|ing)?)\b", re.I)
 
 Function = ast.FunctionDef | ast.AsyncFunctionDef
 FUNCTIONS = (ast.FunctionDef, ast.AsyncFunctionDef)
@@ -70,7 +79,7 @@ def tree(name: str) -> ast.Module:
 
 
 def rank(name: str) -> int:
-    return RANK.get(name.partition(".")[0], HIGHEST)
+    return RANK[name.partition(".")[0]]
 
 
 @cache
@@ -116,37 +125,64 @@ def arrows(name: str, *, types: bool) -> set[str]:
     return {target for target in found if target is not None and target != name}
 
 
+@pytest.mark.style
 def test_there_is_something_to_look_at():
     assert {"conf", "backends.db", "sessions", "middleware"} <= set(MODULES)
 
 
+@pytest.mark.style
+def test_every_module_has_a_rank_and_every_rank_a_module():
+    assert {name.partition(".")[0] for name in MODULES} == RANK.keys() | WITHOUT_RANK
+    assert sum(map(len, RANKS.values())) == len(RANK)
+
+
+@pytest.mark.style
 def test_a_module_imports_nothing_of_a_higher_rank():
     upward = [
         f"{name} imports {target}"
         for name in MODULES
+        if name.partition(".")[0] not in WITHOUT_RANK
         for target in arrows(name, types=True)
-        if rank(target) > rank(name)
+        if target.partition(".")[0] in WITHOUT_RANK or rank(target) > rank(name)
     ]
     assert not upward
 
 
+@pytest.mark.style
 def test_nobody_imports_from_the_bare_package():
     # It is a docstring; whoever imports from it means a module.
     assert not [name for name in MODULES if "" in arrows(name, types=True)]
 
 
+@pytest.mark.style
 def test_no_two_modules_import_each_other_however_long_the_way():
-    graph = {name: arrows(name, types=False) for name in MODULES}
+    graph = {name: arrows(name, types=True) for name in MODULES}
     try:
         TopologicalSorter(graph).prepare()
     except CycleError as exc:
         pytest.fail(f"import cycle: {' -> '.join(exc.args[1])}")
 
 
+@pytest.mark.style
+def test_an_engine_is_three_parts_of_which_two_know_no_store_and_no_request():
+    for name in ("backends.changes", "backends.context", "backends.rows", "backends.caching.rows"):
+        dotted = {part for node, _ in nodes(name) for part in imported(node)}
+        assert not [
+            each for each in dotted if each.startswith(("django.contrib.sessions", "django.http"))
+        ]
+        assert not arrows(name, types=True) & {"backends.base", "backends.session", "backends.db"}
+    # The decisions do no I/O either.
+    for name in ("backends.changes", "backends.context", "backends.merging"):
+        assert not [
+            each for each in arrows(name, types=True) if each.endswith((".rows", "querysets"))
+        ]
+
+
 def libraries(name: str) -> set[str]:
     return {part.partition(".")[0] for node, _ in nodes(name) for part in imported(node)}
 
 
+@pytest.mark.style
 @pytest.mark.parametrize(
     ("library", "home"),
     [
@@ -161,6 +197,7 @@ def test_a_library_is_imported_only_where_it_belongs(library, home):
     assert {name.partition(".")[0] for name in users} <= {home}
 
 
+@pytest.mark.style
 def test_the_client_stands_alone():
     """It is for programs that have neither Django nor settings; nothing else needs httpx."""
     client = {name for name in MODULES if name.partition(".")[0] == "client"}
@@ -195,13 +232,34 @@ def test_importing_the_client_brings_neither_django_nor_what_it_needs():
     assert not {"django", "rest_framework", "jwt", "user_agents", "asgiref"} & set(found)
 
 
+@pytest.mark.style
 def test_randomness_and_digests_of_tokens_are_made_in_one_place():
     makers = {name for name in MODULES if libraries(name) & {"secrets", "hashlib", "hmac"}}
-    assert {name.partition(".")[0] for name in makers} <= {"tokens", "jwt"}
+    assert {name.partition(".")[0] for name in makers} <= {"tokens", "jwt", "client"}
     # What can be guessed decides which requests purge, and nothing else.
-    assert {name for name in MODULES if "random" in libraries(name)} == {"upkeep"}
+    assert {name for name in MODULES if "random" in libraries(name)} == {"bulk.upkeep"}
 
 
+@pytest.mark.style
+def test_the_configured_engine_is_found_in_one_place():
+    call = "import_module(settings.SESSION_ENGINE"
+    assert {name for name in MODULES if call in PATHS[name].read_text()} == {"conf.engine"}
+
+
+@pytest.mark.style
+def test_changes_of_settings_are_heard_in_one_place():
+    receivers = {name for name in MODULES if "setting_changed" in PATHS[name].read_text()}
+    assert receivers == {"conf.changes"}
+
+
+@pytest.mark.style
+def test_checks_are_imported_only_where_they_are_registered():
+    checks = {name for name in MODULES if name.partition(".")[0] == "checks"}
+    importers = {name for name in MODULES if arrows(name, types=True) & checks}
+    assert importers - checks == {"apps"}
+
+
+@pytest.mark.style
 def test_imports_are_absolute_and_at_the_top():
     wrong = []
     for name in MODULES:
@@ -215,6 +273,7 @@ def test_imports_are_absolute_and_at_the_top():
     assert not wrong
 
 
+@pytest.mark.style
 def test_no_setting_is_read_while_a_module_is_imported():
     """Not at module level, not in a class body, not as a default argument, not in a decorator."""
     found = {
@@ -240,11 +299,32 @@ def is_run_later(path: tuple[ast.AST, ...]) -> bool:
     return False
 
 
+@pytest.mark.style
 def test_no_module_is_too_long_to_read():
     lengths = {name: len(PATHS[name].read_text().splitlines()) for name in MODULES}
+    # A list of declarations is as long as there are settings, and no harder to read for that.
+    del lengths["conf"]
+    # Cut into several classes, Django's contract would have to be read in all of them at once.
+    assert lengths.pop("backends.session") < 600
+    # What stores a row; a little of it is still to be cut.
+    assert lengths.pop("backends.rows") < 320
     assert {name: lines for name, lines in lengths.items() if lines > LONGEST_MODULE} == {}
 
 
+@pytest.mark.style
+def test_a_long_module_says_why():
+    # Settings and columns are lists, which are as long as they are; the engines are still being cut.
+    silent = [
+        name
+        for name in WRITTEN
+        if name.partition(".")[0] not in {"backends", "base_session", "conf"}
+        and len(PATHS[name].read_text().splitlines()) > LONG_MODULE
+        and "Longer than other modules" not in (ast.get_docstring(tree(name)) or "")
+    ]
+    assert not silent
+
+
+@pytest.mark.style
 def test_no_function_is_too_long_to_read():
     lengths = {
         f"{name}.{node.name}": length(node)
@@ -289,6 +369,7 @@ def is_overload(node: Function | ast.ClassDef) -> bool:
     return any(ast.unparse(decorator) == "overload" for decorator in node.decorator_list)
 
 
+@pytest.mark.style
 def test_what_is_public_says_what_it_is():
     definitions = [pair for name in WRITTEN for pair in public_definitions(name)]
     bare = [path for path, node in definitions if not docstring_of(node)]
@@ -304,6 +385,7 @@ def docstring_of(node: ast.AST) -> str | None:
     return ast.get_docstring(node)
 
 
+@pytest.mark.style
 def test_every_function_is_annotated():
     bare = []
     for name in WRITTEN:
@@ -343,6 +425,7 @@ def defined_names(name: str) -> Iterator[tuple[int, str]]:
             yield node.lineno, node.attr
 
 
+@pytest.mark.style
 def test_names_keep_to_the_glossary():
     wrong = [
         f"{name}:{line} {identifier}"
@@ -353,12 +436,14 @@ def test_names_keep_to_the_glossary():
     assert not wrong
 
 
+@pytest.mark.style
 def test_prose_keeps_to_the_glossary():
     for name in WRITTEN:
         found = AVOIDED_IN_PROSE.search(PATHS[name].read_text())
         assert found is None, (name, found)
 
 
+@pytest.mark.style
 def test_no_template_or_script_leaves_the_glossary():
     for path in SOURCE.rglob("*"):
         if path.suffix in {".html", ".txt", ".js"}:
@@ -366,6 +451,7 @@ def test_no_template_or_script_leaves_the_glossary():
             assert found is None, (path.name, found)
 
 
+@pytest.mark.style
 def test_a_raw_token_and_its_digest_never_share_a_name():
     """What goes into tokens.digest() is a token, or Django's session_key; what comes out a digest."""
     calls = [
@@ -394,6 +480,7 @@ def destination(value: ast.expr, parent: ast.AST) -> str:
     return ast.unparse(parent)
 
 
+@pytest.mark.style
 def test_the_package_itself_is_a_docstring_and_nothing_else():
     (statement,) = tree("").body
     assert ast.get_docstring(tree(""))

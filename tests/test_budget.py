@@ -153,7 +153,8 @@ def test_a_slide_is_one_update_and_moves_the_cookie(signed_in: Browser, clock: C
     clock.advance(days=1)
     response = signed_in.get("who")
     assert len(signed_in.cost.reads) == 1
-    assert signed_in.cost.written_columns == {"updated_at", "last_seen_at", "expires_at"}
+    moved = {"updated_at", "last_seen_at", "expires_at", "cookie_expires_at"}
+    assert signed_in.cost.written_columns == moved
     assert response.cookies[settings.SESSION_COOKIE_NAME]["max-age"] == 14 * 86400
 
 

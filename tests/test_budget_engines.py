@@ -14,8 +14,8 @@ from django.core.cache import caches
 from django.test import AsyncClient, Client
 
 from django_sessions_plus import tokens
-from django_sessions_plus.backends import copies
-from tests.backends.caching import ENGINE, ReplacingWire, TestedCache
+from django_sessions_plus.backends.caching import copies
+from tests.backends.cached import ENGINE, ReplacingClient, TestedCache
 from tests.conftest import Statements
 
 pytestmark = pytest.mark.django_db(transaction=True)
@@ -39,14 +39,14 @@ class Budget(NamedTuple):
     visitor: str
     db: Cost
     cached: Cost
-    """The cache knows the session, and can replace a permit as Redis can."""
+    """The cache knows the session, and can replace a generation as Redis can."""
 
 
 BUDGETS = {
     "read the user": Budget("who", KNOWN, Cost(1, 0), Cost(1, 0, 1)),
     "read the session": Budget("read", KNOWN, Cost(1, 0), Cost(0, 0, 1)),
     "write one key": Budget("write?value=1", KNOWN, Cost(1, 1), Cost(0, 1, 2)),
-    # To look, to take a permit, to keep that there is no such session.
+    # To look, to add a generation, to write that there is no such session.
     "unknown cookie": Budget("who", UNKNOWN, Cost(1, 0), Cost(1, 0, 3)),
     "junk cookie": Budget("who", JUNK, Cost(0, 0), Cost(0, 0, 0)),
     "untouched": Budget("untouched", KNOWN, Cost(0, 0), Cost(0, 0, 0)),
@@ -58,7 +58,7 @@ Get = Callable[[str], Any]
 
 @pytest.fixture(autouse=True)
 def _cache(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    class CountedWire(ReplacingWire):
+    class CountedClient(ReplacingClient):
         def replace(self, change: Any) -> bool:
             answer = super().replace(change)
             # On Redis that is a script: one trip, whatever it took here.
@@ -66,9 +66,9 @@ def _cache(settings: Any, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
             return answer
 
     settings.CACHES = {
-        "default": {"BACKEND": "tests.backends.caching.TestedCache", "LOCATION": "budgets"}
+        "default": {"BACKEND": "tests.backends.cached.TestedCache", "LOCATION": "budgets"}
     }
-    monkeypatch.setattr(copies, "wire_of", lambda alias, cache: CountedWire(cache))
+    monkeypatch.setattr(copies, "client_of", lambda alias, cache: CountedClient(cache))
     yield
     caches["default"].clear()
 

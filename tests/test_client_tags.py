@@ -11,7 +11,9 @@ from django.contrib.staticfiles import finders
 from django.core.management import call_command
 from django.template import Context, Template, TemplateSyntaxError
 from django.test import Client, RequestFactory, override_settings
+from django.urls import clear_script_prefix, set_script_prefix
 
+from django_sessions_plus.api.schema import servers
 from tests.example_site import SETTINGS
 
 ROOT = Path(__file__).resolve().parent.parent
@@ -19,6 +21,10 @@ DIRECTORY = ROOT / "django_sessions_plus/static/django_sessions_plus"
 PACKAGE = json.loads((DIRECTORY / "package.json").read_text())
 VERSION = PACKAGE["version"]
 BASE = "/static/django_sessions_plus"
+PARTS = (
+    *("tokens.js", "recover.js", "tabs.js", "watch.js", "verbs.js", "fetch.js", "idle.js"),
+    *("client.js", "list.js", "server.js"),
+)
 
 
 @pytest.fixture(autouse=True)
@@ -41,10 +47,10 @@ def test_the_import_map_names_each_module_under_its_version():
     found = imports(render("{% session_client_importmap %}"))
     assert found == {
         "django-sessions-plus": f"{BASE}/client.js?v={VERSION}",
+        "django-sessions-plus/compat": f"{BASE}/compat.js?v={VERSION}",
+        "django-sessions-plus/list": f"{BASE}/list.js?v={VERSION}",
         "django-sessions-plus/react": f"{BASE}/react.js?v={VERSION}",
-        f"{BASE}/tokens.js": f"{BASE}/tokens.js?v={VERSION}",
-        f"{BASE}/fetch.js": f"{BASE}/fetch.js?v={VERSION}",
-        f"{BASE}/idle.js": f"{BASE}/idle.js?v={VERSION}",
+        **{f"{BASE}/{part}": f"{BASE}/{part}?v={VERSION}" for part in PARTS},
     }
 
 
@@ -54,7 +60,7 @@ def test_the_import_map_names_all_that_the_modules_import():
         for path in DIRECTORY.glob("*.js")
         for name in re.findall(r'(?:from |import\()"\./([^"]+)"', path.read_text())
     }
-    assert imported == {"tokens.js", "fetch.js", "idle.js"}
+    assert imported == set(PARTS)
 
 
 def test_the_page_can_name_more_and_nothing_in_it_ends_the_script():
@@ -174,6 +180,34 @@ def test_names_with_a_hash_of_the_content_need_no_version(tmp_path: Path, settin
     hashed = r"/static/django_sessions_plus/(\w+)\.[0-9a-f]{12}\.js"
     assert all(re.fullmatch(hashed, address) for address in found.values())
     assert set(found) == {
-        *("django-sessions-plus", "django-sessions-plus/react"),
-        *(f"{BASE}/{part}.js" for part in ("tokens", "fetch", "idle")),
+        *("django-sessions-plus", "django-sessions-plus/compat"),
+        *("django-sessions-plus/list", "django-sessions-plus/react"),
+        *(f"{BASE}/{part}" for part in PARTS),
     }
+
+
+# Below a subpath
+
+
+@pytest.fixture
+def subpath():
+    set_script_prefix("/sub/")
+    yield "/sub"
+    clear_script_prefix()
+
+
+@pytest.mark.urls("tests.api.urls")
+def test_the_address_of_the_api_is_where_it_is_mounted(subpath):
+    assert render("{% session_api_url %}") == "/sub/auth/"
+    clear_script_prefix()
+    assert render("{% session_api_url %}") == "/auth/"
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [({}, {"servers": [{"url": "/sub"}]}), ({"servers": []}, {"servers": []})],
+)
+def test_the_schema_names_the_subpath_unless_the_project_names_servers(subpath, before, after):
+    assert servers.name_server(dict(before), None, None, public=True) == after
+    clear_script_prefix()
+    assert servers.name_server({}, None, None, public=True) == {}

@@ -17,12 +17,12 @@ from django.core.management import CommandError, call_command
 from django.core.management.base import OutputWrapper
 from django.utils import timezone
 
-from django_sessions_plus import deleting, ending, purging
 from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.bulk import deleting, ending, purging
 from django_sessions_plus.management import progress
 from django_sessions_plus.management.commands import clearsessions
 from django_sessions_plus.models import Session
-from tests.backends.caching import ENGINE, TestedCache
+from tests.backends.cached import ENGINE, TestedCache
 
 DAY = timedelta(days=1)
 
@@ -45,8 +45,8 @@ class ClearingStore(SessionStore):
 
 
 @pytest.fixture(autouse=True)
-def _small_batches(settings: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    settings.SESSIONS_PLUS_PURGE_BATCH_SIZE = 10
+def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(purging, "BATCH_SIZE", 10)
     monkeypatch.setattr(ending, "BATCH_SIZE", 10)
 
 
@@ -59,7 +59,7 @@ def ada() -> User:
 def cached(transactional_db: None, settings: Any) -> Iterator[type[TestedCache]]:
     """The engine with a cache that can be down."""
     settings.SESSION_ENGINE = ENGINE
-    settings.CACHES = {"default": {"BACKEND": "tests.backends.caching.TestedCache"}}
+    settings.CACHES = {"default": {"BACKEND": "tests.backends.cached.TestedCache"}}
     TestedCache.asked.clear()
     yield TestedCache
     TestedCache.is_down = False

@@ -17,7 +17,7 @@ from django.test import AsyncClient, Client
 from django.utils import timezone
 
 from django_sessions_plus import sessions, tokens
-from django_sessions_plus.exceptions import SessionOverError, StaleSessionError
+from django_sessions_plus.exceptions import InactiveSessionError, StaleSessionError
 from django_sessions_plus.jwt.refresh import refresh
 from django_sessions_plus.models import Session
 from tests.custom.engine import DeviceSession, SessionStore
@@ -182,7 +182,7 @@ def test_refresh_tokens_are_on_the_custom_row(ada):
     assert row.refreshed_at is not None
     assert refresh(first.refresh).refresh != first.refresh
     sessions.revoke(row)
-    with pytest.raises(SessionOverError):
+    with pytest.raises(InactiveSessionError):
         refresh(first.refresh)
     assert SessionStore(token).load_if_needed() == {}
 
@@ -267,12 +267,14 @@ def test_a_store_of_the_custom_engine_opens_no_row_of_another(ada, settings):
     assert DeviceSession.objects.count() == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.slow
-def test_users_may_have_uuids_for_keys():
-    """In a process of its own, for a site has one user model: see tests/custom/uuid_users.py."""
-    options = ["--ds=tests.custom.uuid_settings", "--noconftest", "-q", "-p", "no:cacheprovider"]
+@pytest.mark.parametrize("kind", ["uuid", "email"])
+def test_users_may_have_other_keys_than_integers(kind):
+    """In a process of its own, for a site has one user model: see tests/custom/*_users.py."""
+    options = [f"--ds=tests.custom.{kind}_settings", "--noconftest", "-q", "-p", "no:cacheprovider"]
     finished = subprocess.run(
-        [sys.executable, "-m", "pytest", *options, "tests/custom/uuid_users.py"],
+        [sys.executable, "-m", "pytest", *options, f"tests/custom/{kind}_users.py"],
         cwd=ROOT,
         capture_output=True,
         text=True,

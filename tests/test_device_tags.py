@@ -9,9 +9,9 @@ from django.utils import timezone
 
 from django_sessions_plus import tokens
 from django_sessions_plus.devices import parse
-from django_sessions_plus.entries import Entry
 from django_sessions_plus.models import Session
-from tests.test_pages import FIREFOX, add
+from django_sessions_plus.presentation.entries import Entry
+from tests.pages.test_pages import FIREFOX, add
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.pages_urls")]
 
@@ -109,5 +109,5 @@ def test_an_entry_costs_no_query(ada, django_assert_num_queries):
     with django_assert_num_queries(0):
         entry = Entry(row)
         shown = [entry.name, entry.calls_itself, entry.place, entry.access_in_words]
-        assert [*shown, entry.why_over] == ["Firefox on Linux", "", "", "Browser", "Ended by you."]
-        assert entry.over_since == row.ended_at
+        assert [*shown, entry.why_ended] == ["Firefox on Linux", "", "", "Browser", "Ended by you."]
+        assert entry.ended_since == row.ended_at

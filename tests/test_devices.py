@@ -3,13 +3,11 @@
 from ipaddress import ip_address
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from django_sessions_plus import devices
 from django_sessions_plus.devices import Device
-
-briefly = settings(max_examples=60)
 
 WINDOWS = "Mozilla/5.0 (Windows NT 10.0; Win64; x64"
 MAC = "Mozilla/5.0 (Macintosh; Intel Mac OS X 10_15_7"
@@ -70,7 +68,6 @@ USER_AGENTS = {
         "Android",
         "phone",
     ),
-    "MyApp/1.0 CFNetwork/1494.0.7 Darwin/23.4.0": ("MyApp", "iOS", "phone"),
     "Mozilla/5.0 (compatible; Googlebot/2.1; +http://www.google.com/bot.html)": (
         "Googlebot",
         "",
@@ -90,6 +87,30 @@ USER_AGENTS = {
     "no browser anybody knows": ("", "", "other"),
 }
 
+# What apps of phones say: their own name, or what Apple's web view says of itself and perhaps a name.
+APPS = {
+    "MyApp/1.0 CFNetwork/1494.0.7 Darwin/23.4.0": ("MyApp", "iOS", "phone", "1.0"),
+    "My%20App/42 CFNetwork/1494.0.7 Darwin/23.4.0": ("My App", "iOS", "phone", "42"),
+    "MyShop/5.1.0 (iPhone; iOS 17.4; Scale/3.00)": ("MyShop", "iOS", "phone", "5.1.0"),
+    "MyShop/5.1 (com.example.shop; build:12; iOS 17.4.1) Alamofire/5.8.1": (
+        "MyShop",
+        "iOS",
+        "other",
+        "5.1",
+    ),
+    "MyShop/5.1.0 (Android 14; Pixel 8)": ("MyShop", "Android", "tablet", "5.1.0"),
+    f"{IPHONE}) {WEBKIT} Mobile/15E148": ("", "iOS", "phone", ""),
+    f"{IPHONE}) {WEBKIT} Mobile/15E148 MyShop/5.1.0": ("MyShop", "iOS", "phone", "5.1.0"),
+    f"Mozilla/5.0 (iPad; CPU OS 17_4 like Mac OS X) {WEBKIT} Mobile/15E148 Acme Notes/2.0": (
+        "Acme Notes",
+        "iOS",
+        "tablet",
+        "2.0",
+    ),
+    f"{IPHONE}) {WEBKIT} Mobile/15E148 <b>x</b>/2.0": ("", "iOS", "phone", ""),
+    f"{IPHONE}) {WEBKIT} Mobile/15E148 call: 555 0100/1": ("", "iOS", "phone", ""),
+}
+
 NAMELESS = Device("", "", "", "other")
 
 CHROME = f"{WINDOWS}) {BLINK} Safari/537.36"
@@ -100,6 +121,31 @@ def test_a_user_agent_becomes_a_device_that_people_know(user_agent, expected):
     browser, system, kind = expected
     label = " on ".join(filter(None, (browser, system)))
     assert devices.parse(user_agent) == Device(label, browser, system, kind)
+
+
+@pytest.mark.parametrize(("user_agent", "expected"), APPS.items())
+def test_an_app_goes_by_its_own_name_and_version(user_agent, expected):
+    app, system, kind, version = expected
+    name = f"{app} {version}".strip()
+    label = " on ".join(filter(None, (name, system)))
+    assert devices.parse(user_agent) == Device(label, app, system, kind, version)
+
+
+def test_an_update_of_an_app_is_no_other_app():
+    one, other = "MyShop/5.1 CFNetwork/1 Darwin/22", "MyShop/5.2 CFNetwork/1 Darwin/22"
+    assert devices.context_changes({"user_agent": one}, {"user_agent": other}) == {}
+
+
+@pytest.mark.parametrize("user_agent", APPS)
+def test_an_app_is_recorded_in_place_of_its_user_agent_without_the_version(user_agent):
+    device = devices.parse(user_agent)
+    recorded = devices.parse(devices.recorded_user_agent(user_agent, "parsed"))
+    assert (recorded.browser, recorded.os, recorded.kind) == (
+        device.browser,
+        device.os,
+        device.kind,
+    )
+    assert recorded.version == ""
 
 
 @pytest.mark.parametrize("user_agent", USER_AGENTS)
@@ -159,7 +205,6 @@ def test_a_megabyte_of_user_agent_leaves_nothing_of_its_size_behind():
     assert devices._parse.cache_info().currsize == 1
 
 
-@briefly
 @given(st.text(st.characters(), max_size=600) | st.text("MozilaBt/5.0 ();onW", max_size=600))
 def test_any_user_agent_can_be_stored_and_shown(value):
     for mode in ("full", "parsed"):
@@ -335,7 +380,6 @@ def test_a_header_that_is_no_text_is_no_address(value):
 texts = st.text(st.characters(), max_size=60) | st.text("0123456789.:,%[]abfx /", max_size=60)
 
 
-@briefly
 @given(
     peer=texts | st.sampled_from([NEAR, "", None]),
     forwarded=texts | st.lists(st.ip_addresses().map(str) | texts).map(",".join),
@@ -346,7 +390,6 @@ def test_whatever_a_request_says_its_client_is_an_address_or_unknown(peer, forwa
     assert found is None or str(ip_address(found)) == found
 
 
-@briefly
 @given(client=st.ip_addresses().map(str), claims=st.lists(texts.filter(lambda t: "," not in t)))
 def test_nothing_a_client_claims_changes_who_it_is(client, claims):
     proxies = [NEAR]
@@ -375,7 +418,6 @@ def test_recording_addresses_can_be_full_truncated_or_off(address, mode, expecte
     assert devices.recorded_ip(address, mode) == expected
 
 
-@briefly
 @given(st.ip_addresses().map(str))
 def test_a_truncated_address_can_be_stored_and_says_no_more_than_the_network(address):
     recorded = devices.recorded_ip(devices.client_ip({"REMOTE_ADDR": address}), "truncated")

@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable
 from datetime import timedelta
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -16,9 +17,13 @@ from django.db import transaction
 from django.test import Client, RequestFactory
 
 import django_sessions_plus
-from django_sessions_plus import data_requests, events, issuing, refusals, sessions
+from django_sessions_plus import bookkeeping, events, privacy, sessions
+from django_sessions_plus.accounts import failed_sign_ins, issuing, proxies
+from django_sessions_plus.accounts.reauthentication import log_authentication
+from django_sessions_plus.backends.fastpath import compiled
 from django_sessions_plus.events import Event
-from django_sessions_plus.exceptions import SessionOverError
+from django_sessions_plus.exceptions import InactiveSessionError
+from django_sessions_plus.http.plain_http import log_plain_http
 from django_sessions_plus.jwt.refresh import refresh
 from django_sessions_plus.models import Session
 from tests.backends.drivers import SyncSession, sign_in
@@ -34,7 +39,7 @@ PASSWORD = "wonderland"
 
 @pytest.fixture(autouse=True)
 def _everything_is_wanted(caplog: pytest.LogCaptureFixture) -> None:
-    caplog.set_level(logging.INFO, logger="django_sessions_plus")
+    caplog.set_level(logging.DEBUG, logger="django_sessions_plus")
 
 
 def logged(caplog: pytest.LogCaptureFixture, *names: str) -> list[dict[str, Any]]:
@@ -55,9 +60,12 @@ def fail_to_send(message: Any) -> int:
 def story(alice: User, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Callable[[], set[str]]:
     """Have everything happen when asked to, and return the secrets there were."""
     settings.SESSIONS_PLUS_NEW_DEVICE_EMAIL = True
+    settings.SESSIONS_PLUS_CREDENTIAL_EMAIL = True
     settings.SESSIONS_PLUS_LAST_SEEN_INTERVAL = timedelta(0)
     settings.SESSIONS_PLUS_REFRESH_GRACE = timedelta(0)
     monkeypatch.setattr("django.core.mail.EmailMultiAlternatives.send", fail_to_send)
+
+    monkeypatch.setattr(proxies, "_logged", [])
 
     def happen() -> set[str]:
         secrets = {PASSWORD, "alice@example.com", "curl", "Wget", "typed in the wrong field"}
@@ -72,18 +80,34 @@ def story(alice: User, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Callab
         moved.touch()
         moved.flush()
         pair = sessions.issue_tokens(stores[1].row)
-        secrets |= {pair.access, pair.refresh, refresh(pair.refresh).refresh}
-        with pytest.raises(SessionOverError):
+        attempt = "0123456789abcdef" * 2
+        for _ in range(2):
+            # The first rotates, the second is a replay.
+            again = refresh(pair.refresh, attempt=attempt)
+            secrets |= {attempt, pair.access, pair.refresh, again.access, again.refresh}
+        with pytest.raises(InactiveSessionError):
             refresh(pair.refresh)
-        secrets.add(issuing.issue(alice, user_agent="curl", actor=alice).tokens["token"])
+        secrets.add(issuing.issue(alice, name="curl", actor=alice).tokens["token"])
+        settings.DEBUG = False
+        log_plain_http(RequestFactory().get("/"), stores[1].store)
         sessions.revoke_all(alice, actor=alice)
         authenticate(
             RequestFactory().get("/", **HERE),
             username="typed in the wrong field",
             password=PASSWORD,
         )
-        list(data_requests.records(alice))
-        data_requests.erase(alice)
+        with bookkeeping.best_effort("touch"):
+            raise OSError("down")
+        failed_sign_ins.log_refused_credential(RequestFactory().get("/", **HERE), "access_token")
+        for event in (events.SIGNED_IN_AGAIN, events.REAUTHENTICATED):
+            log_authentication(event, SimpleNamespace(row=stores[1].row, transport="cookie"))
+        alice.set_password(PASSWORD)
+        alice.save()
+        proxies.warn_if_untrusted({"REMOTE_ADDR": "10.0.0.1", "HTTP_X_REAL_IP": "198.51.100.44"})
+        list(privacy.records(alice))
+        privacy.erase(alice)
+        compiled.note_failure(AttributeError("typed in the wrong field"))
+        compiled._failures.clear()
         return secrets
 
     return happen
@@ -134,7 +158,7 @@ def test_nothing_secret_and_no_device_is_logged(
     assert [secret for secret in secrets if secret in said] == []
     # No row has the address of a sign-in that failed; for the others it is looked up.
     addresses = [record for record in logged(caplog) if "192.0.2" in str(record)]
-    assert {record["event"] for record in addresses} == {"sign_in_failed"}
+    assert {record["event"] for record in addresses} == {"sign_in_failed", "credential_refused"}
     assert "198.51.100" not in said
 
 
@@ -176,8 +200,8 @@ def test_the_address_of_a_refused_sign_in_is_logged_as_far_as_it_may_be_recorded
 
 def test_whose_name_was_tried_is_said_by_id(alice: User, caplog: pytest.LogCaptureFixture):
     for name in ("alice", "nobody", PASSWORD, "a\x00b", "x" * 10_000):
-        refusals.log_failed_sign_in({"username": name, "password": "****"})
-    refusals.log_failed_sign_in({"token": "x"}, None)
+        failed_sign_ins.log_failed_sign_in({"username": name, "password": "****"})
+    failed_sign_ins.log_failed_sign_in({"token": "x"}, None)
     assert [each["user_id"] for each in logged(caplog)] == [str(alice.pk), *[None] * 5]
 
 
@@ -215,7 +239,7 @@ def test_what_nobody_wants_costs_no_query(
     sign_in(SyncSession(None, HERE), alice)
     with statements() as executed:
         sessions.revoke_all(alice)
-        refusals.log_failed_sign_in({"username": "alice", "password": "****"})
+        failed_sign_ins.log_failed_sign_in({"username": "alice", "password": "****"})
     assert not [sql for sql in executed.reads if "auth_user" in sql]
 
 
@@ -232,7 +256,7 @@ class TestApi:
         location = f"tests.events.{id(self)}"
         backend = "django.core.cache.backends.locmem.LocMemCache"
         settings.CACHES = {"default": {"BACKEND": backend, "LOCATION": location}}
-        settings.SESSIONS_PLUS_SIGN_IN_RATE = "2/h"
+        settings.SESSIONS_PLUS_RATES = {"sign_in": "2/h"}
         return User.objects.create_user("ada", password=PASSWORD)
 
     def sign_in(self, client, password):
@@ -256,7 +280,7 @@ class TestApi:
         assert (found["reason"], found["user_id"]) == ("inactive", str(ada.pk))
 
     def test_a_password_that_was_asked_for_again_is_logged_too(self, ada, caplog, settings):
-        settings.SESSIONS_PLUS_REAUTHENTICATE_RATE = "1/h"
+        settings.SESSIONS_PLUS_RATES = {"reauthenticate": "1/h"}
         client = Client()
         self.sign_in(client, PASSWORD)
         for _ in range(2):

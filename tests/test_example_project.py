@@ -7,6 +7,7 @@ import runpy
 import subprocess
 import sys
 from datetime import timedelta
+from html import unescape
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,12 @@ from django.contrib.auth import get_user_model
 from django.core.exceptions import ImproperlyConfigured
 from django.core.management import CommandError, call_command
 from django.test import AsyncClient, Client, override_settings
+from django.urls import clear_script_prefix, set_script_prefix
 from django.utils import timezone
 from django.views.defaults import bad_request
 
+from django_sessions_plus import sessions
+from django_sessions_plus.api.schema import servers
 from django_sessions_plus.models import Session
 from example_project import demo_data
 from example_project import settings as example
@@ -69,6 +73,14 @@ def test_pages_lead_an_anonymous_visitor_to_sign_in_and_leave_no_row(client, pat
 
     assert answer["Location"] == f"/sign-in/?next={path}"
     assert not Session.objects.exists()
+
+
+@pytest.mark.parametrize("path", ["/", "/devices/"])
+def test_whoever_was_signed_out_reads_why_once(signed_in, ada, path):
+    sessions.revoke_all(ada)
+    page = signed_in.get(path, follow=True).content.decode()
+    assert page.count("Your session was ended. Sign in again.") == 1
+    assert "Your session was ended" not in signed_in.get("/sign-in/").content.decode()
 
 
 def test_sign_in_goes_on_to_the_page_that_was_asked_for(client, ada):
@@ -190,6 +202,20 @@ def test_the_page_of_devices_is_the_packages_in_the_frame_of_the_site(signed_in)
     assert re.search(r'href="/devices/" aria-current="page"', page)
 
 
+def test_it_leads_to_the_page_for_a_new_password_which_leads_back(signed_in):
+    link = re.search(r'href="(/password/[^"]*)">Change your', get_html(signed_in, "/devices/"))
+    assert link is not None
+    new = "difference-engine-1822"
+    form = {"old_password": PASSWORD, "new_password1": new, "new_password2": new}
+    answer = signed_in.post(unescape(link[1]), form, follow=True)
+    assert [address for address, _ in answer.redirect_chain] == ["/devices/"]
+    assert "Your password is changed." in answer.content.decode()
+
+
+def get_html(client: Client, path: str) -> str:
+    return client.get(path).content.decode()
+
+
 def test_ending_devices_asks_for_the_password_again_when_that_was_long_ago(signed_in):
     sign_in(Client())
     Session.objects.update(authenticated_at=timezone.now() - timedelta(hours=1))
@@ -220,6 +246,29 @@ def test_pages_run_under_a_strict_policy_and_need_nothing_inline(signed_in, path
     page = answer.content.decode()
     assert not re.search(r"<script|<style|\sstyle=|\son[a-z]+=", page)
     assert not re.search(r'(?:src|href|action)="(?:https?:)?//', page)
+
+
+@pytest.fixture
+def subpath():
+    # As the server's handler does, which the test client has none of.
+    set_script_prefix("/sub/")
+    with override_settings(FORCE_SCRIPT_NAME="/sub"):
+        yield
+    clear_script_prefix()
+
+
+@pytest.mark.usefixtures("subpath")
+def test_below_a_subpath_every_address_of_a_page_begins_with_it(signed_in):
+    for path in ("/", "/devices/", "/password/", "/api/", "/client/", "/client/react/"):
+        html = signed_in.get(path).content.decode()
+        addresses = re.findall(r'(?:href|src|action|data-api|data-schema)="(/[^"]*)"', html)
+        assert addresses
+        # Those of static files Django makes when it starts.
+        assert [each for each in addresses if not each.startswith(("/sub/", "/static/"))] == [], (
+            path
+        )
+    hooks = example.SPECTACULAR_SETTINGS["POSTPROCESSING_HOOKS"]
+    assert f"{servers.__name__}.name_server" in hooks
 
 
 def test_pages_are_served_in_async_mode_too():

@@ -71,39 +71,7 @@ def changes(queries: CaptureQueriesContext) -> list[str]:
     return [q["sql"] for q in queries if q["sql"].startswith(("INSERT", "UPDATE", "DELETE"))]
 
 
-class TestQueries:
-    def test_an_authenticated_request_is_one_query(self, browser, ada):
-        browser.sign_in(ada)
-        with CaptureQueriesContext(connection) as queries:
-            assert browser.get("who").content == b"ada"
-        assert len(queries) == 1
-
-    def test_a_request_that_touches_nothing_is_none(self, browser, ada):
-        browser.sign_in(ada)
-        with CaptureQueriesContext(connection) as queries:
-            answer = browser.get("untouched")
-        assert len(queries) == 0
-        assert not answer.cookies
-        assert not answer.has_header("Vary")
-
-    def test_a_visitor_without_a_cookie_is_none(self, browser):
-        with CaptureQueriesContext(connection) as queries:
-            assert browser.get("who").content == b""
-        assert len(queries) == 0
-
-    def test_an_unknown_token_is_one_query_and_no_row(self, browser):
-        browser.cookies["sessionid"] = make_token()
-        with CaptureQueriesContext(connection) as queries:
-            assert browser.get("who").content == b""
-        assert len(queries) == 1
-        assert not Session.objects.exists()
-
-    def test_a_malformed_token_is_none(self, browser):
-        browser.cookies["sessionid"] = "A" * 32
-        with CaptureQueriesContext(connection) as queries:
-            assert browser.get("who").content == b""
-        assert len(queries) == 0
-
+class TestUser:
     def test_the_user_is_the_same_object_however_often_asked(self, ada):
         client = Client()
         client.force_login(ada)

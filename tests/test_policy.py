@@ -3,13 +3,11 @@
 from datetime import UTC, datetime, timedelta, timezone
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from django_sessions_plus import policy
 from django_sessions_plus.policy import Status
-
-briefly = settings(max_examples=60)
 
 NOW = datetime(2026, 3, 29, 1, 30, tzinfo=UTC)
 TICK = timedelta(microseconds=1)
@@ -49,6 +47,10 @@ def judge(**facts):
         ({"ended_at": NOW + HOUR}, Status.ENDED),
         ({"ended_at": NOW, "expires_at": NOW - DAY}, Status.ENDED),
         ({"ended_at": NOW, "since": NOW - 9 * DAY}, Status.ENDED),
+        ({"ended_at": NOW, "end_reason": "revoked"}, Status.ENDED),
+        ({"ended_at": NOW, "end_reason": "idle_timeout"}, Status.EXPIRED),
+        ({"ended_at": NOW, "end_reason": "absolute_timeout"}, Status.EXPIRED),
+        ({"ended_at": NOW, "end_reason": "timeout of my own"}, Status.ENDED),
     ],
 )
 def test_a_session_is_active_until_it_ends_or_either_timeout_strikes(facts, expected):
@@ -96,7 +98,6 @@ def test_the_limit_caps_what_was_asked_for_and_that_goes_before_the_idle_timeout
     assert found == expected
 
 
-@briefly
 @given(
     explicit=st.one_of(
         st.none(),
@@ -115,7 +116,6 @@ def test_no_expiry_is_ever_after_the_limit(explicit, idle_age, limit, now):
     assert found == min(free, limit)
 
 
-@briefly
 @given(expiry=moments, authenticated_at=moments, absolute_age=spans, idle_age=spans, now=moments)
 def test_a_session_is_active_exactly_until_its_next_expiry(
     expiry, authenticated_at, absolute_age, idle_age, now
@@ -137,34 +137,114 @@ def test_a_session_is_active_exactly_until_its_next_expiry(
 
 
 @pytest.mark.parametrize(
-    ("passed", "idle_age", "update_age", "expected"),
+    ("started_by", "used_by", "expected"),
     [
-        (DAY - TICK, 30 * DAY, DAY, False),
-        (DAY, 30 * DAY, DAY, True),
-        (DAY + TICK, 30 * DAY, DAY, True),
-        # A fifth of the idle timeout at the latest, or a short one would never move.
-        (12 * timedelta(minutes=1) - TICK, HOUR, DAY, False),
-        (12 * timedelta(minutes=1), HOUR, DAY, True),
-        (timedelta(0), 30 * DAY, timedelta(0), True),
-        (timedelta(0), 30 * DAY, DAY, False),
-        # A clock that went back moves nothing.
-        (-HOUR, 30 * DAY, DAY, False),
+        ("cookie", "cookie", True),
+        ("cookie", "bearer", True),
+        ("cookie", "jwt", False),
+        ("bearer", "cookie", True),
+        ("bearer", "bearer", True),
+        ("bearer", "jwt", False),
+        ("jwt", "cookie", True),
+        ("jwt", "bearer", True),
+        ("jwt", "jwt", True),
     ],
 )
-def test_the_expiry_moves_once_per_update_age(passed, idle_age, update_age, expected):
-    found = policy.is_slide_due(
-        updated_at=NOW - passed, idle_age=idle_age, update_age=update_age, now=NOW
-    )
-    assert found is expected
+def test_a_pair_lengthens_only_what_started_with_one(started_by, used_by, expected):
+    assert policy.may_lengthen(started_by=started_by, used_by=used_by) is expected
 
 
-@briefly
-@given(idle_age=st.timedeltas(TICK, 400 * DAY), update_age=spans, updated_at=moments)
-def test_a_session_in_use_can_always_move_before_it_expires(idle_age, update_age, updated_at):
-    latest = updated_at + idle_age - TICK if idle_age > TICK else updated_at + idle_age
-    assert policy.is_slide_due(
-        updated_at=updated_at, idle_age=idle_age, update_age=update_age, now=latest
+MINUTE = timedelta(minutes=1)
+
+
+def slides(left, would_have, update_age=DAY):
+    """Tell whether a use moves the expiry of a session that has ``left`` and then ``would_have``."""
+    return policy.is_slide_due(
+        expires_at=NOW + left, next_expiry=NOW + would_have, update_age=update_age, now=NOW
     )
+
+
+@pytest.mark.parametrize(
+    ("left", "would_have", "update_age", "expected"),
+    [
+        # Under one and the same timeout: what it has lost since is how long ago it was moved.
+        (29 * DAY + TICK, 30 * DAY, DAY, False),
+        (29 * DAY, 30 * DAY, DAY, True),
+        (29 * DAY - TICK, 30 * DAY, DAY, True),
+        # A fifth of the idle timeout at the latest, or a short one would never move.
+        (48 * MINUTE + TICK, HOUR, DAY, False),
+        (48 * MINUTE, HOUR, DAY, True),
+        (30 * DAY, 30 * DAY, timedelta(0), True),
+        (30 * DAY, 30 * DAY, DAY, False),
+        # A lengthened timeout, of which the row knows nothing.
+        (55 * MINUTE, 14 * DAY, DAY, True),
+        (13 * DAY + HOUR, 14 * DAY, DAY, False),
+        (59 * MINUTE, 70 * MINUTE, DAY, False),
+        (56 * MINUTE, 70 * MINUTE, DAY, True),
+        # A shortened one.
+        (14 * DAY, HOUR, DAY, True),
+        (HOUR + MINUTE + TICK, HOUR, DAY, True),
+        (30 * TICK, 10 * TICK, DAY, True),
+        # Another host's clock is ahead.
+        (HOUR + MINUTE, HOUR, DAY, False),
+        (12 * TICK, 10 * TICK, DAY, False),
+        # Close to the absolute timeout, which leaves less to be gained than the update age.
+        (9 * HOUR, 10 * HOUR, DAY, False),
+        (HOUR, 2 * HOUR, DAY, True),
+    ],
+)
+def test_the_expiry_moves_by_what_is_left_of_the_row_s_own_life(
+    left, would_have, update_age, expected
+):
+    assert slides(left, would_have, update_age) is expected
+
+
+ages = st.timedeltas(timedelta(seconds=1), 400 * DAY)
+
+
+def use_every(interval, *, old, new, limit, update_age):
+    """Return for each of 40 uses whether the session was there, and what it has left after the last.
+
+    It was made under the timeout ``old``; ``new`` holds from then on. ``limit`` is the absolute one.
+    """
+    now, expires_at = NOW, min(NOW + old, limit)
+    seen = []
+    for _ in range(40):
+        now += interval
+        seen.append(now < expires_at)
+        if not seen[-1]:
+            break
+        expiry = policy.next_expiry(explicit=None, idle_age=new, limit=limit, now=now)
+        if policy.is_slide_due(
+            expires_at=expires_at, next_expiry=expiry, update_age=update_age, now=now
+        ):
+            expires_at = expiry
+    return seen, expires_at - now
+
+
+@given(old=ages, new=ages, update_age=spans, part=st.floats(0.001, 0.79))
+def test_whatever_the_timeout_becomes_nobody_active_is_signed_out(old, new, update_age, part):
+    """Active is who uses the session within four fifths of both timeouts; see docs/timeouts.md."""
+    interval, limit = min(old, new) * part, NOW + 1_000_000 * DAY
+    seen, _ = use_every(interval, old=old, new=new, limit=limit, update_age=update_age)
+    assert all(seen)
+
+
+@given(old=ages, new=ages, update_age=spans, part=st.floats(0.001, 0.79))
+def test_an_absolute_timeout_is_reached_by_who_stays_active(old, new, update_age, part):
+    limit = NOW + max(old, new)
+    interval = min(old, new) * part
+    seen, left = use_every(interval, old=old, new=new, limit=limit, update_age=update_age)
+    reached = NOW + interval * len(seen)
+    assert all(seen) or reached >= limit - interval
+    assert reached + left <= limit
+
+
+@given(old=ages, new=ages, update_age=spans, part=st.floats(0.001, 0.79))
+def test_after_a_use_nobody_has_more_than_the_timeout_of_now(old, new, update_age, part):
+    interval, limit = min(old, new) * part, NOW + 1_000_000 * DAY
+    _, left = use_every(interval, old=old, new=new, limit=limit, update_age=update_age)
+    assert left <= new + min(policy.CLOCK_SKEW, new / policy.LARGEST_UPDATE_SHARE)
 
 
 @pytest.mark.parametrize(
@@ -221,7 +301,9 @@ def test_moments_without_a_time_zone_work_as_well():
         found = policy.next_expiry(explicit=explicit, idle_age=HOUR, limit=limit, now=now)
         assert found == now + HOUR
     assert policy.is_fresh(authenticated_at=now, fresh_age=HOUR, now=now)
-    assert policy.is_slide_due(updated_at=now, idle_age=DAY, update_age=timedelta(0), now=now)
+    assert policy.is_slide_due(
+        expires_at=now, next_expiry=now + DAY, update_age=timedelta(0), now=now
+    )
 
 
 def test_the_time_zone_of_a_moment_does_not_matter():

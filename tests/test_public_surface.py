@@ -9,45 +9,63 @@ import pytest
 import django_sessions_plus
 
 SURFACE = {
-    "backends.configured": {"new_store"},
+    "backends.configured": {
+        *("is_engine_ours", "new_store", "report_invalidation_delay", "invalidation_delay"),
+    },
     "backends.db": {"SessionStore"},
     "base_session": {"AbstractSession"},
     "client.answers": {
         *("SessionAuthError", "SignInError", "Tokens", "UnavailableError"),
-        *("Held", "code_of", "held_of", "is_answer", "is_token", "refusal", "why_none", "why_not"),
+        *("Held", "code_of", "held_of", "is_answer", "is_attempt", "is_token", "refusal"),
+        *("unavailable", "why_none"),
     },
-    "client.auth": {"SessionAuth"},
+    "client.auth": {"Options", "SessionAuth"},
+    "accounts.credential_changes": {
+        *("report_new_password", "report_changed_credential", "send_email"),
+        "areport_changed_credential",
+    },
     "decorators": {"fresh_session_required", "no_activity"},
     "exceptions": {
-        *("ConfigurationError", "SessionOverError", "SessionsPlusError", "StaleSessionError"),
+        *(
+            "ConfigurationError",
+            "IncompleteSignInError",
+            "InactiveSessionError",
+            "SessionsPlusError",
+            "StaleSessionError",
+        ),
         *("SignInRefusedError", "TokenError", "TokenExpiredError"),
     },
     "jwt.access": {
-        *("Claims", "IssuedAccess", "issue", "verify"),
+        *("Claims", "IssuedAccess", "issue", "verify", "is_ours"),
         *("is_before_authentication", "is_superseded"),
     },
     "jwt.keys": {"Ring", "jwks", "key_by_header", "ring", "signing_key", "verification_key"},
-    "jwt.refresh": {
-        *("IssuedTokens", "issue_tokens", "refresh"),
-        *("aissue_tokens", "arefresh", "end_reused"),
-    },
+    "jwt.issuing": {"IssuedTokens", "issue_tokens", "aissue_tokens", "pair_of"},
+    "jwt.refresh": {"refresh", "arefresh"},
     "middleware": {
         *("AuthenticationMiddleware", "SessionMiddleware"),
         *("aget_user", "get_user", "bind_user", "set_request_user"),
     },
     "models": {"Session"},
-    "purging": {"Purged", "purge", "apurge", "purge_handful", "count_purgeable", "purgeable"},
-    "running": {"current", "reset_current", "set_current"},
+    "bulk.purging": {"Purged", "purge", "apurge", "purge_handful", "count_purgeable", "purgeable"},
+    "running": {
+        *("adopt", "current", "reset_current", "set_current"),
+        *("aresolve", "resolve"),
+    },
+    "accounts.second_factors": {
+        *("SignInRefusal", "check_sign_in", "acheck_sign_in", "refuse_incomplete_sign_in"),
+        *("SECOND_FACTOR_REQUIRED", "VERIFICATION_REQUIRED"),
+    },
     "sessions": {
         *("astart", "start"),
-        *("issue_tokens", "list_for", "resolve", "revoke", "revoke_all", "revoke_others"),
-        *("aissue_tokens", "alist_for", "aresolve", "arevoke", "arevoke_all", "arevoke_others"),
+        *("list_for", "revoke", "revoke_all", "revoke_others"),
+        *("alist_for", "arevoke", "arevoke_all", "arevoke_others"),
         *("revoke_everyone", "revoke_many", "arevoke_everyone", "arevoke_many"),
         *("enforce_limit", "session_model"),
     },
     "signals": {
         *("new_device_signed_in", "refresh_token_reused", "session_context_changed"),
-        *("session_ended", "session_started", "send_after_commit"),
+        *("credential_changed", "session_ended", "session_started", "send_after_commit"),
     },
     "tokens": {"digest", "first_id", "is_well_formed", "made_at", "make_id", "make_token"},
 }

@@ -13,6 +13,7 @@ from django.utils import timezone
 from django.utils.functional import SimpleLazyObject
 
 from django_sessions_plus import policy, tokens
+from django_sessions_plus.bulk import purging
 from django_sessions_plus.models import Session
 
 pytestmark = pytest.mark.django_db
@@ -63,7 +64,15 @@ def grid(now: datetime, ada):
     """Store a row for each combination of what the rule looks at, boundaries included."""
     around = [-31 * DAY, -DAY, -TICK, timedelta(0), TICK, DAY]
     combinations = itertools.product(
-        [None, -DAY, timedelta(0), DAY],
+        [
+            (None, ""),
+            (-DAY, "revoked"),
+            (timedelta(0), ""),
+            (DAY, "revoked"),
+            # What the purge has found expired.
+            (-DAY, "idle_timeout"),
+            (timedelta(0), "absolute_timeout"),
+        ],
         around,
         [None, -30 * DAY, -30 * DAY + TICK, -DAY + TICK, *around],
         [(None, -31 * DAY), *((ada.pk, age) for age in (-30 * DAY, -30 * DAY + TICK, -DAY + TICK))],
@@ -72,12 +81,13 @@ def grid(now: datetime, ada):
         row(
             now,
             ended_at=None if ended is None else now + ended,
+            end_reason=reason,
             expires_at=now + expires,
             authenticated_at=None if authenticated is None else now + authenticated,
             user_id=user,
             created_at=now + created,
         )
-        for ended, expires, authenticated, (user, created) in combinations
+        for (ended, reason), expires, authenticated, (user, created) in combinations
     )
     return list(Session.objects.all())
 
@@ -100,6 +110,39 @@ def test_the_sets_say_what_the_rule_says_at_every_boundary(now, ada, settings):
         assert ids(Session.objects.expired(now)) == by_status[policy.Status.EXPIRED]
         assert ids(Session.objects.ended()) == by_status[policy.Status.ENDED]
         assert by_status[policy.Status.ACTIVE] == {s.pk for s in rows if s.is_active(now)}
+
+
+LIFETIMES = [
+    {"bearer": {"absolute": DAY}},
+    {"bearer": {"absolute": None}, "jwt": {"absolute": TICK}, "cookie": {"idle": DAY}},
+    {"cookie": {"absolute": DAY}, "bearer": {"absolute": DAY}, "jwt": {"absolute": 30 * DAY}},
+]
+
+
+@pytest.mark.parametrize("lifetimes", LIFETIMES)
+@pytest.mark.parametrize("absolute_age", [None, 30 * DAY])
+def test_the_sets_say_what_the_rule_says_of_each_transport(
+    now, ada, settings, absolute_age, lifetimes
+):
+    settings.SESSIONS_PLUS_ABSOLUTE_AGE = absolute_age
+    settings.SESSIONS_PLUS_LIFETIMES = lifetimes
+    ages = [TICK, DAY - TICK, DAY, 30 * DAY - TICK, 30 * DAY, 31 * DAY]
+    Session.objects.bulk_create(
+        row(now, transport=transport, **columns)
+        # The last is a transport of a project's own.
+        for transport in ("cookie", "bearer", "jwt", "socket")
+        for age in ages
+        for columns in (
+            {"user_id": ada.pk, "authenticated_at": now - age},
+            {"user_id": ada.pk, "created_at": now - age},
+            {"created_at": now - age},
+        )
+    )
+    rows = list(Session.objects.all())
+    active = {session.pk for session in rows if session.is_active(now)}
+    assert len(rows) > len(active) > 0
+    assert ids(Session.objects.active(now)) == active
+    assert ids(Session.objects.expired(now)) == ids(rows) - active
 
 
 def test_each_session_is_in_exactly_one_of_the_sets(now, ada, settings):
@@ -222,9 +265,11 @@ def test_ending_is_one_statement(now, ada):
 
 @pytest.fixture(params=["purge", "apurge"])
 def purge(request):
-    def call(rows, *arguments):
-        method = getattr(rows, request.param)
-        return (async_to_sync(method) if request.param == "apurge" else method)(*arguments)
+    def call(rows, now=None):
+        function = getattr(purging, request.param)
+        if request.param == "apurge":
+            function = async_to_sync(function)
+        return function(rows, now=now).deleted
 
     return call
 
@@ -266,7 +311,7 @@ def test_the_purge_stays_within_its_set(now, ada, bob, settings):
     settings.SESSIONS_PLUS_RETENTION = timedelta(0)
     stored(now, user=ada, expires_at=now)
     theirs = stored(now, user=bob, expires_at=now)
-    assert Session.objects.for_user(ada).purge(now) == 1
+    assert purging.purge(Session.objects.for_user(ada), now=now).deleted == 1
     assert list(Session.objects.all()) == [theirs]
 
 

@@ -15,11 +15,11 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
-from django_sessions_plus import ending, sessions
+from django_sessions_plus import sessions
 from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.bulk import ending
 from django_sessions_plus.models import Session
 from django_sessions_plus.policy import EndReason
-from django_sessions_plus.querysets import SessionQuerySet
 from django_sessions_plus.signals import session_ended
 from django_sessions_plus.tokens import make_id, make_token
 
@@ -177,14 +177,13 @@ class TestRevokeOthersAndAll:
         self, ada, told, monkeypatch
     ):
         mine, theirs = make_session(ada), make_session(ada)
-        end = SessionQuerySet.end
+        lock_in_order = ending.lock_in_order
 
-        def end_late(rows, **how):
-            if not Session.objects.ended().exists():
-                end(Session.objects.filter(pk=theirs.pk), reason="limit")
-            return end(rows, **how)
+        def lock_late(rows):
+            Session.objects.filter(pk=theirs.pk).end(reason="limit")
+            return lock_in_order(rows)
 
-        monkeypatch.setattr(SessionQuerySet, "end", end_late)
+        monkeypatch.setattr(ending, "lock_in_order", lock_late)
         assert sessions.revoke_all(ada) == 1
         assert [event["session"].pk for event in told] == [mine.pk]
         theirs.refresh_from_db()
@@ -351,19 +350,19 @@ class TestBulk:
             verbs("revoke_all", ada, progress=stop)
         assert Session.objects.active().count() == 15
 
-    def test_copies_of_every_ended_row_are_withdrawn(self, ada, settings, monkeypatch):
+    def test_copies_of_every_ended_row_are_invalidated(self, ada, settings, monkeypatch):
         settings.SESSION_ENGINE = "django_sessions_plus.backends.cached_db"
-        withdrawn = []
+        invalidated = []
         engine = import_module(settings.SESSION_ENGINE).SessionStore
         monkeypatch.setattr(
-            engine, "withdraw", lambda digests, using: withdrawn.append(list(digests))
+            engine, "invalidate", lambda digests, using: invalidated.append(list(digests))
         )
         rows = [make_session(ada) for _ in range(25)]
-        withdrawn.clear()
+        invalidated.clear()
         assert sessions.revoke_everyone() == 25
-        digests = [digest for batch in withdrawn for digest in batch]
+        digests = [digest for batch in invalidated for digest in batch]
         assert sorted(digests) == sorted(row.token_digest for row in rows)
-        assert max(map(len, withdrawn)) == 10
+        assert max(map(len, invalidated)) == 10
 
 
 class TestResolve:

@@ -7,12 +7,10 @@ from hashlib import sha256
 from uuid import RFC_4122
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from django_sessions_plus import tokens
-
-briefly = settings(max_examples=50)
 
 TOKEN = "abcdefghijklmnopqrstuvwxyz012345"
 
@@ -70,7 +68,6 @@ def test_anything_else_is_not_well_formed(value):
     assert tokens.is_well_formed(value) is False
 
 
-@briefly
 @given(st.text("abz019AZ-_ \n\0\u0660\uff15\u212a", min_size=30, max_size=34))
 def test_well_formed_is_exactly_the_form_of_what_is_made(text):
     expected = len(text) == tokens.LENGTH and set(text) <= set(tokens.ALPHABET)
@@ -95,7 +92,6 @@ def test_a_digest_is_not_well_formed_as_a_token():
     assert not tokens.is_well_formed(tokens.digest(TOKEN))
 
 
-@briefly
 @given(st.text("abc0", max_size=6), st.text("abc0", max_size=6))
 def test_different_tokens_have_different_digests(one, other):
     assert (tokens.digest(one) == tokens.digest(other)) is (one == other)
@@ -114,7 +110,6 @@ def test_an_id_carries_the_millisecond_in_which_it_was_made():
     assert before <= made.int >> 80 <= time.time_ns() // 1_000_000
 
 
-@briefly
 @given(
     st.integers(0, 2**48 - 1),
     st.integers(0, 2**48 - 1),
@@ -126,8 +121,9 @@ def test_ids_sort_by_the_millisecond_in_which_they_were_made(one, other):
         assert (str(first) < str(second)) is (one < other)
 
 
-def test_a_hundred_thousand_ids_do_not_repeat():
-    assert len({tokens.make_id() for _ in range(100_000)}) == 100_000
+@pytest.mark.parametrize("number", [5000, pytest.param(100_000, marks=pytest.mark.thorough)])
+def test_ids_do_not_repeat(number):
+    assert len({tokens.make_id() for _ in range(number)}) == number
 
 
 def test_ids_of_one_millisecond_do_not_repeat():

@@ -37,6 +37,12 @@ class Poll(APIView):
         return Response({"user": request.user.get_username()})
 
 
+class PollAndKeep(Poll):
+    def get(self, request: Request) -> Response:
+        request.session["n"] = 1
+        return super().get(request)
+
+
 def who(request: HttpRequest) -> HttpResponse:
     return HttpResponse(request.user.get_username())
 
@@ -55,6 +61,7 @@ urlpatterns = [
     path("untouched", untouched),
     path("rotate-and-fail", rotate_and_fail),
     path("poll", no_activity(Poll.as_view())),
+    path("poll-and-keep", no_activity(PollAndKeep.as_view())),
 ]
 
 
@@ -186,5 +193,6 @@ def test_what_is_no_activity_is_none_by_header_either(client, clock):
     clock.moment = seen
     clock.advance(days=2)
     header = {"Authorization": f"Bearer {token_of(client)}"}
-    assert Client().get("/poll", headers=header).json() == {"user": "ada"}
-    assert Session.objects.get().last_seen_at == seen
+    for address in ("/poll", "/poll-and-keep"):
+        assert Client().get(address, headers=header).json() == {"user": "ada"}
+        assert Session.objects.get().last_seen_at == seen

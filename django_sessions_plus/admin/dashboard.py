@@ -1,7 +1,6 @@
-"""The counts above the list of sessions: few statements, and each reads a bounded number of rows.
+"""The counts above the list of sessions: few statements, each of which reads a bounded number of rows.
 
-Where more rows would have to be read than ``COUNT_AT_MOST``, the newest that many are, and the
-number is a least one: "10,000+".
+At most the newest ``COUNT_AT_MOST`` rows are read; if there are more, the number is shown as "10,000+".
 """
 
 from __future__ import annotations
@@ -27,7 +26,7 @@ Parameters = dict[str, str]
 
 @dataclass(frozen=True)
 class Card:
-    """One count, and the filters that list what was counted."""
+    """One count, and the filters of the list that shows these rows."""
 
     label: str
     number: str
@@ -63,12 +62,13 @@ def cards(rows: Any, now: datetime, active: Callable[[], tuple[int, bool]]) -> l
 
 
 def at_least(count: int, is_more: bool) -> str:
-    """Return a number as people write it: "12", "10,000+"."""
+    """Return a number as text: "12", "10,000+"."""
     return number_format(min(count, COUNT_AT_MOST), force_grouping=True) + ("+" if is_more else "")
 
 
 def _begun_since(rows: Any, moment: datetime) -> dict[str, int]:
-    # Whatever has become of it since. A visit that began earlier counts on the day it began.
+    # Sessions that have ended since are included. A session counts on the day it began, even if its
+    # user signed in later.
     newest = rows.filter(pk__gte=tokens.first_id(moment)).order_by("-pk")
     read = newest.values("user_id")[: COUNT_AT_MOST + 1]
     found: dict[str, int] = read.aggregate(read=Count("*"), signed_in=Count("user_id"))
@@ -76,7 +76,7 @@ def _begun_since(rows: Any, moment: datetime) -> dict[str, int]:
 
 
 def _ends_since(rows: Any, now: datetime) -> dict[str, int]:
-    # Ends move the expiry to their moment. Between them stand those that time has ended.
+    # Ended and expired sessions have their end in expires_at.
     over = rows.filter(expires_at__gt=now - SPANS["week"], expires_at__lte=now)
     read = over.order_by("-expires_at").values("end_reason")[: COUNT_AT_MOST + 1]
     reasons = (EndReason.REVOKED.value, EndReason.REFRESH_REUSED.value)

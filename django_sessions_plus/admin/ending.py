@@ -1,4 +1,7 @@
-"""Ending sessions from the admin: the action, the pages that ask first, and the log of it all."""
+"""End sessions from the admin: the action, the confirmation pages, and the log entries.
+
+Longer than other modules, for the actions and the pages end sessions by the same few methods.
+"""
 
 from __future__ import annotations
 
@@ -6,47 +9,59 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
-from django.contrib.admin.models import CHANGE, LogEntry
-from django.contrib.admin.utils import quote, unquote
+from django.contrib.admin import helpers
+from django.contrib.admin.models import LogEntry
+from django.contrib.admin.utils import unquote
 from django.contrib.auth import get_user_model
-from django.contrib.contenttypes.models import ContentType
 from django.core.exceptions import PermissionDenied
-from django.db.models import Model
+from django.db.models import Count
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseRedirect
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils import timezone
-from django.utils.http import urlencode
 from django.utils.translation import gettext, gettext_lazy, ngettext
 
 from django_sessions_plus import sessions
-from django_sessions_plus.admin import cells
-from django_sessions_plus.admin.filters import UserFilter
-from django_sessions_plus.admin.people import person
+from django_sessions_plus.admin import cells, results, superusers
+from django_sessions_plus.admin.history import log_entry
+from django_sessions_plus.admin.links import LinksMixin
+from django_sessions_plus.admin.user_search import find_user
 
 if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
 
-    _Base = admin.ModelAdmin[AbstractSession]
-else:
-    _Base = object
-
 PERMISSION = "django_sessions_plus.revoke_session"
-# Nobody is to see these, so they are not read.
-SECRET_COLUMNS = ("session_data", "token_digest", "refresh_digest")
+# Secrets and data are never shown in the admin, so they are not read.
+SECRET_COLUMNS = ("session_data", "token_digest", "refresh_digest", "refresh_attempt")
 END_AT_ONCE = 1000
 SHOWN_BEFORE_ENDING = 10
+ASK_ABOVE = 10
+"""An action that ends more sessions than this asks for confirmation."""
+
+_CONFIRMED = "confirmed"
 
 
-class EndSessionsMixin(_Base):
-    """What an admin of sessions needs to end them."""
+class EndSessionsMixin(LinksMixin):
+    """Adds to an admin of sessions what ends them."""
 
     actions = ["end_selected", "end_all_of_users"]
     end_confirmation_template = "admin/django_sessions_plus/end_confirmation.html"
 
     def has_revoke_permission(self, request: HttpRequest, obj: Any = None) -> bool:
-        """Tell whether this person may end sessions: by the permission of that name, whatever the model."""
-        return request.user.has_perm(PERMISSION)
+        """Return whether the request's user may end sessions; with ``obj`` given, that one.
+
+        Needs the permission ``django_sessions_plus.revoke_session``, with every session model. Sessions
+        of superusers are protected; see ``SESSIONS_PLUS_ADMIN_PROTECTS_SUPERUSERS``.
+        """
+        if not request.user.has_perm(PERMISSION):
+            return False
+        return obj is None or not superusers.is_session_protected_from(request.user, obj)
+
+    def may_end_sessions_of(self, request: HttpRequest, user: Any) -> bool:
+        """Return whether the request's user may end the sessions of ``user``."""
+        return self.has_revoke_permission(request) and not superusers.is_protected_from(
+            request.user, user
+        )
 
     def get_urls(self) -> list[URLPattern]:
         """Add the pages that end one session and all sessions of a user."""
@@ -57,35 +72,33 @@ class EndSessionsMixin(_Base):
             *super().get_urls(),
         ]
 
-    def url_name(self, page: str) -> str:
-        """Return the name of one of this admin's URLs, without the namespace."""
-        return f"{self.opts.app_label}_{self.opts.model_name}_{page}"
-
-    def url(self, page: str, *args: Any) -> str:
-        """Return the URL of one of this admin's pages."""
-        name = f"{self.admin_site.name}:{self.url_name(page)}"
-        return reverse(name, args=[quote(arg) for arg in args], current_app=self.admin_site.name)
-
-    def list_url(self, user: Any) -> str:
-        """Return the URL of the list of one user's sessions (an instance or its primary key)."""
-        return self.url("changelist") + user_query(getattr(user, "pk", user))
-
     @admin.action(description=gettext_lazy("End selected sessions"), permissions=["revoke"])
-    def end_selected(self, request: HttpRequest, queryset: Any) -> None:
-        """End the chosen sessions; more than ``END_AT_ONCE`` in one request are refused."""
-        ids = list(queryset.values_list("pk", flat=True)[: END_AT_ONCE + 1])
-        if len(ids) > END_AT_ONCE:
+    def end_selected(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
+        """End the chosen sessions; for more than ``ASK_ABOVE``, ask for confirmation first.
+
+        More than ``END_AT_ONCE`` in one request are refused. Sessions that the user must not end are
+        left out.
+        """
+        chosen = list(queryset.values_list("pk", "user_id")[: END_AT_ONCE + 1])
+        if len(chosen) > END_AT_ONCE:
             text = gettext("At most %(count)d sessions can be ended at once.")
             messages.error(request, text % {"count": END_AT_ONCE})
-        else:
-            self.end(request, ids)
+            return None
+        users = {user_id for _, user_id in chosen} - {None}
+        protected = superusers.keys_protected_from(request.user, users)
+        ids = [key for key, user_id in chosen if user_id not in protected]
+        if len(ids) > ASK_ABOVE and (page := self._ask_first(request, self._active(pk__in=ids))):
+            return page
+        results.report_left(request, len(chosen) - len(ids))
+        self.end(request, ids)
+        return None
 
     @admin.action(
         description=gettext_lazy("End all sessions of the users of selected sessions"),
         permissions=["revoke"],
     )
-    def end_all_of_users(self, request: HttpRequest, queryset: Any) -> None:
-        """End all sessions of the users whom the chosen ones belong to; those of nobody are passed over.
+    def end_all_of_users(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
+        """End all sessions of the users that the chosen sessions belong to; anonymous ones are left out.
 
         More than ``END_AT_ONCE`` sessions, or users, are refused.
         """
@@ -93,13 +106,38 @@ class EndSessionsMixin(_Base):
         if len(keys) > END_AT_ONCE:
             text = gettext("The users of at most %(count)d sessions can be signed out at once.")
             messages.error(request, text % {"count": END_AT_ONCE})
-            return
+            return None
         users = get_user_model()._base_manager.filter(pk__in={*keys} - {None})
-        self.end_all(request, users)
+        return self.end_all_by_action(request, users)
+
+    def end_all_by_action(self, request: HttpRequest, users: Iterable[Any]) -> HttpResponse | None:
+        """End all sessions of these users; for more than ``ASK_ABOVE``, ask for confirmation first.
+
+        Users whose sessions the request's user must not end are left out.
+        """
+        chosen = list(users)
+        ours = [user for user in chosen if self.may_end_sessions_of(request, user)]
+        keys = [user.pk for user in ours]
+        if page := self._ask_first(request, self._active(user__in=keys)):
+            return page
+        results.report_left(
+            request, self._active(user__in={u.pk for u in chosen} - {*keys}).count()
+        )
+        self.end_all(request, ours)
+        return None
 
     def end_view(self, request: HttpRequest, object_id: str) -> HttpResponse:
-        """Ask, and by POST end one session."""
-        session = self._permitted(request, self.get_object(request, unquote(object_id)))
+        """Ask for confirmation; by POST, end one session.
+
+        Raises:
+            PermissionDenied: the request's user may not end it.
+            Http404: there is no such session.
+        """
+        session = self.get_object(request, unquote(object_id))
+        if not self.has_revoke_permission(request, session):
+            raise PermissionDenied
+        if session is None:
+            raise Http404
         if request.method == "POST":
             self.end(request, [session.pk])
             return HttpResponseRedirect(self.url("changelist"))
@@ -112,11 +150,21 @@ class EndSessionsMixin(_Base):
             count=len(rows),
             is_own=current is not None and current.pk == session.pk,
             back=self.url("change", session.pk),
+            session=session,
         )
 
     def end_all_view(self, request: HttpRequest, user_id: str) -> HttpResponse:
-        """Ask, and by POST end all sessions of a user."""
-        user = self._permitted(request, person(unquote(user_id)))
+        """Ask for confirmation; by POST, end all sessions of a user.
+
+        Raises:
+            PermissionDenied: the request's user may not end them.
+            Http404: there is no such user.
+        """
+        user = find_user(unquote(user_id))
+        if not self.may_end_sessions_of(request, user):
+            raise PermissionDenied
+        if user is None:
+            raise Http404
         if request.method == "POST":
             self.end_all(request, [user])
             return HttpResponseRedirect(self.list_url(user))
@@ -132,31 +180,60 @@ class EndSessionsMixin(_Base):
         )
 
     def end(self, request: HttpRequest, ids: Iterable[Any]) -> None:
-        """End these sessions, log each and tell how many those were."""
-        # Ending one's own session leaves an anonymous user in the request.
-        actor = request.user
-        # One by one: revoke_many() tells how many it has ended, and the log is to say which.
-        ended = [key for key in ids if sessions.revoke(key, actor=actor)]
-        LogEntry.objects.bulk_create(log_entry(actor, self.model, key, "Ended.") for key in ended)
-        self._tell(request, len(ended))
+        """End these sessions, log each, and add a message with their number."""
+        # Read now: after the own session has ended, request.user is anonymous.
+        actor: Any = request.user
+        began = timezone.now()
+        active = list(self._active(pk__in=[*ids]).values_list("pk", flat=True))
+        count = sessions.revoke_many(active, actor=actor)
+        # Another process may have ended some of them first; anonymous ones were deleted.
+        rows = self.model._default_manager.for_writing().filter(pk__in=active)
+        others = set(
+            rows.exclude(ended_by=actor.pk, ended_at__gte=began).values_list("pk", flat=True)
+        )
+        LogEntry.objects.bulk_create(
+            log_entry(actor, self.model, key, "Ended.") for key in active if key not in others
+        )
+        results.report_ended(request, count)
 
     def end_all(self, request: HttpRequest, users: Iterable[Any]) -> None:
-        """End all sessions of these users, log it with each and tell how many those were."""
-        actor = request.user
-        counts = {user.pk: sessions.revoke_all(user, actor=actor) for user in users}
-        LogEntry.objects.bulk_create(
-            log_entry(actor, get_user_model(), key, f"Ended all sessions: {count}.")
-            for key, count in counts.items()
-            if count
+        """End all sessions of these users, log it for each user, and add a message with their number."""
+        actor: Any = request.user
+        began = timezone.now()
+        theirs = self.model._default_manager.for_writing().filter(
+            user__in=[user.pk for user in users]
         )
-        self._tell(request, sum(counts.values()))
+        count = sessions.revoke_many(theirs, actor=actor)
+        ended = theirs.filter(ended_by=actor.pk, ended_at__gte=began).order_by()
+        LogEntry.objects.bulk_create(
+            log_entry(actor, get_user_model(), key, f"Ended all sessions: {number}.")
+            for key, number in ended.values_list("user").annotate(Count("pk"))
+        )
+        results.report_ended(request, count)
 
-    def _permitted(self, request: HttpRequest, subject: Any) -> Any:
-        if not self.has_revoke_permission(request):
-            raise PermissionDenied
-        if subject is None:
-            raise Http404
-        return subject
+    def _active(self, **which: Any) -> Any:
+        rows: Any = self.model._default_manager
+        return rows.for_writing().active().filter(**which)
+
+    def _ask_first(self, request: HttpRequest, rows: Any) -> HttpResponse | None:
+        """Return the confirmation page of an action; None if there are few rows, or it was confirmed."""
+        if _CONFIRMED in request.POST:
+            return None
+        count = rows.count()
+        if count <= ASK_ABOVE:
+            return None
+        current = sessions.resolve(request)
+        title = ngettext("End %(count)d session?", "End %(count)d sessions?", count)
+        shown = rows.newest_activity_first().defer(*SECRET_COLUMNS)[:SHOWN_BEFORE_ENDING]
+        return self._ask(
+            request,
+            title=title % {"count": count},
+            rows=list(shown),
+            count=count,
+            is_own=current is not None and rows.filter(pk=current.pk).exists(),
+            back=request.get_full_path(),
+            hidden=_same_action(request),
+        )
 
     def _ask(
         self,
@@ -167,47 +244,40 @@ class EndSessionsMixin(_Base):
         count: int,
         is_own: bool,
         back: str,
+        hidden: Iterable[tuple[str, str]] = (),
+        session: AbstractSession | None = None,
     ) -> HttpResponse:
         now = timezone.now()
-        # Who may end sessions and not see them learns nothing of anybody's devices here either.
+        # A user who may end sessions, but not see them, must not see any device here either.
         shown = rows if self.has_view_permission(request) else []
         context = {
             **self.admin_site.each_context(request),
             "title": title,
             "opts": self.opts,
+            "trail": self.trail(request, session),
             "count": count,
             "sessions": [
-                (cells.device(row.device), row.ip_address, cells.moment(row.last_seen_at, now))
+                (cells.named(row), row.ip_address, cells.time(row.last_seen_at, now))
                 for row in shown
             ],
             "more": max(count - SHOWN_BEFORE_ENDING, 0),
             "is_own": is_own,
             "back": back,
+            "hidden": hidden,
             "media": self.media,
         }
         request.current_app = self.admin_site.name
         return TemplateResponse(request, self.end_confirmation_template, context)
 
-    def _tell(self, request: HttpRequest, count: int) -> None:
-        text = ngettext("%(count)d session was ended.", "%(count)d sessions were ended.", count)
-        level = messages.SUCCESS if count else messages.WARNING
-        messages.add_message(request, level, text % {"count": count})
 
-
-def user_query(key: Any) -> str:
-    """Return what the list's URL ends with when it shows the sessions of one user."""
-    return f"?{urlencode({UserFilter.parameter_name: key})}"
-
-
-def log_entry(actor: Any, model: type[Model], key: Any, message: str) -> LogEntry:
-    """Return an entry of the admin's log, unsaved."""
-    # Ids and numbers only: the log outlives both sessions and people. Not translated, for it
-    # is read in other languages than it was written in.
-    return LogEntry(
-        user_id=actor.pk,
-        content_type=ContentType.objects.get_for_model(model),
-        object_id=str(key),
-        object_repr=f"{model._meta.model_name} {key}",
-        action_flag=CHANGE,
-        change_message=message,
-    )
+def _same_action(request: HttpRequest) -> list[tuple[str, str]]:
+    """Return the form fields that run the action of this request again, confirmed."""
+    chosen = request.POST.getlist(helpers.ACTION_CHECKBOX_NAME)
+    across = request.POST.get("select_across", "0")
+    return [
+        ("action", request.POST.get("action", "")),
+        ("select_across", across),
+        # Django requires one chosen row, even if all are selected.
+        *((helpers.ACTION_CHECKBOX_NAME, key) for key in (chosen[:1] if across == "1" else chosen)),
+        (_CONFIRMED, "yes"),
+    ]

@@ -13,10 +13,11 @@ from django.core.exceptions import ValidationError
 from django.db.models import Q
 from django.http import HttpRequest
 from django.utils import timezone
+from django.utils.http import urlencode
 from django.utils.translation import gettext_lazy as _
 from django.utils.translation import pgettext_lazy
 
-from django_sessions_plus.admin.people import has_field, of_people, person
+from django_sessions_plus.admin.user_search import find_user, has_field, of_users
 from django_sessions_plus.policy import Access, EndReason
 
 if TYPE_CHECKING:
@@ -28,23 +29,43 @@ ENDED = "ended"
 SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
 
 
-class StateFilter(SimpleListFilter):
+class ChoiceFilter(SimpleListFilter):
+    """One of a few choices; anything else in the URL leads back to the list."""
+
+    choices_offered: Choices = []
+
+    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Choices:
+        """Return the choices."""
+        return self.choices_offered
+
+    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+        """Keep what was chosen, if anything was."""
+        value = self.value()
+        if value is None:
+            return queryset
+        if value not in dict(self.lookup_choices):
+            raise IncorrectLookupParameters
+        return self.narrow(queryset, value)
+
+    def narrow(self, queryset: Any, value: str) -> Any:
+        """Keep what one of the choices means."""
+        raise NotImplementedError
+
+
+class StateFilter(ChoiceFilter):
     """By state. Without a choice the list shows who is signed in now, which is what one comes for."""
 
     title = _("state")
     parameter_name = "state"
     default = "active"
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Choices:
-        """Return the states, the default first."""
-        return [
-            (self.default, pgettext_lazy("sessions", "Active")),
-            (ENDED, pgettext_lazy("sessions", "Ended")),
-            ("expired", pgettext_lazy("sessions", "Expired")),
-            ("users", pgettext_lazy("sessions", "All of users")),
-            ("anonymous", pgettext_lazy("sessions", "Anonymous")),
-            ("all", pgettext_lazy("sessions", "All")),
-        ]
+    choices_offered = [
+        (default, pgettext_lazy("sessions", "Active")),
+        (ENDED, pgettext_lazy("sessions", "Ended")),
+        ("expired", pgettext_lazy("sessions", "Expired")),
+        ("users", pgettext_lazy("sessions", "All of users")),
+        ("anonymous", pgettext_lazy("sessions", "Anonymous")),
+        ("all", pgettext_lazy("sessions", "All")),
+    ]
 
     def value(self) -> str:
         """Return the chosen state."""
@@ -69,9 +90,9 @@ class StateFilter(SimpleListFilter):
         """Keep the sessions of those who are signed in now."""
         return queryset.active().filter(user__isnull=False)
 
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+    def narrow(self, queryset: Any, value: str) -> Any:
         """Keep the sessions in that state; only "anonymous" and "all" show visits nobody is signed in to."""
-        match self.value():
+        match value:
             case "active":
                 return self.active(queryset)
             case "ended":
@@ -83,33 +104,7 @@ class StateFilter(SimpleListFilter):
                 return queryset.filter(user__isnull=False)
             case "anonymous":
                 return queryset.active().filter(user=None)
-            case "all":
-                return queryset
-            case _:
-                raise IncorrectLookupParameters
-
-
-class ChoiceFilter(SimpleListFilter):
-    """One of a few choices; anything else in the URL leads back to the list."""
-
-    choices_offered: Choices = []
-
-    def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Choices:
-        """Return the choices."""
-        return self.choices_offered
-
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        """Keep what was chosen, if anything was."""
-        value = self.value()
-        if value is None:
-            return queryset
-        if value not in dict(self.choices_offered):
-            raise IncorrectLookupParameters
-        return self.narrow(queryset, value)
-
-    def narrow(self, queryset: Any, value: str) -> Any:
-        """Keep what one of the choices means."""
-        raise NotImplementedError
+        return queryset
 
 
 class EndFilter(ChoiceFilter):
@@ -182,28 +177,23 @@ class SeenFilter(ChoiceFilter):
         return queryset.filter(last_seen_at__gt=now - SPANS[value])
 
 
-class StaffFilter(SimpleListFilter):
-    """By staff, where the user model stores who is staff."""
+class StaffFilter(ChoiceFilter):
+    """By staff, where the user model stores who is staff; without a join, which Django's own would make."""
 
     title = _("staff")
     parameter_name = "staff"
+    choices_offered = [("yes", _("Yes")), ("no", _("No"))]
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Choices:
         """Return yes and no, or nothing, which hides the filter."""
-        if not has_field(get_user_model(), "is_staff"):
-            return []
-        return [("yes", _("Yes")), ("no", _("No"))]
+        return self.choices_offered if has_field(get_user_model(), "is_staff") else []
 
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+    def narrow(self, queryset: Any, value: str) -> Any:
         """Keep the sessions of staff, or of everybody else who is signed in."""
-        if self.value() is None:
-            return queryset
-        if self.value() not in {"yes", "no"}:
-            raise IncorrectLookupParameters
-        return of_people(queryset, Q(is_staff=True), negated=self.value() == "no")
+        return of_users(queryset, Q(is_staff=True), negated=value == "no")
 
 
-class UserFilter(SimpleListFilter):
+class UserFilter(ChoiceFilter):
     """By one user, whom a link names; shown only then, for a site may have millions."""
 
     title = _("user")
@@ -214,14 +204,17 @@ class UserFilter(SimpleListFilter):
         key = self.value()
         if key is None:
             return []
-        user = person(key)
+        user = find_user(key)
         return [(key, key if user is None else user.get_username())]
 
-    def queryset(self, request: HttpRequest, queryset: Any) -> Any:
+    def narrow(self, queryset: Any, value: str) -> Any:
         """Keep that user's sessions; a key that cannot be one is an error, and not everybody."""
-        if self.value() is None:
-            return queryset
         try:
-            return queryset.for_user(self.value())
+            return queryset.for_user(value)
         except (ValueError, ValidationError) as exc:
             raise IncorrectLookupParameters from exc
+
+
+def user_query(key: Any) -> str:
+    """Return what the list's URL ends with when it shows the sessions of one user."""
+    return f"?{urlencode({UserFilter.parameter_name: key})}"

@@ -1,4 +1,4 @@
-"""Issuing a token for a user from the admin: who may, the page that shows it once, and the log."""
+"""Issue a token for a user from the admin: the permission, the page that shows it once, and the log."""
 
 from __future__ import annotations
 
@@ -8,25 +8,27 @@ from typing import Any
 from django import forms
 from django.contrib.admin.utils import unquote
 from django.contrib.auth import get_user_model
-from django.contrib.auth.views import redirect_to_login
 from django.core.exceptions import ImproperlyConfigured, PermissionDenied
 from django.db import router, transaction
 from django.http import Http404, HttpRequest, HttpResponse
-from django.shortcuts import resolve_url
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils.translation import gettext, gettext_lazy
 
-from django_sessions_plus import issuing, sessions
-from django_sessions_plus.admin import once
-from django_sessions_plus.admin.ending import EndSessionsMixin, log_entry
-from django_sessions_plus.admin.people import person
-from django_sessions_plus.base_session import AbstractSession
-from django_sessions_plus.conf import config
-from django_sessions_plus.devices import USER_AGENT_LENGTH
+from django_sessions_plus import sessions
+from django_sessions_plus.accounts import issuing
+from django_sessions_plus.accounts.issuing import Issued
+from django_sessions_plus.accounts.reauthentication import redirect_to_page
+from django_sessions_plus.admin.ending import EndSessionsMixin
+from django_sessions_plus.admin.forms import ONCE_FIELD, focus_first_error, is_first_copy, once_mark
+from django_sessions_plus.admin.history import log_entry
+from django_sessions_plus.admin.user_search import find_user
+from django_sessions_plus.base_session import NAME_LENGTH, AbstractSession
+from django_sessions_plus.conf import config, lifetimes
+from django_sessions_plus.conf.lifetimes import LONGEST
 from django_sessions_plus.exceptions import SignInRefusedError
-from django_sessions_plus.issuing import Issued
-from django_sessions_plus.starting import LONGEST
+from django_sessions_plus.http.hidden import hide_posted
+from django_sessions_plus.presentation import wording
 
 _SENT_BEFORE = gettext_lazy(
     "Nothing was issued now: this form has been sent before. If its token was not shown to you,"
@@ -35,12 +37,12 @@ _SENT_BEFORE = gettext_lazy(
 
 
 class IssueTokenForm(forms.Form):
-    """What kind of token is wanted, what for and how long."""
+    """The form for the kind of token, its name and how long it is valid."""
 
     name = forms.CharField(
         label=gettext_lazy("Name"),
-        max_length=USER_AGENT_LENGTH,
-        help_text=gettext_lazy("What it is for. The list of sessions shows it as the device."),
+        max_length=NAME_LENGTH,
+        help_text=gettext_lazy("What it is for. Lists of sessions show it first."),
     )
     transport = forms.ChoiceField(
         label=gettext_lazy("Kind"),
@@ -60,47 +62,59 @@ class IssueTokenForm(forms.Form):
     )
 
     def clean_days(self) -> int | None:
-        """Return the days, at most as many as sessions last."""
+        """Return the days.
+
+        Raises:
+            ValidationError: they are more than a session lasts.
+        """
         days: int | None = self.cleaned_data["days"]
-        limit = config.ABSOLUTE_AGE
+        limit = lifetimes.absolute_age(self.cleaned_data.get("transport", "bearer"))
         if days is not None and limit is not None and timedelta(days=days) > limit:
             text = gettext("Sessions last at most %(days)s days.")
             raise forms.ValidationError(text % {"days": f"{limit / timedelta(days=1):g}"})
         return days
 
     def expiry(self) -> timedelta | None:
-        """Return how long the token is to last, or None."""
+        """Return how long the token is valid; None for as long as its session."""
         days: int | None = self.cleaned_data["days"]
         return None if days is None else timedelta(days=days)
 
 
 class IssueTokenMixin(EndSessionsMixin):
-    """What an admin of sessions needs to issue tokens."""
+    """Adds to an admin of sessions the page that issues tokens."""
 
     issue_token_template = "admin/django_sessions_plus/issue_token.html"  # noqa: S105 - a path
 
     def has_issue_permission(self, request: HttpRequest, user: Any = None) -> bool:
-        """Tell whether this person may issue tokens; with ``user`` given, for that one.
+        """Return whether the request's user may issue tokens; with ``user`` given, for that one.
 
-        By the permission ``django_sessions_plus.issue_token``, and never for somebody who
-        may do more than they do; see ``issuing.may_issue()``.
+        Needs the permission ``django_sessions_plus.issue_token``, and never for a user with more
+        permissions; see ``issuing.may_issue()``.
         """
         return issuing.may_issue(request.user, user)
 
     def get_urls(self) -> list[URLPattern]:
         """Add the page that issues a token."""
-        view = self.admin_site.admin_view(self.issue_token_view)
+        view = hide_posted(self.admin_site.admin_view(self.issue_token_view))
         name = self.url_name("issue_token")
         return [path("issue-token/<path:user_id>/", view, name=name), *super().get_urls()]
 
     def issue_token_view(self, request: HttpRequest, user_id: str) -> HttpResponse:
-        """Ask what for, and by POST issue a token and show it, this once.
+        """Show the form; by POST, issue a token and show it once.
 
-        Needs a fresh session: what is handed out here outlives the one it is asked in.
+        Needs a fresh session, because the token outlives the session of the operator.
+
+        Raises:
+            PermissionDenied: the request's user may not issue a token for this user.
+            Http404: there is no such user.
+
+        Raises:
+            PermissionDenied: the request's user may not issue a token for this user.
+            Http404: there is no such user.
         """
         if not self.has_issue_permission(request):
             raise PermissionDenied
-        user = person(unquote(user_id))
+        user = find_user(unquote(user_id))
         if user is None:
             raise Http404
         if not self.has_issue_permission(request, user):
@@ -115,18 +129,17 @@ class IssueTokenMixin(EndSessionsMixin):
             issued = None
             if form.is_bound and form.is_valid():
                 issued = self._issued(request, user, form, current)
+            focus_first_error(form)
             return self._page(request, user, form, issued)
         if config.REAUTHENTICATE_URL is not None:
-            return redirect_to_login(
-                request.get_full_path(), resolve_url(config.REAUTHENTICATE_URL)
-            )
+            return redirect_to_page(request, request.get_full_path())
         return self._page(request, user, None, None)
 
     def _issued(
         self, request: HttpRequest, user: Any, form: IssueTokenForm, current: AbstractSession
     ) -> Issued | None:
         with transaction.atomic(using=router.db_for_write(type(current))):
-            if not once.is_first(request, current):
+            if not is_first_copy(request, current):
                 form.add_error(None, _SENT_BEFORE)
                 return None
             chosen = form.cleaned_data
@@ -134,7 +147,7 @@ class IssueTokenMixin(EndSessionsMixin):
                 issued = issuing.issue(
                     user,
                     transport=chosen["transport"],
-                    user_agent=chosen["name"],
+                    name=chosen["name"],
                     expiry=form.expiry(),
                     actor=request.user,
                 )
@@ -146,7 +159,7 @@ class IssueTokenMixin(EndSessionsMixin):
                 form.add_error(None, f"{text} {exc}")
                 return None
             message = f"Issued a token ({issued.transport}) of session {issued.session.pk}."
-            # In the transaction of the session: there is none that is not in the log.
+            # In the transaction that starts the session, so that every issued token is in the log.
             log_entry(request.user, get_user_model(), user.pk, message).save()
         return issued
 
@@ -162,10 +175,12 @@ class IssueTokenMixin(EndSessionsMixin):
             **self.admin_site.each_context(request),
             "title": title,
             "opts": self.opts,
+            "trail": self.trail(request),
             "form": form,
             "issued": issued,
-            "once_field": once.FIELD,
-            "once": None if form is None or issued is not None else once.mark(request),
+            "expires": None if issued is None else wording.exactly(issued.session.expires_at),
+            "once_field": ONCE_FIELD,
+            "once": None if form is None or issued is not None else once_mark(request),
             "session_url": self._session_url(request, issued),
             "media": self.media,
         }

@@ -1,4 +1,4 @@
-"""The list of sessions, made for a million rows: no full count, no order that needs a sort."""
+"""The list of sessions, for a million rows: no full count, and no order that needs a sort."""
 
 from __future__ import annotations
 
@@ -22,15 +22,15 @@ if TYPE_CHECKING:
 else:
     _Paginator = Paginator
 
-# Stands in for an id in a URL; no path has this by itself.
+# A placeholder for an id in a URL.
 _SOME_ID = "00000000-0000-7000-8000-000000000000"
 
 ENDED_FIRST = ("-expires_at", "-pk")
-"""The order of what has ended: the last end first, from an index."""
+"""The order of ended sessions: the last end first, from an index."""
 
 
 class BoundedPaginator(_Paginator):
-    """Count to ``COUNT_AT_MOST`` and no further. What lies beyond is reached by search and filter."""
+    """Count at most ``COUNT_AT_MOST`` rows. Rows beyond that can be found by search and filter."""
 
     @cached_property
     def count(self) -> int:
@@ -39,7 +39,7 @@ class BoundedPaginator(_Paginator):
 
     @property
     def is_cut(self) -> bool:
-        """Whether there are more rows than ``count`` says."""
+        """Whether there are more rows than ``count``."""
         return self._found > COUNT_AT_MOST
 
     @cached_property
@@ -48,20 +48,20 @@ class BoundedPaginator(_Paginator):
 
 
 def count_up_to(rows: QuerySet[Any]) -> int:
-    """Return how many rows there are, ``COUNT_AT_MOST`` and one at most."""
-    # Newest first, whatever the list's order: unordered, the database would begin with the
-    # oldest rows, of which few are active. What ended last has an order of its own.
+    """Return how many rows there are, at most ``COUNT_AT_MOST`` + 1."""
+    # Newest first, even if the list has another order: without an order, the database would begin
+    # with the oldest rows, of which few are active. Ended sessions have their own order.
     order = rows.query.order_by[:1] if ENDED_FIRST[0] in rows.query.order_by else ("-pk",)
     return rows.order_by(*order)[: COUNT_AT_MOST + 1].count()
 
 
 class SessionChangeList(ChangeList):
-    """Django's list, which sorts only by the columns it offers and knows the session that is looking."""
+    """Django's list, but sorted only by the columns it offers, and with the session of the request marked."""
 
     paginator: BoundedPaginator
 
     def get_ordering_field(self, field_name: Any) -> Any:
-        """Return what a column sorts by; None for a column that is not offered, whatever the URL says."""
+        """Return what a column sorts by; None for a column that is not offered, even if the URL names it."""
         if self.sortable_by is not None and field_name not in self.sortable_by:
             return None
         return super().get_ordering_field(field_name)
@@ -69,7 +69,7 @@ class SessionChangeList(ChangeList):
     def get_ordering(self, request: HttpRequest, queryset: Any) -> list[Any]:
         """Return the order: each column once, the primary key in the direction of the first.
 
-        Every index holds the key behind its columns, so that one index serves both.
+        Every index contains the key after its columns, so one index serves both.
         """
         columns: dict[str, Any] = {}
         for entry in super().get_ordering(request, queryset):
@@ -80,13 +80,13 @@ class SessionChangeList(ChangeList):
         return [*ordering, key]
 
     def get_filters_params(self, params: Any = None) -> Any:
-        """Return the parameters without the one of the date hierarchy, which is no filter beside the list."""
+        """Return the parameters without that of the date hierarchy, which is no filter of the sidebar."""
         found = super().get_filters_params(params)
         found.pop(periods.PARAMETER, None)
         return found
 
     def get_queryset(self, request: HttpRequest, exclude_parameters: Any = None) -> Any:
-        """Return the sessions of the chosen period that the filters and the search leave."""
+        """Return the sessions of the chosen period that match the filters and the search."""
         self.period = periods.parse(self.params.get(periods.PARAMETER))
         return self.period.narrow(super().get_queryset(request, exclude_parameters))
 
@@ -98,11 +98,11 @@ class SessionChangeList(ChangeList):
         for row in self.result_list:
             row.is_current = current is not None and row.pk == current.pk
         if self.paginator.is_cut or not self.query:
-            # Else the search form says how many were found, and knows only exact numbers.
+            # Otherwise the search form would show an exact number, which is not known here.
             self.full_result_count = self.result_count
 
     def url_for_result(self, result: Any) -> str:
-        """Return the address of a session's page, of which all but the id is the same for every row."""
+        """Return the URL of a session's page; only the id differs between rows, so reverse() is called once."""
         return self._url_of_all.replace(_SOME_ID, str(result.pk))
 
     @cached_property
@@ -115,9 +115,9 @@ class SessionChangeList(ChangeList):
         return dashboard.at_least(self.result_count, is_more=True)
 
     def cards(self) -> list[tuple[dashboard.Card, str]]:
-        """Return the counts above the list, of all sessions this person may see, with their links.
+        """Return the counts above the list, of all sessions that the request's user may see, with their links.
 
-        None beside what was found by a search, or is one user's: that is about somebody.
+        Empty for the result of a search, or for the sessions of one user.
         """
         if self.query or UserFilter.parameter_name in self.params:
             return []
@@ -131,7 +131,7 @@ class SessionChangeList(ChangeList):
         return periods.hierarchy(self.period, began, self._began_link)
 
     def _active(self) -> tuple[int, bool]:
-        # The list itself shows them unless it is asked for others, and has counted them.
+        # Without filters, the list shows the active sessions and has counted them.
         if not self.filter_params.keys() - {ORDER_VAR}:
             return self.paginator.count, self.paginator.is_cut
         found = count_up_to(StateFilter.active(self.root_queryset))

@@ -1,4 +1,4 @@
-"""Sessions by the network their address is in, on databases that know addresses and on those that know text."""
+"""Filter sessions by the network of their address, on databases with a type for addresses and on those without."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from django.db.models import Q
 
 Network = IPv4Network | IPv6Network
 
-# How many of the newest sessions are looked at where the text of an address does not tell.
+# How many of the newest sessions are read if the network cannot be matched by text.
 LOOKED_AT = 10_000
 
 
 def parse(text: str) -> Network | None:
-    """Read a network such as "192.0.2.0/24"; bits beyond its length are passed over. None for anything else."""
+    """Parse a network such as "192.0.2.0/24"; bits beyond its length are ignored. None for any other text."""
     if "/" not in text:
         return None
     try:
@@ -25,11 +25,11 @@ def parse(text: str) -> Network | None:
 
 
 def within(rows: Any, network: Network) -> Any:
-    """Keep the sessions whose address is in the network.
+    """Filter the sessions whose address is in the network.
 
-    PostgreSQL compares addresses, and an index on them would serve it. Elsewhere they are text:
-    of IPv6 networks that do not end between two groups, or have groups of zeros, which are
-    written in several ways, the newest ``LOOKED_AT`` sessions are looked through.
+    PostgreSQL compares addresses. Elsewhere they are text: for an IPv6 network that does not end
+    between two groups, or that has groups of zeros, which can be written in several ways, only the
+    newest ``LOOKED_AT`` sessions are read and compared.
     """
     if connections[rows.db].vendor == "postgresql":
         first, last = str(network.network_address), str(network.broadcast_address)
@@ -46,7 +46,7 @@ def within(rows: Any, network: Network) -> Any:
 
 
 def _begins_with(network: IPv4Network) -> Q:
-    """Return the condition on the text: of at most 128 beginnings, or 128 addresses, one."""
+    """Return the condition on the text: one of at most 128 prefixes, or of 128 addresses."""
     whole_numbers = -(-network.prefixlen // 8)
     if whole_numbers == 0:
         return Q(ip_address__contains=".")
@@ -60,7 +60,7 @@ def _begins_with(network: IPv4Network) -> Q:
 
 
 def _groups_before_zeros(network: IPv6Network) -> str:
-    """Return what every address in the network begins with, as far as it has one way to be written."""
+    """Return the text that every address in the network begins with, as far as it can be written in only one way."""
     groups = network.network_address.exploded.split(":")[: network.prefixlen // 16]
     prefix = ""
     for group in groups:

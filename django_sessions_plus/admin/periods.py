@@ -1,7 +1,7 @@
 """A date hierarchy by when sessions began, which their time-ordered primary key tells.
 
-Django's own asks the whole table for its first and last moment, and for the days between.
-This one asks for the oldest key, and offers what lies between that and now.
+Django's ``date_hierarchy`` reads the whole table for its first and last moment and for the days
+between. This one reads the oldest key, and offers every day from that to now.
 """
 
 from __future__ import annotations
@@ -22,8 +22,8 @@ from django_sessions_plus import tokens
 
 PARAMETER = "began"
 
-_FORM = re.compile(r"(\d{4})(?:-(\d\d)(?:-(\d\d))?)?", re.ASCII)
-_YEARS = range(1970, 9999)
+_FORM = re.compile(r"(19[7-9]\d|[2-9]\d{3})(-\d\d){0,2}", re.ASCII)
+_DAY = timedelta(days=1)
 
 Link = Callable[[str | None], str]
 
@@ -38,8 +38,7 @@ class Period:
     @property
     def first(self) -> date:
         """The first day."""
-        year, month, day = (int(part or 1) for part in _FORM.fullmatch(self.text).groups())  # type: ignore[union-attr]
-        return date(year, month, day)
+        return date.fromisoformat(self.text + "-01-01"[len(self.text) - 4 :])
 
     @property
     def end(self) -> date:
@@ -47,7 +46,7 @@ class Period:
         first, depth = self.first, len(self.text)
         if depth == 4:
             return first.replace(year=first.year + 1)
-        return first + timedelta(days=1) if depth == 10 else _next_month(first)
+        return first + _DAY if depth == 10 else (first + 32 * _DAY).replace(day=1)
 
     def narrow(self, rows: Any) -> Any:
         """Keep the sessions that began in it."""
@@ -65,30 +64,33 @@ def parse(text: str | None) -> Period:
     """
     if not text:
         return Period()
-    found = _FORM.fullmatch(text)
-    if found is None or int(found[1]) not in _YEARS:
+    if not _FORM.fullmatch(text):
         raise IncorrectLookupParameters
     period = Period(text)
     try:
         start_of(period.first), start_of(period.end)
-    except ValueError as exc:
+    except (ValueError, OverflowError) as exc:
         raise IncorrectLookupParameters from exc
     return period
 
 
 def hierarchy(period: Period, oldest: datetime | None, link: Link) -> dict[str, Any]:
     """Return what Django's template of a date hierarchy shows; ``link`` makes a URL of a period's text."""
-    first = local_date(oldest or timezone.now())
-    last = local_date(timezone.now())
-    texts = _choices(period.text, first, last)
-    back = None if not period.text else {"link": link(_above(period.text)), "title": _up(period)}
+    now = timezone.now()
+    texts = _choices(period.text, local_date(oldest or now), local_date(now))
+    above = period.text.rpartition("-")[0]
+    back = {"link": link(above or None), "title": _title(above)} if period.text else None
+    are_days = bool(texts) and len(texts[0]) == 10 and texts != [period.text]
     choices = [
-        {"link": None if text == period.text else link(text), "title": _spelled(text, period)}
+        {
+            "link": None if text == period.text else link(text),
+            "title": str(int(text[8:])) if are_days else _title(text),
+        }
         for text in texts
     ]
-    if texts and len(texts[0]) == 10 and texts[0] != period.text:
+    if are_days:
         # Days are numbers, of the month that stands before them.
-        choices.insert(0, {"link": None, "title": _month(Period(texts[0]).first)})
+        choices.insert(0, {"link": None, "title": _title(texts[0][:7])})
     return {
         "show": bool(back or len(texts) > 1),
         "back": back,
@@ -110,45 +112,22 @@ def local_date(moment: datetime) -> date:
 
 def _choices(text: str, first: date, last: date) -> list[str]:
     """Return the periods to choose from: the next smaller ones, from the first that tells them apart."""
-    depth = len(text)
-    if depth == 10:
-        return [text]
-    if depth == 7 or (depth == 0 and (first.year, first.month) == (last.year, last.month)):
-        month = Period(text or f"{last:%Y-%m}")
-        since, until = max(first, month.first), min(last, month.end - timedelta(days=1))
-        days = range((until - since).days + 1)
-        return [f"{since + timedelta(days=number):%Y-%m-%d}" for number in days]
-    if depth == 4 or first.year == last.year:
-        year = int(text or last.year)
-        months = [date(year, number, 1) for number in range(1, 13)]
-        return [
-            f"{month:%Y-%m}" for month in months if first < _next_month(month) and month <= last
-        ]
-    return [str(year) for year in range(first.year, last.year + 1)]
-
-
-def _spelled(text: str, chosen: Period) -> str:
-    """Return how a choice is written."""
-    first = Period(text).first
     if len(text) == 10:
-        return date_format(first, "MONTH_DAY_FORMAT") if text == chosen.text else str(first.day)
-    return _month(first) if len(text) == 7 else text
+        return [text]
+    if not text:
+        shared = (size for size in (7, 4) if str(first)[:size] == str(last)[:size])
+        text = str(last)[: next(shared, 0)]
+    if text:
+        period = Period(text)
+        first, last = max(first, period.first), min(last, period.end - _DAY)
+    days = (first + number * _DAY for number in range((last - first).days + 1))
+    size = {0: 4, 4: 7, 7: 10}[len(text)]
+    return list(dict.fromkeys(str(day)[:size] for day in days))
 
 
-def _above(text: str) -> str | None:
-    return text.rpartition("-")[0] or None
-
-
-def _up(period: Period) -> str:
-    above = _above(period.text)
-    if above is None:
-        return gettext("All dates")
-    return _month(period.first) if len(above) == 7 else above
-
-
-def _next_month(first: date) -> date:
-    return (first + timedelta(days=32)).replace(day=1)
-
-
-def _month(day: date) -> str:
-    return date_format(day, "YEAR_MONTH_FORMAT")
+def _title(text: str) -> str:
+    """Return how a period is written; of no text, how all of them are."""
+    if len(text) <= 4:
+        return text or gettext("All dates")
+    form = "YEAR_MONTH_FORMAT" if len(text) == 7 else "MONTH_DAY_FORMAT"
+    return date_format(Period(text).first, form)

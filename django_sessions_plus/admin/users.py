@@ -14,6 +14,7 @@ from django_sessions_plus import sessions
 from django_sessions_plus.admin import cells
 from django_sessions_plus.admin.ending import END_AT_ONCE, SECRET_COLUMNS, EndSessionsMixin
 from django_sessions_plus.admin.issuing import IssueTokenMixin
+from django_sessions_plus.backends.configured import is_engine_ours
 from django_sessions_plus.sessions import session_model
 
 if TYPE_CHECKING:
@@ -27,22 +28,22 @@ SHOWN = 20
 
 
 class UserSessionsMixin(_Base):
-    """Put a user's sessions within reach of the user's admin page.
+    """Show a user's sessions on the user's admin page.
 
-    Adds to the page what the user is signed in on, and buttons (all the sessions, end them all,
-    issue a token), and to the list the action ``end_all_sessions``::
+    Adds the active sessions and buttons to the page (all sessions, end them all, issue a token), and
+    the action ``end_all_sessions`` to the list::
 
         @admin.register(User)
         class MyUserAdmin(UserSessionsMixin, UserAdmin): ...
 
-    An admin with ``actions`` of its own names ``"end_all_sessions"`` among them. Whatever
-    template the page has is kept. Shows nothing on a site that has no admin of sessions.
+    An admin with its own ``actions`` has to list ``"end_all_sessions"`` there. The page keeps its
+    template. Shows nothing on a site without an admin of sessions, or with another session engine.
     """
 
     actions = ["end_all_sessions"]
 
     def has_end_sessions_permission(self, request: HttpRequest) -> bool:
-        """Tell whether this person may end sessions; the sessions' admin decides."""
+        """Return whether the request's user may end sessions; the sessions' admin decides."""
         session_admin = self._session_admin()
         return session_admin is not None and session_admin.has_revoke_permission(request)
 
@@ -50,20 +51,24 @@ class UserSessionsMixin(_Base):
         description=gettext_lazy("End all sessions of selected users"),
         permissions=["end_sessions"],
     )
-    def end_all_sessions(self, request: HttpRequest, queryset: Any) -> None:
-        """End all sessions of the chosen users; more than ``END_AT_ONCE`` users are refused."""
+    def end_all_sessions(self, request: HttpRequest, queryset: Any) -> HttpResponse | None:
+        """End all sessions of the chosen users; for many, ask for confirmation first.
+
+        More than ``END_AT_ONCE`` users are refused.
+        """
         users = list(queryset[: END_AT_ONCE + 1])
         session_admin = self._session_admin()
         if len(users) > END_AT_ONCE:
             text = gettext("The sessions of at most %(count)d users can be ended at once.")
             messages.error(request, text % {"count": END_AT_ONCE})
         elif session_admin is not None:
-            session_admin.end_all(request, users)
+            return session_admin.end_all_by_action(request, users)
+        return None
 
     def render_change_form(
         self, request: HttpRequest, context: Any, *args: Any, **kwargs: Any
     ) -> HttpResponse:
-        """Show the user's page as it is, with the buttons added."""
+        """Add the buttons to the user's page."""
         response = super().render_change_form(request, context, *args, **kwargs)
         user, session_admin = context.get("original"), self._session_admin()
         if user is None or session_admin is None or not isinstance(response, TemplateResponse):
@@ -71,7 +76,7 @@ class UserSessionsMixin(_Base):
         links = {}
         if session_admin.has_view_permission(request):
             links["list"] = session_admin.list_url(user)
-        if session_admin.has_revoke_permission(request):
+        if session_admin.may_end_sessions_of(request, user):
             links["end_all"] = session_admin.url("end_all", user.pk)
         if _may_issue(session_admin, request, user):
             links["issue_token"] = session_admin.url("issue_token", user.pk)
@@ -86,14 +91,15 @@ class UserSessionsMixin(_Base):
 
     def _session_admin(self) -> EndSessionsMixin | None:
         model = session_model()
-        if not self.admin_site.is_registered(model):
+        # With another engine, the message that no session is active would be wrong.
+        if not (is_engine_ours() and self.admin_site.is_registered(model)):
             return None
         session_admin = self.admin_site.get_model_admin(model)
         return session_admin if isinstance(session_admin, EndSessionsMixin) else None
 
 
 def _may_issue(session_admin: EndSessionsMixin, request: HttpRequest, user: Any) -> bool:
-    # Nobody else is asked to make out what the one and the other may do.
+    # Compare the permissions of the two users only if the button can be shown at all.
     return (
         isinstance(session_admin, IssueTokenMixin)
         and getattr(user, "is_active", True)
@@ -102,20 +108,20 @@ def _may_issue(session_admin: EndSessionsMixin, request: HttpRequest, user: Any)
 
 
 def _shown_sessions(session_admin: EndSessionsMixin, request: HttpRequest, user: Any) -> Any:
-    """Return the user's active sessions for the page, the last seen first; None for who may not see them."""
+    """Return the user's active sessions for the page, the last seen first; None without the permission to see them."""
     if not session_admin.has_view_permission(request):
         return None
     rows = list(sessions.list_for(user).defer(*SECRET_COLUMNS)[: SHOWN + 1])
     now, current = timezone.now(), sessions.resolve(request)
-    may_end = session_admin.has_revoke_permission(request)
+    may_end = session_admin.may_end_sessions_of(request, user)
     return {
         "rows": [
             {
                 "url": session_admin.url("change", row.pk),
-                "device": cells.device(row.device, is_current=row == current),
+                "device": cells.named(row, is_current=row == current),
                 "address": row.ip_address or cells.EMPTY,
                 "access": row.access.label,
-                "seen": cells.moment(row.last_seen_at, now),
+                "seen": cells.time(row.last_seen_at, now),
                 "end": session_admin.url("end", row.pk) if may_end else None,
             }
             for row in rows[:SHOWN]

@@ -1,5 +1,5 @@
-"""The session endpoints for Django REST framework, and what a project's own API needs of them.
+"""The session endpoints for Django REST framework, and classes for a project's own API.
 
-The only package that imports REST framework. Its edges call the verbs in
-``django_sessions_plus.sessions`` and decide nothing about a session themselves.
+The only package that imports REST framework. Views call the functions in
+``django_sessions_plus.sessions`` and must not decide anything about a session themselves.
 """

@@ -1,4 +1,4 @@
-"""Who a request comes from: a token in the header, or the session cookie.
+"""Authentication classes: a token in the header, or the session cookie.
 
 For a project's own API as well::
 
@@ -6,135 +6,172 @@ For a project's own API as well::
         AccessTokenAuthentication, SessionTokenAuthentication, CookieAuthentication
     ]
 
-All answer with ``(user, session)``, so that ``request.auth`` is the row. A header is
-never a second choice: where one presents a bearer credential, the cookie is not read.
+All return ``(user, session)``, so that ``request.auth`` is the row. If the header has a bearer
+credential, the cookie is not read, even if the credential is invalid.
 """
 
 from __future__ import annotations
 
-from typing import Any, Literal
+from typing import Any
 
-from django.http import HttpRequest
 from rest_framework.authentication import (
     BaseAuthentication,
     BasicAuthentication,
+    RemoteUserAuthentication,
     SessionAuthentication,
 )
 from rest_framework.request import Request
 
+from django_sessions_plus.api.bearer import (
+    REFUSED_WITH,
+    examined,
+    is_ours,
+    presented_form,
+    refusal,
+    signed_in,
+)
 from django_sessions_plus.api.errors import (
     CHALLENGE,
-    ERRORS,
     TOKEN_CHALLENGE,
-    AccessExpiredError,
     ApiError,
     InvalidTokenError,
-    SessionEndedError,
 )
 from django_sessions_plus.api.requests import (
     bearer_credential,
     enforce_csrf,
     put_session,
     session_of,
-    transport_of,
 )
 from django_sessions_plus.api.token_user import TokenUser
-from django_sessions_plus.backends.base import Transport
-from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.backends.configured import is_engine_ours
 from django_sessions_plus.base_session import AbstractSession
-from django_sessions_plus.exceptions import TokenError, TokenExpiredError
-from django_sessions_plus.jwt import access
+from django_sessions_plus.conf.kinds import Transport
 from django_sessions_plus.jwt.access import Claims
-from django_sessions_plus.middleware import get_user, set_request_user
-
-# Where the challenge waits that goes with a refusal, for REST framework asks for it later.
-_REFUSED_WITH = "_sessions_plus_challenge"
+from django_sessions_plus.middleware import set_request_user
 
 
 class BearerAuthentication(BaseAuthentication):
-    """What the classes that read a bearer credential have in common.
+    """The base class for bearer credentials.
 
-    Each knows one form and leaves the other's to the class for it, wherever that stands.
-    Where no class is left that could know it, the request is refused and not anonymous.
+    Each subclass reads one form, and leaves the other form and credentials of other packages to the
+    classes after it. If no class is left that may know a credential, the request is refused instead of
+    being anonymous.
     """
 
     reads: Transport
 
     def authenticate(self, request: Request) -> tuple[Any, Any] | None:
-        """Return the user and what ``request.auth`` is to be; None where this is not the class to say.
+        """Return the user and the value of ``request.auth``; None to leave the request to the next class.
 
         Raises:
             InvalidTokenError: the credential is no token of this site.
-            SessionEndedError: it opens no session that somebody is signed in to.
+            SessionEndedError: nobody is signed in to its session.
             AccessExpiredError: it is an access token that has expired.
         """
-        transport = _presented(request)
-        if transport == self.reads:
-            return self.open(request)
-        if transport is None or (transport and self._is_left_to_another(request)):
+        transport = presented_form(request)
+        if transport is None:
             return None
-        put_session(request._request)
-        raise _refusal(request, InvalidTokenError())
+        if transport == self.reads:
+            found = self.open(request)
+            if found is not None:
+                return found
+        elif self._is_left_to_ours(request):
+            return None
+        elif not self._is_left(request):
+            put_session(request._request)
+            raise refusal(request, InvalidTokenError())
+        # Another class may know the credential; but it is neither the cookie's session nor our token.
+        if is_engine_ours():
+            put_session(request._request)
+        return None
 
     def authenticate_header(self, request: Request) -> str:
         """Return the challenge of a 401 (RFC 6750 section 3)."""
         usual = CHALLENGE if bearer_credential(request) is None else TOKEN_CHALLENGE
-        challenge: str = vars(request).get(_REFUSED_WITH, usual)
+        challenge: str = vars(request).get(REFUSED_WITH, usual)
         return challenge
 
-    def open(self, request: Request) -> tuple[Any, Any]:
-        """Return the user and the session of a credential in the form this class reads."""
+    def open(self, request: Request) -> tuple[Any, Any] | None:
+        """Return the user and the session of a credential in this class's form, or None; see authenticate()."""
         raise NotImplementedError("a class for a credential must open it")
 
-    def _is_left_to_another(self, request: Request) -> bool:
-        classes = list(request.authenticators or ())
-        if self not in classes:
-            # Called by something else than REST framework, which has to know.
-            return True
+    def _is_left(self, request: Request) -> bool:
+        """Return whether a class of another package comes after this one and may know the credential."""
+        behind = self._behind(request)
+        # The caller is not REST framework, and decides itself.
+        return behind is None or any(map(_may_read_bearer, behind))
+
+    def _is_left_to_ours(self, request: Request) -> bool:
+        """Return whether our class for the other form comes after this one, and decides then."""
         return any(
-            other.reads != self.reads
-            if isinstance(other, BearerAuthentication)
-            else not isinstance(other, (SessionAuthentication, BasicAuthentication))
-            for other in classes[classes.index(self) + 1 :]
+            isinstance(other, BearerAuthentication) and other.reads != self.reads
+            for other in self._behind(request) or ()
         )
+
+    def _behind(self, request: Request) -> list[Any] | None:
+        """Return the classes after this one; None if it is not one of the request's."""
+        classes = list(request.authenticators or ())
+        return classes[classes.index(self) + 1 :] if self in classes else None
 
 
 class SessionTokenAuthentication(BearerAuthentication):
     """Authenticate by ``Authorization: Bearer <session token>``; one query.
 
-    The session of the token takes the place of the cookie's in ``request.session``, is
-    touched after the response like any other, and never gets a cookie.
+    The session of the token replaces the cookie's as ``request.session``. It is touched after the
+    response like any other, and no cookie is set for it.
     """
 
     reads = "bearer"
 
-    def open(self, request: Request) -> tuple[Any, AbstractSession]:
-        """Return the user and the session of the token."""
-        return _signed_in(request, put_session(request._request, bearer_credential(request)))
+    def open(self, request: Request) -> tuple[Any, AbstractSession] | None:
+        """Return the user and the session of the token.
+
+        None if no session has this token and a class of another package comes next, whose tokens may
+        have the same form. Raises ``SessionEndedError``; see authenticate().
+        """
+        store = put_session(request._request, bearer_credential(request))
+        if self._is_left(request):
+            store.load_if_needed()
+            if store.row is None and store.inactive_row is None:
+                return None
+        return signed_in(request, store)
 
 
 class AccessTokenAuthentication(BearerAuthentication):
     """Authenticate by ``Authorization: Bearer <access token>``; one query, for the row and its user.
 
-    So a session that has ended is refused at once, and the user is the one every other
-    request would have. ``request.session`` is the session, as with the other transports.
+    So the token of an ended session is refused at once, and the user is read from the database.
+    ``request.session`` is the session, as with the other transports.
 
-    ``stateless = True`` asks nobody: whoever has a token is let in until it expires, at the
-    latest ``SESSIONS_PLUS_JWT_ACCESS_AGE`` and the leeway after the session has ended. The user
-    is then a ``TokenUser``, ``request.auth`` the claims, and ``request.session`` stays empty.
+    With ``stateless = True`` there is no query: a token is accepted until it expires, that is for at
+    most ``SESSIONS_PLUS_JWT_ACCESS_AGE`` plus the leeway after the session has ended. The user is then
+    a ``TokenUser``, ``request.auth`` the claims, and ``request.session`` empty.
     """
 
     reads = "jwt"
     stateless = False
 
-    def open(self, request: Request) -> tuple[Any, AbstractSession | Claims]:
-        """Return the user and the session of the token, or what it says of both."""
+    def open(self, request: Request) -> tuple[Any, AbstractSession | Claims] | None:
+        """Return the user and the session of the token; if stateless, a ``TokenUser`` and the claims.
+
+        None if it is a token of another issuer or kind, and a class of another package comes next.
+        Raises the errors of authenticate().
+        """
+        claims = examined(request)
+        if (
+            isinstance(claims, InvalidTokenError)
+            and self._is_left(request)
+            and not is_ours(request)
+        ):
+            return None
         store = put_session(request._request, transport="jwt")
-        claims = _verified(request)
+        if isinstance(claims, ApiError):
+            raise refusal(request, claims)
         if not self.stateless:
+            store.access_issued_at = claims.all["iat"]
             store.open_by_id(claims.session_id)
-            return _signed_in(request, store, claims)
-        # Of a session that was opened by its id nothing is ever made anew.
+            return signed_in(request, store, claims)
+        # If the row is gone, a save must not create a new one.
         store.is_opened_by_id = True
         user = TokenUser(claims)
         set_request_user(request._request, user)
@@ -142,15 +179,35 @@ class AccessTokenAuthentication(BearerAuthentication):
 
 
 class StatelessAccessTokenAuthentication(AccessTokenAuthentication):
-    """Authenticate by access token without asking the database, for services that accept the window."""
+    """Authenticate by access token without a query, for services that may accept tokens of ended sessions."""
 
     stateless = True
+
+
+def yielding(authentication: type[BaseAuthentication]) -> type[BaseAuthentication]:
+    """Return a subclass of ``authentication`` that leaves our credentials to the classes after it.
+
+    Classes of other packages refuse every bearer credential that is not theirs. Use this for a class
+    that has to stand before ours; after ours it is not needed.
+    """
+
+    class Yielding(authentication):  # type: ignore[misc, valid-type]
+        def authenticate(self, request: Request) -> tuple[Any, Any] | None:
+            if is_ours(request):
+                return None
+            answer: tuple[Any, Any] | None = super().authenticate(request)
+            return answer
+
+    Yielding.__name__ = f"Yielding{authentication.__name__}"
+    Yielding.__qualname__ = Yielding.__name__
+    Yielding.__doc__ = authentication.__doc__
+    return Yielding
 
 
 class CookieAuthentication(SessionAuthentication):
     """Authenticate by the session cookie, with CSRF protection.
 
-    Stands aside wherever the header presents a bearer credential, good or bad.
+    Does nothing if the header has a bearer credential, valid or not.
     """
 
     def authenticate(self, request: Request) -> tuple[Any, AbstractSession | None] | None:
@@ -165,62 +222,20 @@ class CookieAuthentication(SessionAuthentication):
         return None if found is None else (found[0], session_of(request).row)
 
     def enforce_csrf(self, request: Request) -> None:
-        """Check the CSRF token and the origin, also where the view is exempt."""
+        """Check the CSRF token and the origin, even if the view is exempt; raise ``CsrfFailedError`` if that fails."""
         enforce_csrf(request._request)
 
 
-def _refusal(request: Request, error: ApiError) -> ApiError:
-    """Return the refusal of a bearer credential, having noted the challenge that goes with it."""
-    vars(request)[_REFUSED_WITH] = ERRORS[error.code].challenge
-    return error
-
-
-def _presented(request: Request) -> Transport | Literal[""] | None:
-    """Return which form of credential the header presents, "" for one that is none; None without any."""
-    # The token is in no variable while the database is asked: error reports show those.
-    credential = bearer_credential(request)
-    return None if credential is None else transport_of(credential) or ""
-
-
-def _verified(request: Request) -> Claims:
-    expired = False
-    try:
-        return access.verify(bearer_credential(request) or "")
-    except TokenError as error:
-        expired = isinstance(error, TokenExpiredError)
-    # Outside: what is chained would show the frames in which the token was read.
-    raise _refusal(request, AccessExpiredError() if expired else InvalidTokenError())
-
-
-def _signed_in(
-    request: Request, store: SessionStore, claims: Claims | None = None
-) -> tuple[Any, AbstractSession]:
-    """Return the user and the row of a session, as every request judges them."""
-    http_request: HttpRequest = request._request
-    user = get_user(http_request)
-    row = store.row
-    if row is None or not user.is_authenticated or not _is_of(claims, row, user):
-        # Nothing of what is refused is left to the rest of the request.
-        store.forget()
-        raise _refusal(request, SessionEndedError(_reason_for(claims, store)))
-    if claims is not None and access.is_superseded(claims, row, store.load_if_needed()):
-        store.forget()
-        raise _refusal(request, AccessExpiredError())
-    set_request_user(http_request, user)
-    return user, row
-
-
-def _reason_for(claims: Claims | None, store: SessionStore) -> str | None:
-    """Return why the session is over, if what was presented is its last token and not an earlier one."""
-    row = store.row_over
-    is_anothers = claims is not None and (
-        row is None
-        or claims.user_id != str(row.user_id)
-        or access.is_before_authentication(claims, row)
-    )
-    return None if is_anothers else store.over_reason
-
-
-def _is_of(claims: Claims | None, row: AbstractSession, user: Any) -> bool:
-    """Tell whether a token was issued to whom the session belongs now."""
-    return claims is None or claims.user_id == str(row.user_id) == str(user.pk)
+def _may_read_bearer(other: Any) -> bool:
+    """Return whether a class belongs to another package and may read a bearer credential."""
+    if isinstance(
+        other,
+        (
+            BearerAuthentication,
+            SessionAuthentication,
+            BasicAuthentication,
+            RemoteUserAuthentication,
+        ),
+    ):
+        return False
+    return str(getattr(other, "keyword", "Bearer")).lower() == "bearer"

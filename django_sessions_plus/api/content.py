@@ -1,6 +1,6 @@
-"""JSON in, JSON out, whatever a project has set for its own views.
+"""Parsers and renderers of the endpoints: only JSON, independent of the project's settings.
 
-No forms: a page of another site can post a form without asking, JSON it cannot.
+No forms, because a page of another site can post a form without a preflight request, but not JSON.
 """
 
 from __future__ import annotations
@@ -15,11 +15,13 @@ from rest_framework.parsers import BaseParser, JSONParser
 from rest_framework.renderers import BaseRenderer, JSONRenderer
 from rest_framework.request import Request
 
+from django_sessions_plus.http.hidden import forget_body, hide
+
 
 class Utf8JSONParser(JSONParser):
-    """Read JSON as RFC 8259 has it: UTF-8 whatever charset is named, and no NaN.
+    """Parse JSON as in RFC 8259: always UTF-8, and no NaN.
 
-    A depth that exhausts the interpreter's stack is bad input like any other.
+    JSON that is nested too deeply for Python's stack is an error of the client.
     """
 
     def parse(
@@ -36,16 +38,22 @@ class Utf8JSONParser(JSONParser):
         """
         request: Request = (parser_context or {})["request"]
         try:
-            # By Django's own attribute, which knows the limit; the stream does not, and before 3.18
-            # REST framework handed over just that.
-            return loads(request._request.body.decode(), parse_constant=_refuse_constant)
+            # HttpRequest.body enforces the limit. The stream does not, and REST framework before
+            # 3.18 passes that.
+            parsed = loads(request._request.body.decode(), parse_constant=_refuse_constant)
         except (ValueError, RecursionError):
-            # The original would quote the body, which may hold a password.
+            # The original exception contains the body, which may contain a password.
             raise ParseError from None
+        finally:
+            # From here on, error reporters find no secret in the body.
+            forget_body(request._request)
+        if isinstance(parsed, dict):
+            hide(parsed)
+        return parsed
 
 
 class OnlyJSON(BaseContentNegotiation):
-    """Answer in JSON whatever ``Accept`` says; there is nothing else (RFC 9110 section 12.5.1)."""
+    """Always return JSON, even if ``Accept`` does not list it (RFC 9110 section 12.5.1 allows that)."""
 
     def select_parser(self, request: Request, parsers: Iterable[BaseParser]) -> BaseParser | None:
         """Return the parser for the request's content type."""

@@ -1,7 +1,7 @@
-"""What the API refuses with: every code, its HTTP status and its words, in one table.
+"""The errors of the API: every code, its HTTP status and its message, in one table.
 
-The words are fixed for each code and never repeat what the client sent. The exceptions
-carry the same body, so that they read the same under a project's own exception handler.
+The message of a code is fixed and never contains what the client sent. The exceptions have the same
+body, so that a project's own exception handler returns the same.
 """
 
 from __future__ import annotations
@@ -9,46 +9,33 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib.sessions.backends.base import UpdateError
-from django.contrib.sessions.exceptions import SessionInterrupted
-from django.core.exceptions import (
-    BadRequest,
-    PermissionDenied,
-    RequestDataTooBig,
-    SuspiciousOperation,
-)
-from django.http import Http404
-from django.http.multipartparser import MultiPartParserError
-from django.http.request import UnreadablePostError
 from django.utils.translation import gettext_lazy as _
 from rest_framework import exceptions
-from rest_framework.response import Response
-from rest_framework.settings import api_settings
 
 CHALLENGE = 'Bearer realm="api"'
 """The challenge of every 401 (RFC 6750 section 3)."""
 
-# One text for all that can be wrong with a token, as RFC 6750 words it: the header is
-# meant for machines, and these have the code.
+# One text for every invalid token, that of RFC 6750: the header is for programs, and those have
+# the code.
 TOKEN_CHALLENGE = (
     f'{CHALLENGE}, error="invalid_token", '
     'error_description="The token is malformed, or its session has ended"'
 )
-"""The challenge where a token was presented and is no good."""
+"""The challenge if a presented token is invalid."""
 
-# In the words of RFC 6750 section 3. That a token has expired is told of genuine ones only.
+# The text of RFC 6750 section 3. Only sent for genuine tokens.
 EXPIRED_CHALLENGE = (
     f'{CHALLENGE}, error="invalid_token", error_description="The access token expired"'
 )
-"""The challenge where an access token was presented that a refresh can replace."""
+"""The challenge if a presented access token has expired and can be refreshed."""
 
 NOT_OF_A_FIELD = "non_field_errors"
-"""The key in ``fields`` of what is wrong with the body as a whole."""
+"""The key in ``fields`` of errors that concern the whole body."""
 
 
 @dataclass(frozen=True)
 class Error:
-    """How one code is answered."""
+    """Status, message and challenge of one code."""
 
     status: int
     detail: Any
@@ -59,7 +46,8 @@ ERRORS: dict[str, Error] = {
     "invalid": Error(400, _("Some of the fields are missing or wrong.")),
     "parse_error": Error(400, _("The request could not be read.")),
     "session_interrupted": Error(
-        400, _("The session ended, or was renewed, while the request was served.")
+        400,
+        _("The session ended or was renewed, or another user signed in to it, during the request."),
     ),
     "not_authenticated": Error(401, _("Sign in first.")),
     "invalid_token": Error(401, _("This is not a token."), TOKEN_CHALLENGE),
@@ -71,22 +59,31 @@ ERRORS: dict[str, Error] = {
     "csrf_failed": Error(
         403, _("The CSRF token is missing or wrong, or the request comes from another site.")
     ),
+    "https_required": Error(403, _("Tokens are handed out over HTTPS only.")),
     "reauthentication_required": Error(403, _("Enter your password again first.")),
+    "second_factor_required": Error(
+        403, _("The password is not enough for this account. Sign in on the website.")
+    ),
+    "verification_required": Error(
+        403, _("Confirm your e-mail address or telephone number first, on the website.")
+    ),
     "not_found": Error(404, _("There is nothing here.")),
     "method_not_allowed": Error(405, _("This address does not take that method.")),
     "request_too_large": Error(413, _("The request is too large.")),
     "unsupported_media_type": Error(415, _("Send JSON.")),
     "throttled": Error(429, _("Too many attempts. Try again later.")),
+    "unavailable": Error(503, _("This cannot be done just now. Try again later.")),
+    "not_in_use": Error(503, _("This is not in use on this site yet.")),
 }
-"""Every code the endpoints answer with."""
+"""Every error code of the endpoints."""
 
 
 class ApiError(exceptions.APIException):
-    """Be the root of the API's own refusals; the subclass names a code of the table."""
+    """The base class of the API's own errors; each subclass has a code of the table."""
 
     code = "permission_denied"
     status: int | None = None
-    """The HTTP status, where it is not the table's."""
+    """The HTTP status, if it is not that of the table."""
 
     def __init__(self) -> None:
         super().__init__(body_of(self.code), self.code)
@@ -94,23 +91,22 @@ class ApiError(exceptions.APIException):
 
 
 class InvalidTokenError(ApiError, exceptions.AuthenticationFailed):
-    """Refuse a bearer credential that cannot be a token of ours."""
+    """The bearer credential is no token of this site."""
 
     code = "invalid_token"
 
 
 class AccessExpiredError(ApiError, exceptions.AuthenticationFailed):
-    """Refuse an access token that was good until it expired, or until somebody authenticated again."""
+    """The access token has expired, or is from before the last authentication; the client should refresh it."""
 
     code = "token_expired"
 
 
 class SessionEndedError(ApiError, exceptions.AuthenticationFailed):
-    """Refuse a token that opens nothing.
+    """The token has no active session.
 
-    With ``reason``, a word of ``policy.OverReason``, where it is the very token of a session that
-    has ended or expired. Without it those that are unknown and those that were rotated away look
-    the same.
+    ``reason`` is a ``policy.InactiveReason`` if the token is the last one of a session that has ended or
+    expired; else None, so that unknown and rotated tokens cannot be distinguished.
     """
 
     code = "session_ended"
@@ -119,109 +115,67 @@ class SessionEndedError(ApiError, exceptions.AuthenticationFailed):
         super().__init__()
         self.reason = reason
         if reason is not None:
-            # The exception's detail is the body under a project's own handler.
+            # A project's own exception handler uses the detail as body.
             self.detail = {**self.detail, "reason": exceptions.ErrorDetail(reason, self.code)}  # type: ignore[dict-item]
 
 
 class InvalidCredentialsError(ApiError, exceptions.AuthenticationFailed):
-    """Refuse a sign-in: no such user, an inactive one, or a wrong password."""
+    """The sign-in failed: there is no such user, the user is inactive, or the password is wrong."""
 
     code = "invalid_credentials"
 
 
 class WrongPasswordError(ApiError):
-    """Refuse a re-authentication.
+    """The password of a re-authentication is wrong.
 
-    403 and not 401: the session is as good as before, and a client that takes a 401
-    for its end must not sign the person out over a typing error.
+    403 and not 401, because the session is still active: a client that signs the user out after a 401
+    must not do so because of a typing error.
     """
 
     code = "invalid_credentials"
     status = 403
 
 
+class SignInIncompleteError(ApiError):
+    """The password is right, but not enough; code and message come from ``SESSIONS_PLUS_SIGN_IN``."""
+
+    def __init__(self, code: str, detail: Any = "") -> None:
+        words = detail or ERRORS.get(code, ERRORS["permission_denied"]).detail
+        exceptions.APIException.__init__(self, {"code": code, "detail": str(words)}, code)
+        self.code = code
+        self.status_code = 403
+
+
 class CsrfFailedError(ApiError):
-    """Refuse a request by cookie that may come from another site."""
+    """The CSRF check failed: a request with a cookie may come from another site."""
 
     code = "csrf_failed"
 
+    def __init__(self, advice: str | None = None) -> None:
+        super().__init__()
+        # With DEBUG only: which setting is missing.
+        if advice is not None:
+            self.detail = {**self.detail, "detail": exceptions.ErrorDetail(advice, self.code)}  # type: ignore[dict-item]
+
+
+class HttpsRequiredError(ApiError):
+    """Tokens must not be sent over plain HTTP."""
+
+    code = "https_required"
+
 
 class ReauthenticationRequiredError(ApiError):
-    """Refuse a sensitive act to a session that is not fresh."""
+    """The action needs a fresh session."""
 
     code = "reauthentication_required"
 
 
-# The first that fits answers. Django turns what stands here into HTML; clients want the body.
-_BY_TYPE: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
-    ((UpdateError, SessionInterrupted), "session_interrupted"),
-    (Http404, "not_found"),
-    (PermissionDenied, "permission_denied"),
-    (RequestDataTooBig, "request_too_large"),
-    ((SuspiciousOperation, BadRequest, MultiPartParserError, UnreadablePostError), "parse_error"),
-)
+class NotInUseError(ApiError):
+    """Another session engine is configured, or the session middleware is missing."""
+
+    code = "not_in_use"
 
 
 def body_of(code: str) -> dict[str, str]:
-    """Return the body of the answer for ``code``, in the active language."""
+    """Return the error body for ``code``, in the active language."""
     return {"code": code, "detail": str(ERRORS[code].detail)}
-
-
-def exception_handler(exc: Exception, context: dict[str, Any]) -> Response | None:
-    """Answer ``exc`` for the endpoints; None for what is no refusal but a defect.
-
-    Unlike REST framework's own it never rolls the request's transaction back: the
-    endpoints write nothing before they refuse, and what a lockout package records about
-    a refused sign-in has to stay.
-    """
-    code = _code_of(exc)
-    if code in ERRORS:
-        error = ERRORS[code]
-        status = exc.status_code if isinstance(exc, ApiError) else error.status
-        response = Response(body_of(code) | _fields(exc) | _reason(exc), status=status)
-        if status == 401:
-            response["WWW-Authenticate"] = error.challenge
-    elif isinstance(exc, exceptions.APIException):
-        # Somebody else's refusal, such as a receiver's; it has its own words.
-        response = Response({"code": code, "detail": str(exc.detail)}, status=exc.status_code)
-    else:
-        return None
-    if (wait := getattr(exc, "wait", None)) is not None:
-        response["Retry-After"] = str(wait)
-    return response
-
-
-def _code_of(exc: Exception) -> str:
-    for types, code in _BY_TYPE:
-        if isinstance(exc, types):
-            return code
-    if not isinstance(exc, exceptions.APIException):
-        return ""
-    if isinstance(exc, ApiError):
-        return exc.code
-    if isinstance(exc.detail, exceptions.ErrorDetail):
-        return exc.detail.code or exc.default_code
-    # Refused by one of our permissions: the view was given the whole body as its message.
-    if isinstance(exc, exceptions.PermissionDenied) and "code" in exc.detail:
-        return str(exc.detail["code"])  # type: ignore[call-overload]
-    return exc.default_code
-
-
-def _reason(exc: Exception) -> dict[str, str]:
-    reason = exc.reason if isinstance(exc, SessionEndedError) else None
-    return {} if reason is None else {"reason": str(reason)}
-
-
-def _fields(exc: Exception) -> dict[str, Any]:
-    if not isinstance(exc, exceptions.ValidationError):
-        return {}
-    if not isinstance(exc.detail, dict):
-        return {"fields": {NOT_OF_A_FIELD: exc.detail}}
-    # A project may have given that key another name for its own views.
-    other_name = api_settings.NON_FIELD_ERRORS_KEY
-    return {
-        "fields": {
-            NOT_OF_A_FIELD if name == other_name else name: texts
-            for name, texts in exc.detail.items()
-        }
-    }

@@ -1,4 +1,4 @@
-"""The API's pages: cursors in the query, addresses in the answer."""
+"""The pages of the API: cursors in the query of the request, URLs in the response."""
 
 from __future__ import annotations
 
@@ -9,29 +9,29 @@ from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
-from django_sessions_plus import keyset
 from django_sessions_plus.base_session import AbstractSession
-from django_sessions_plus.keyset import PARAMETER as PARAMETER
+from django_sessions_plus.presentation import keyset
+from django_sessions_plus.presentation.keyset import PARAMETER as PARAMETER
 from django_sessions_plus.querysets import SessionQuerySet
 
 
 @dataclass(frozen=True)
-class Page:
-    """A stretch of the list, and the addresses of its neighbours, where there are any."""
+class LinkedPage:
+    """The rows of a page, and the URLs of the pages before and after it; None where there is none."""
 
     sessions: list[AbstractSession]
     next: str | None
     previous: str | None
 
 
-def page_of(rows: SessionQuerySet[AbstractSession], request: Request, size: int) -> Page:
+def page_of(rows: SessionQuerySet[AbstractSession], request: Request, size: int) -> LinkedPage:
     """Return the page of ``rows`` (newest activity first) that the request asks for; one query.
 
     Raises:
-        ValidationError: the cursor is not one that was given out.
+        ValidationError: the cursor is not one of this site.
     """
     page = keyset.page_of(rows, _cursor_of(request), size)
-    return Page(page.sessions, _address(request, page.next), _address(request, page.previous))
+    return LinkedPage(page.sessions, _address(request, page.next), _address(request, page.previous))
 
 
 def _cursor_of(request: Request) -> keyset.Cursor | None:
@@ -47,6 +47,6 @@ def _cursor_of(request: Request) -> keyset.Cursor | None:
 def _address(request: Request, cursor: str | None) -> str | None:
     if cursor is None:
         return None
-    # Of the request's own query nothing else is repeated.
+    # Other parameters of the request are not repeated.
     address = request._request.build_absolute_uri(request._request.path)
     return f"{address}?{urlencode({PARAMETER: cursor})}" if cursor else address

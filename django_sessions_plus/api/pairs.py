@@ -1,37 +1,42 @@
-"""How a pair of tokens reaches the client and the refresh token comes back: in the body, or as a cookie.
+"""Send a pair of tokens to the client, and read the refresh token: in the body, or as a cookie.
 
-Never both. The cookie is sent to the address of the refresh alone (``Path``), scripts
-cannot read it, and whoever uses it is held to CSRF rules as with the session cookie.
+Never both. Browsers send the cookie only to these endpoints (``Path``); the refresh and the sign-out
+read it. Scripts cannot read it, and requests that use it need the CSRF check, as with the session
+cookie.
 """
 
 from __future__ import annotations
 
 from collections.abc import Mapping
+from posixpath import commonpath
 from typing import Any
 
 from django.conf import settings
 from django.urls import reverse
+from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from django_sessions_plus.api.fields import MomentField
+from django_sessions_plus.api.fields import UtcDateTimeField
+from django_sessions_plus.backends import changes
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.conf import config
-from django_sessions_plus.jwt.refresh import IssuedTokens
+from django_sessions_plus.http.plain_http import log_plain_http
+from django_sessions_plus.jwt.issuing import IssuedTokens
 
 APP_NAME = "django_sessions_plus_api"
 FIELD = "refresh"
 
 
 class TokensSerializer(serializers.Serializer[Any]):
-    """A pair of tokens, as whoever keeps them gets it."""
+    """A pair of tokens in a response body."""
 
     access = serializers.CharField()
     refresh = serializers.CharField()
     expires_in = serializers.IntegerField()
-    refresh_expires_at = MomentField()
+    refresh_expires_at = UtcDateTimeField()
 
 
 @sensitive_variables()
@@ -43,7 +48,8 @@ def put_pair(
     *,
     as_cookie: bool,
 ) -> None:
-    """Add a pair to the body of the response; with ``as_cookie`` the refresh token is a cookie instead."""
+    """Add a pair to the body of the response; with ``as_cookie``, set the refresh token as a cookie instead."""
+    log_plain_http(request._request, store)
     body = dict(TokensSerializer(pair).data)
     if as_cookie:
         del body[FIELD]
@@ -52,7 +58,7 @@ def put_pair(
 
 
 def clear_refresh_cookie(request: Request, response: Response) -> None:
-    """Have the browser drop its refresh token, which is of a session that this request has ended."""
+    """Delete the refresh cookie, after its session was ended."""
     response.delete_cookie(
         config.REFRESH_COOKIE_NAME,
         path=_path(request),
@@ -62,16 +68,21 @@ def clear_refresh_cookie(request: Request, response: Response) -> None:
 
 
 def is_by_cookie(request: Request) -> bool:
-    """Tell whether a refresh token is presented as a cookie; one in the body comes first."""
+    """Return whether the refresh token is presented as a cookie; one in the body takes precedence."""
     is_in_body = isinstance(request.data, Mapping) and FIELD in request.data
     return not is_in_body and config.REFRESH_COOKIE_NAME in request.COOKIES
 
 
 def presented_refresh(request: Request) -> Any:
-    """Return what is presented as a refresh token; None if there is nothing, or no place for it."""
+    """Return the presented refresh token, unchecked; None if there is none."""
     if is_by_cookie(request):
         return request.COOKIES[config.REFRESH_COOKIE_NAME]
     return request.data.get(FIELD) if isinstance(request.data, Mapping) else None
+
+
+def presented_attempt(request: Request) -> Any:
+    """Return the attempt that is presented with a refresh token, unchecked; None if there is none."""
+    return request.data.get("attempt") if isinstance(request.data, Mapping) else None
 
 
 def _set_cookie(
@@ -80,8 +91,7 @@ def _set_cookie(
     response.set_cookie(
         config.REFRESH_COOKIE_NAME,
         pair.refresh,
-        # As if used now: what follows this refresh is a use, and sends no cookie that could be renewed.
-        max_age=None if store.get_expire_at_browser_close() else max(0, store.get_expiry_age()),
+        max_age=None if store.get_expire_at_browser_close() else _cookie_age(pair, store),
         path=_path(request),
         domain=settings.SESSION_COOKIE_DOMAIN,
         secure=settings.SESSION_COOKIE_SECURE,
@@ -90,13 +100,21 @@ def _set_cookie(
     )
 
 
+def _cookie_age(pair: IssuedTokens, store: SessionStore) -> int:
+    if changes.may_lengthen(store.row, store):
+        # The expiry after a use now: the next requests use the access token, and cannot renew this cookie.
+        return max(0, store.get_expiry_age())
+    return max(0, round((pair.refresh_expires_at - timezone.now()).total_seconds()))
+
+
 def _path(request: Request) -> str:
-    """Return the address of the refresh among the endpoints that serve this request."""
+    """Return the common path of the refresh and sign-out endpoints, for the API that serves this request."""
     match = request._request.resolver_match
-    return reverse(f"{(match and match.namespace) or APP_NAME}:token-refresh")
+    namespace = (match and match.namespace) or APP_NAME
+    return commonpath(reverse(f"{namespace}:{name}") for name in ("token-refresh", "sign-out"))
 
 
 def _same_site() -> Any:
-    # Nothing else than the site's own scripts has a use for it, whatever the session cookie is for.
+    # Only the site's own scripts need it, even if other sites may send the session cookie.
     wanted = settings.SESSION_COOKIE_SAMESITE
     return wanted if wanted in ("Lax", "Strict") else "Lax"

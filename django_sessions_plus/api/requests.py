@@ -1,4 +1,4 @@
-"""What a request presents to the API, and the session it is given in place of the cookie's."""
+"""The credentials of an API request, and the session that replaces that of the cookie."""
 
 from __future__ import annotations
 
@@ -17,26 +17,29 @@ from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
 from django_sessions_plus import sessions, tokens
-from django_sessions_plus.api.errors import CsrfFailedError
-from django_sessions_plus.backends.base import Transport
-from django_sessions_plus.backends.configured import new_store
+from django_sessions_plus.accounts.password_changes import is_acting_as_another
+from django_sessions_plus.api.csrf_advice import advice
+from django_sessions_plus.api.errors import CsrfFailedError, HttpsRequiredError, NotInUseError
+from django_sessions_plus.backends.configured import is_engine_ours, new_store
 from django_sessions_plus.backends.db import SessionStore
-from django_sessions_plus.exceptions import ConfigurationError
+from django_sessions_plus.conf import callables, config
+from django_sessions_plus.conf.kinds import Transport
+from django_sessions_plus.http.plain_http import may_send_tokens
 from django_sessions_plus.middleware import bind_user, set_request_user
 
-# Django's own, so that what is configured for it sees these as well.
+# Django's own logger, so that a project's configuration of it applies here too.
 csrf_logger = logging.getLogger("django.security.csrf")
 
 PASSIVE = "passive"
-"""The parameter of ``GET session`` for whoever asks by a timer and not because a person is there."""
+"""The parameter of ``GET session`` for requests by a timer, which are no activity of the user."""
 
 _SCHEME = re.compile(r"\s*([!#$%&'*+.^_`|~0-9a-z-]*)", re.ASCII | re.IGNORECASE)
 _JWT_SHAPED = re.compile(r"[\w-]*\.[\w-]*\.[\w-]*", re.ASCII)
 
 
 def bearer_credential(request: Request) -> str | None:
-    """Return what follows ``Bearer`` in the header, however odd; None where the scheme is another."""
-    # Not by request.headers, which parses every header for the one.
+    """Return what follows ``Bearer`` in the header, valid or not; None for another scheme."""
+    # Not request.headers, which would parse every header.
     header: str = request._request.META.get("HTTP_AUTHORIZATION", "")
     scheme = _SCHEME.match(header)
     if scheme is None or scheme[1].lower() != "bearer":
@@ -45,9 +48,9 @@ def bearer_credential(request: Request) -> str | None:
 
 
 def transport_of(credential: str) -> Transport | None:
-    """Return what a bearer credential looks like: a session token, a JWT, or (None) nothing known.
+    """Return the transport of a bearer credential by its form: a session token or a JWT; None for anything else.
 
-    Only by its form. The two have no text in common: a session token has no dots.
+    No text has both forms, because a session token has no dots.
     """
     if tokens.is_well_formed(credential):
         return "bearer"
@@ -57,36 +60,66 @@ def transport_of(credential: str) -> Transport | None:
 def put_session(
     http_request: HttpRequest, token: str | None = None, *, transport: Transport = "bearer"
 ) -> SessionStore:
-    """Make the session of ``token`` (None: a new, empty one) the request's and return it, unloaded.
+    """Replace the request's session by that of ``token`` (None: a new one) and return it, not loaded.
 
     Raises:
-        ConfigurationError: ``SESSION_ENGINE`` is not an engine of this package.
+        NotInUseError: ``SESSION_ENGINE`` is not an engine of this package.
     """
+    if not is_engine_ours():
+        raise NotInUseError
     store = new_store(token)
     replaced = getattr(http_request, "session", None)
     if isinstance(replaced, SessionStore):
-        # What ``no_activity`` said, before anybody had read the header, is said of the request.
+        # no_activity may have set this on the cookie's session, but it applies to the request.
         store.counts_as_activity = replaced.counts_as_activity
     store.transport = transport
-    store.bind(http_request.META)
+    store.is_token_sent = token is not None
+    store.meta = http_request.META
     bind_user(http_request, store)
     http_request.session = store
-    # Whoever the cookie stood for has no part in this request.
+    # The user of the cookie's session must not be the user of this request.
     set_request_user(http_request, AnonymousUser())
     sessions.set_current(store)
     return store
 
 
-def is_person(request: Request) -> bool:
-    """Tell whether somebody is signed in; a project may have None in place of an anonymous user."""
+def read_body(request: Request) -> None:
+    """Parse the body now, which hides the secrets in it.
+
+    Raises:
+        ParseError: it cannot be read.
+        UnsupportedMediaType: the view does not accept its content type.
+        RequestDataTooBig: it is too large.
+    """
+    request.data  # noqa: B018 - a property that parses
+
+
+def is_signed_in(request: Request) -> bool:
+    """Return whether somebody is signed in; a project may set the anonymous user to None."""
     return bool(getattr(request.user, "is_authenticated", False))
 
 
-def is_passive(request: Request) -> bool:
-    """Tell whether to be asked is no activity.
+def is_impersonated(request: Request) -> bool:
+    """Return whether somebody else acts as the user of this session, with a package for that.
 
     Raises:
-        ValidationError: the parameter is neither true nor false, or there more than once.
+        NotInUseError: ``SESSION_ENGINE`` is not an engine of this package.
+    """
+    return is_acting_as_another(session_of(request))
+
+
+def foreign_audiences(request: Request) -> list[str]:
+    """Return the audiences that ``POST token`` issues tokens for: the setting, without this site itself."""
+    own = callables.jwt_audience(request._request)
+    own = [own] if isinstance(own, str) else own
+    return [audience for audience in config.TOKEN_AUDIENCES if audience not in own]
+
+
+def is_passive(request: Request) -> bool:
+    """Return whether the request asks not to count as activity.
+
+    Raises:
+        ValidationError: the parameter is neither true nor false, or is given more than once.
     """
     given = request.query_params.getlist(PASSIVE)
     if given not in ([], ["true"], ["false"]):
@@ -98,40 +131,47 @@ def session_of(request: Request) -> SessionStore:
     """Return the request's session.
 
     Raises:
-        ConfigurationError: it is not one of this package's engines.
+        NotInUseError: it is not a session of this package's engines.
     """
     store = getattr(request._request, "session", None)
     if not isinstance(store, SessionStore):
-        raise ConfigurationError(
-            "The API of django_sessions_plus needs SESSION_ENGINE to be one of"
-            " django_sessions_plus.backends, and its SessionMiddleware in MIDDLEWARE."
-        )
+        raise NotInUseError
     return store
 
 
 def enforce_csrf(http_request: HttpRequest) -> None:
-    """Hold a request to Django's CSRF rules, although the views of REST framework are exempt.
+    """Run Django's CSRF check, although the views of REST framework are exempt.
 
     Raises:
-        CsrfFailedError: it does not keep them. Why is logged, and not told.
+        CsrfFailedError: the check failed. The reason is logged; the response has it only with ``DEBUG``.
     """
     check = CSRFCheck(_no_response)
     check.process_request(http_request)
     reason = check.process_view(http_request, _no_response, (), {})
     if reason:
         csrf_logger.warning("Forbidden (%s): %s", reason, http_request.path)
-        raise CsrfFailedError
+        raise CsrfFailedError(advice(str(reason), http_request) if settings.DEBUG else None)
 
 
-def tell_csrf_token(http_request: HttpRequest, response: HttpResponseBase) -> None:
-    """Add the CSRF token to an answer that hands it out, for scripts that cannot read the cookie.
+def send_csrf_token(http_request: HttpRequest, response: HttpResponseBase) -> None:
+    """Add the CSRF token to the response, for scripts that cannot read its cookie.
 
-    They cannot where it is HttpOnly, kept in the session, or another host's. Another site
-    can read no header of an answer either, unless the project lets it (CORS).
+    They cannot if it is HttpOnly, stored in the session, or belongs to another host. Another site cannot
+    read the headers of a response, unless the project allows it (CORS).
     """
     if http_request.META.get("CSRF_COOKIE_NEEDS_UPDATE"):
         name = settings.CSRF_HEADER_NAME.removeprefix("HTTP_").replace("_", "-")
         response[name.title()] = get_token(http_request)
+
+
+def require_https(http_request: HttpRequest) -> None:
+    """Refuse a request whose response would contain tokens (or a cookie) over plain HTTP.
+
+    Raises:
+        HttpsRequiredError: it came by plain HTTP, and ``SESSIONS_PLUS_REQUIRE_HTTPS`` is True.
+    """
+    if not may_send_tokens(http_request):
+        raise HttpsRequiredError
 
 
 def _no_response(request: HttpRequest) -> Any:

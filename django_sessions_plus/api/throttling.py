@@ -1,4 +1,4 @@
-"""How often a password may be tried, and a token refreshed: the rates of ``attempts`` as REST framework has them."""
+"""``SESSIONS_PLUS_RATES`` as throttles of REST framework."""
 
 from __future__ import annotations
 
@@ -8,33 +8,33 @@ from rest_framework.request import Request
 from rest_framework.throttling import BaseThrottle
 from rest_framework.views import APIView
 
-from django_sessions_plus import attempts, devices, reauthentication
+from django_sessions_plus import devices
+from django_sessions_plus.accounts import attempts, proxies
 from django_sessions_plus.api.pairs import presented_refresh
 from django_sessions_plus.api.requests import session_of
 from django_sessions_plus.conf import config
+from django_sessions_plus.conf.kinds import RateName
 from django_sessions_plus.jwt import refresh_token
 
-# Whoever has one IPv6 address has a network of that size.
+# A client with one IPv6 address usually has a network of this size.
 _IPV6_NETWORK_BITS = 64
 
 
 class RateThrottle(BaseThrottle):
-    """Count attempts in fixed windows of the rate's period; subclasses say whose and how many."""
+    """Count attempts in fixed windows of the rate's period; subclasses say which rate, and whose attempts."""
 
-    scope = ""
-
-    def rate(self) -> str | None:
-        """Return the present rate, such as ``10/min``; None is no limit."""
-        raise NotImplementedError("a throttle must say its rate")
+    scope: RateName
+    """The name of the rate in ``SESSIONS_PLUS_RATES``."""
 
     def whose(self, request: Request) -> str | None:
-        """Return who is counted; None counts nobody."""
+        """Return the key that attempts are counted under; None does not count."""
         raise NotImplementedError("a throttle must say whom it counts")
 
     def allow_request(self, request: Request, view: APIView) -> bool:
-        """Count this attempt and tell whether it is within the rate."""
+        """Count this attempt and return whether it is within the rate."""
         whose = self.whose(request)
-        self._wait = None if whose is None else attempts.wait_after(self.scope, whose, self.rate())
+        rate = config.rate(self.scope)
+        self._wait = None if whose is None else attempts.wait_after(self.scope, whose, rate)
         return self._wait is None
 
     def wait(self) -> float | None:
@@ -42,22 +42,17 @@ class RateThrottle(BaseThrottle):
         return self._wait
 
 
-class SignInThrottle(RateThrottle):
-    """``SESSIONS_PLUS_SIGN_IN_RATE`` for each client address, by the rules of ``SESSIONS_PLUS_TRUSTED_PROXIES``.
+class AddressThrottle(RateThrottle):
+    """A rate for each client address; see ``SESSIONS_PLUS_TRUSTED_PROXIES``.
 
-    What a client claims about its own address changes nothing. Clients whose address
-    cannot be told share one count.
+    Headers from other peers than trusted proxies are ignored. Clients without a known address share one
+    count.
     """
 
-    scope = "sign-in"
-
-    def rate(self) -> str | None:
-        """Return the present rate."""
-        return config.SIGN_IN_RATE
-
     def whose(self, request: Request) -> str:
-        """Return the client's address, of IPv6 the network."""
+        """Return the client's address; for IPv6, its network."""
         meta = request._request.META
+        proxies.warn_if_untrusted(meta)
         address = devices.client_ip(meta, config.TRUSTED_PROXIES, config.CLIENT_IP_HEADER)
         if address is not None and ":" in address:
             network = ip_network((address, _IPV6_NETWORK_BITS), strict=False)
@@ -65,14 +60,31 @@ class SignInThrottle(RateThrottle):
         return str(address)
 
 
+class SignInThrottle(AddressThrottle):
+    """The rate ``sign_in`` for each pair of address and account, and ``sign_in_address`` for each address.
+
+    With the address alone, one attacker would lock out everybody behind the same proxy. With the pair
+    alone, one password could be tried on any number of accounts. An attempt that the first rate refuses
+    does not count for the second: otherwise attempts on one account would use up the address.
+    """
+
+    scope = "sign_in"
+
+    def allow_request(self, request: Request, view: APIView) -> bool:
+        """Count this attempt on ``view.account`` and return whether it is within both rates."""
+        address = self.whose(request)
+        pair = f"{address}:{attempts.name_of(getattr(view, 'account', ''))}"
+        self._wait = attempts.wait_after(self.scope, pair, config.rate(self.scope))
+        if self._wait is None:
+            rate = config.rate("sign_in_address")
+            self._wait = attempts.wait_after("sign_in_address", address, rate)
+        return self._wait is None
+
+
 class ReauthenticateThrottle(RateThrottle):
-    """``SESSIONS_PLUS_REAUTHENTICATE_RATE`` for each session, under whatever token, the page's attempts included."""
+    """The rate ``reauthenticate`` for each session; attempts on the page count too."""
 
-    scope = reauthentication.SCOPE
-
-    def rate(self) -> str | None:
-        """Return the present rate."""
-        return config.REAUTHENTICATE_RATE
+    scope = "reauthenticate"
 
     def whose(self, request: Request) -> str:
         """Return the session's id."""
@@ -80,20 +92,16 @@ class ReauthenticateThrottle(RateThrottle):
 
 
 class RefreshThrottle(RateThrottle):
-    """``SESSIONS_PLUS_REFRESH_RATE`` for each session, by whatever token of its present line.
+    """The rate ``refresh`` for each session, with any token of its current refresh family.
 
-    Not for each address, behind which there may be any number of people. What this site
-    never issued is not counted: it is refused without a query, and cannot be guessed. Tokens
-    of an earlier line count for themselves: whoever has kept one must not lock the owner out.
+    Not for each address, because many users may share one. Forged tokens are not counted: they are
+    refused without a query, and cannot be guessed. Tokens of an earlier family are counted separately:
+    somebody who has kept one must not lock the user out.
     """
 
     scope = "refresh"
 
-    def rate(self) -> str | None:
-        """Return the present rate."""
-        return config.REFRESH_RATE
-
     def whose(self, request: Request) -> str | None:
-        """Return the session and the line that the token names."""
+        """Return the session and the family of the token."""
         presented = refresh_token.parse(presented_refresh(request))
         return None if presented is None else f"{presented.session_id}:{presented.family}"

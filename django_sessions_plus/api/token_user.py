@@ -1,4 +1,4 @@
-"""The user as an access token tells it, for services that do not ask the database."""
+"""A user from the claims of an access token, for services that make no query."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from django_sessions_plus.jwt.claims import RESERVED
 
 
 class TokenUser:
-    """Somebody who was signed in when the token was issued, with what it says of them as attributes.
+    """The user who was signed in when the token was issued, with its claims as attributes.
 
-    Claims of ``SESSIONS_PLUS_JWT_CLAIMS`` are read as they were then: ``user.email``. What the
-    token does not say is an ``AttributeError``, and what is defined here it cannot say
-    otherwise. Equal to the user of the same key; it cannot be saved.
+    The claims of ``SESSIONS_PLUS_JWT_CLAIMS`` have the values of that time: ``user.email``. A missing
+    claim is an ``AttributeError``, and a claim cannot replace an attribute of this class. Equal to the
+    user with the same primary key; cannot be saved.
     """
 
     is_active = True
@@ -43,12 +43,12 @@ class TokenUser:
         return self._claims.get("is_superuser") is True
 
     def get_username(self) -> str:
-        """Return the name to sign in with, if a claim has it; else an empty text."""
+        """Return the sign-in name, if a claim has it; else an empty text."""
         name = get_user_model().USERNAME_FIELD
         return str(self._claims.get(name, self._claims.get("username", "")))
 
     def has_perm(self, perm: str, obj: Any = None) -> bool:
-        """Tell that no permission is known: those are in the database."""
+        """Return False: permissions are in the database."""
         return False
 
     def has_perms(self, perm_list: Any, obj: Any = None) -> bool:
@@ -60,11 +60,11 @@ class TokenUser:
         return False
 
     def __getattr__(self, name: str) -> Any:
-        # By vars(): a copy that is being made has no claims yet.
+        # vars(), because copy() asks for attributes before the claims are set.
         try:
             return vars(self)["_claims"][name]
         except KeyError:
-            raise AttributeError(f"the access token says nothing of {name!r}") from None
+            raise AttributeError(f"the access token has no claim {name!r}") from None
 
     def __eq__(self, other: object) -> bool:
         if not isinstance(other, (TokenUser, get_user_model())):
@@ -82,7 +82,7 @@ class TokenUser:
 
 
 def _key(text: str) -> Any:
-    """Return a key in the type of the user's; the text where it cannot be one."""
+    """Return a key in the type of the user model's; the text itself if it is no valid key."""
     try:
         return get_user_model()._meta.pk.to_python(text)
     except ValidationError:

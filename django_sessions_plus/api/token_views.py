@@ -1,7 +1,8 @@
-"""The endpoints of tokens: the next pair for a refresh token, and the public keys."""
+"""The endpoints for tokens: refresh, tokens for other services, and the public keys."""
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.db import connections, transaction
@@ -9,62 +10,132 @@ from django.http import Http404, HttpResponse, JsonResponse
 from django.utils.cache import get_conditional_response, set_response_etag
 from django.utils.translation import gettext as _
 from django.views.decorators.debug import sensitive_variables
-from rest_framework.exceptions import ValidationError
+from rest_framework.exceptions import PermissionDenied, ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from django_sessions_plus.accounts.failed_sign_ins import log_refused_credential
 from django_sessions_plus.api import errors
-from django_sessions_plus.api.pairs import FIELD, is_by_cookie, presented_refresh, put_pair
-from django_sessions_plus.api.requests import enforce_csrf, put_session
-from django_sessions_plus.api.serializers import RefreshSerializer
+from django_sessions_plus.api.authentication import CookieAuthentication
+from django_sessions_plus.api.base import SessionsPlusView
+from django_sessions_plus.api.pairs import (
+    FIELD,
+    is_by_cookie,
+    presented_attempt,
+    presented_refresh,
+    put_pair,
+)
+from django_sessions_plus.api.permissions import IsSignedIn
+from django_sessions_plus.api.requests import (
+    enforce_csrf,
+    foreign_audiences,
+    is_impersonated,
+    put_session,
+    require_https,
+    session_of,
+)
+from django_sessions_plus.api.serializers import RefreshSerializer, TokenSerializer
 from django_sessions_plus.api.throttling import RefreshThrottle
-from django_sessions_plus.api.views import SessionsPlusView
-from django_sessions_plus.backends.base import RowSession
 from django_sessions_plus.backends.db import SessionStore
-from django_sessions_plus.exceptions import SessionOverError, TokenError
-from django_sessions_plus.jwt import keys
-from django_sessions_plus.jwt.refresh import IssuedTokens, refresh
+from django_sessions_plus.exceptions import InactiveSessionError, TokenError
+from django_sessions_plus.http.plain_http import log_plain_http
+from django_sessions_plus.jwt import access, keys
+from django_sessions_plus.jwt.issuing import IssuedTokens
+from django_sessions_plus.jwt.refresh import refresh
 
-# A key is published this long before it signs at the least, see docs/jwt.md.
+# Seconds. A new key must be published at least this long before it signs; see docs/jwt.md.
 JWKS_AGE = 900
+
+# Short, because a token for another service cannot be revoked before it expires.
+TOKEN_AGE = timedelta(minutes=5)
 
 
 class RefreshView(SessionsPlusView):
-    """A refresh token for the next pair."""
+    """Exchange a refresh token for a new pair."""
 
-    # What the header holds has expired, most likely.
+    # The header is not read: its access token has probably expired.
     authentication_classes = []
     throttle_classes = [RefreshThrottle]
 
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
-        """Return the view, outside of ``ATOMIC_REQUESTS``: no rollback undoes the end a reuse brings."""
+        """Return the view without ``ATOMIC_REQUESTS``: a rollback would undo the end of a session after reuse."""
         view = super().as_view(**initkwargs)
         for alias in connections:
             view = transaction.non_atomic_requests(using=alias)(view)
         return view
 
     def check_throttles(self, request: Request) -> None:
-        """Count nothing yet: what another site can make a browser send must not use up its quota."""
+        """Do not count yet: requests that another site makes a browser send must not use up its rate."""
 
     @sensitive_variables()
     def post(self, request: Request) -> Response:
-        """Rotate the token and return the pair, the refresh token by the way it came."""
+        """Rotate the token and return the pair; the refresh token goes into a cookie if it came in one.
+
+        Raises:
+            ValidationError: the token is missing, or the attempt is malformed.
+            InvalidTokenError: the token is invalid.
+            SessionEndedError: nobody is signed in to its session any more.
+        """
         serializer = RefreshSerializer(data=request.data)
         serializer.is_valid(raise_exception=True)
         if is_by_cookie(request):
             enforce_csrf(request._request)
         elif presented_refresh(request) is None:
             raise ValidationError({FIELD: [_("This field is required.")]})
+        require_https(request._request)
         super().check_throttles(request)
         store = put_session(request._request, transport="jwt")
         store.counts_as_activity = not serializer.validated_data["passive"]
         pair = _exchanged(request, store)
-        # What had to be saved is.
+        # Already saved; otherwise the middleware would save it again.
         store.modified = False
         response = Response({})
         put_pair(request, response, pair, store, as_cookie=is_by_cookie(request))
         return response
+
+
+class TokenView(SessionsPlusView):
+    """Issue an access token for another service, to a page that is signed in by cookie."""
+
+    # By cookie only: a stolen bearer token must not give access to other services.
+    authentication_classes = [CookieAuthentication]
+    permission_classes = [IsSignedIn]
+
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        """Check that the endpoint is in use.
+
+        Raises:
+            Http404: no audience is configured.
+        """
+        if not foreign_audiences(request):
+            raise Http404
+        super().initial(request, *args, **kwargs)
+
+    def post(self, request: Request) -> Response:
+        """Return a token for the audience; it cannot be refreshed.
+
+        Raises:
+            PermissionDenied: somebody else acts as the user of the session.
+            ReauthenticationRequiredError: the session has to be made fresh first.
+        """
+        serializer = TokenSerializer(data=request.data, context={"request": request})
+        serializer.is_valid(raise_exception=True)
+        require_https(request._request)
+        store = session_of(request)
+        if store.row is None or is_impersonated(request):
+            raise PermissionDenied
+        if store.row.needs_password:
+            raise errors.ReauthenticationRequiredError
+        issued = access.issue(
+            store.row,
+            user=request.user,
+            audience=serializer.validated_data["audience"],
+            age=TOKEN_AGE,
+            request=request._request,
+        )
+        log_plain_http(request._request, store)
+        return Response({"access": issued.token, "expires_in": issued.expires_in})
 
 
 class JwksView(SessionsPlusView):
@@ -73,18 +144,22 @@ class JwksView(SessionsPlusView):
     authentication_classes = []
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
-        """Leave the session alone, whatever settings say: what caches keep must set no cookie."""
+        """Do not use the session, with any settings: a response that caches may store must not set a cookie."""
         session = getattr(request._request, "session", None)
-        if isinstance(session, RowSession):
+        if isinstance(session, SessionStore):
             session.is_passed_over = True
         super().initial(request, *args, **kwargs)
 
     def get(self, request: Request) -> HttpResponse:
-        """Return the JWK set (RFC 7517); 404 where there are but secrets.
+        """Return the JWK set (RFC 7517); 404 if all keys are secrets.
 
-        An empty set would be kept by whoever fetched it a moment before there are keys.
+        Services would cache an empty set even after public keys are configured.
+
+        Raises:
+            Http404: there is no public key.
+            ConfigurationError: a key cannot be used.
         """
-        found = keys.jwks()
+        found = keys.jwks(request._request)
         if not found["keys"]:
             raise Http404
         response = JsonResponse(found)
@@ -95,7 +170,7 @@ class JwksView(SessionsPlusView):
         return answer or response
 
     def keep_from_caches(self, response: HttpResponse) -> None:
-        """Let caches keep the keys, which are the same for everybody; and nothing else."""
+        """Let caches store the keys, which are the same for everybody, but no error response."""
         if not response.has_header("ETag"):
             super().keep_from_caches(response)
 
@@ -103,10 +178,17 @@ class JwksView(SessionsPlusView):
 def _exchanged(request: Request, store: SessionStore) -> IssuedTokens:
     error: errors.ApiError = errors.InvalidTokenError()
     try:
-        # In no variable of ours, for error reports show those.
-        return refresh(presented_refresh(request), store=store)
+        # Not in a variable, because error reports show variables.
+        return refresh(
+            presented_refresh(request),
+            attempt=presented_attempt(request),
+            store=store,
+            request=request._request,
+        )
     except TokenError:
         pass
-    except SessionOverError as over:
+    except InactiveSessionError as over:
         error = errors.SessionEndedError(over.reason)
+    if isinstance(error, errors.InvalidTokenError):
+        log_refused_credential(request._request, "refresh_token")
     raise error

@@ -1,11 +1,12 @@
-"""How a session reaches the client at sign-in, and how its tokens are told.
+"""How sign-in sends a session's tokens to the client.
 
-One entry in ``TRANSPORTS`` is all that a further transport needs here.
+Another transport only needs an entry in ``TRANSPORTS`` here.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
 from typing import Any
@@ -18,40 +19,48 @@ from rest_framework.response import Response
 from django_sessions_plus import sessions
 from django_sessions_plus.api.pairs import put_pair
 from django_sessions_plus.api.requests import enforce_csrf, put_session, session_of
+from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.exceptions import StaleSessionError
+from django_sessions_plus.http.plain_http import log_plain_http
+from django_sessions_plus.jwt.issuing import IssuedTokens
 
 DEFAULT_TRANSPORT = "cookie"
 
 
 @dataclass(frozen=True)
-class Transport:
-    """What sign-in does differently."""
+class TransportSteps:
+    """The steps of a sign-in that differ between transports."""
 
     prepare: Callable[[HttpRequest], object]
-    """Before the password is looked at: checks, and the session to sign in to."""
+    """Called before the password is checked: run checks, and choose the session to sign in to."""
     finish: Callable[[HttpRequest], None]
-    """After the sign-in."""
+    """Called after the sign-in."""
     disclose: Callable[[Request, Response], None]
-    """Add to the response what it tells of the session's secrets, once the session is saved."""
+    """Called after the session was saved: add its tokens to the response."""
 
 
-def transport_named(name: str, *, refresh_cookie: bool) -> Transport:
-    """Return the transport a body asks for; with ``refresh_cookie`` it is ``jwt``."""
+def transport_named(name: str, *, refresh_cookie: bool) -> TransportSteps:
+    """Return the transport with this name; with ``refresh_cookie``, the variant of ``jwt``."""
     return _BY_REFRESH_COOKIE if refresh_cookie else TRANSPORTS[name]
 
 
-# Neither read nor ended: the cookie's session is another one's business.
-_put_bearer_session = partial(put_session, transport="bearer")
-_put_jwt_session = partial(put_session, transport="jwt")
+def _put_bearer_session(http_request: HttpRequest) -> None:
+    # The cookie's session is neither read nor ended.
+    put_session(http_request, transport="bearer")
+
+
+def _put_jwt_session(http_request: HttpRequest) -> None:
+    put_session(http_request, transport="jwt")
 
 
 def _set_no_csrf_cookie(http_request: HttpRequest) -> None:
-    # Signing in has Django renew it, for the sake of a cookie that is not set.
+    # login() rotates the CSRF token, but without a session cookie there is no need to set its cookie.
     http_request.META["CSRF_COOKIE_NEEDS_UPDATE"] = False
 
 
 def _prepare_for_refresh_cookie(http_request: HttpRequest) -> None:
-    # What sets a cookie must not be done in somebody's name by another site.
+    # Another site must not be able to set a cookie in the user's browser.
     enforce_csrf(http_request)
     _put_jwt_session(http_request)
 
@@ -61,11 +70,15 @@ def _nothing(http_request: HttpRequest) -> None:
 
 
 def _no_secret(request: Request, response: Response) -> None:
-    """Tell nothing."""
+    """Add nothing."""
 
 
 def _token(request: Request, response: Response) -> None:
-    response.data = {**response.data, "token": session_of(request).session_key or ""}
+    store = session_of(request)
+    log_plain_http(request._request, store)
+    response.data = {**response.data, "token": store.session_key or ""}
+    # The body has the token, so no header has to send it.
+    store.is_cookie_due = False
 
 
 @sensitive_variables()
@@ -74,24 +87,43 @@ def _tokens(request: Request, response: Response, *, as_cookie: bool) -> None:
     row: Any = store.row
     if row is None:
         raise StaleSessionError
-    # The very one who is signed in there, so that nobody has to ask for it.
+    # Saves the query for the user.
     row.user = request.user
-    put_pair(request, response, sessions.issue_tokens(row), store, as_cookie=as_cookie)
+    put_pair(request, response, _issued(request, store, row), store, as_cookie=as_cookie)
 
 
-TRANSPORTS: dict[str, Transport] = {
-    # The token is in Set-Cookie, where scripts cannot read it, and nowhere else.
-    "cookie": Transport(prepare=enforce_csrf, finish=_nothing, disclose=_no_secret),
-    "bearer": Transport(prepare=_put_bearer_session, finish=_set_no_csrf_cookie, disclose=_token),
-    "jwt": Transport(
+def _issued(request: Request, store: SessionStore, row: AbstractSession) -> IssuedTokens:
+    """Issue a pair for a session in which this request has authenticated the user.
+
+    A parallel request of the same user may have rotated the session token meanwhile, which makes the
+    first try fail; so read the row again and retry once.
+
+    Raises:
+        StaleSessionError: the session has ended meanwhile.
+    """
+    with suppress(StaleSessionError):
+        return sessions.issue_tokens(row, request=request._request)
+    stored = store.reread()
+    if stored is None:
+        raise StaleSessionError
+    return sessions.issue_tokens(stored, request=request._request)
+
+
+TRANSPORTS: dict[str, TransportSteps] = {
+    # The token is only in Set-Cookie, which scripts cannot read.
+    "cookie": TransportSteps(prepare=enforce_csrf, finish=_nothing, disclose=_no_secret),
+    "bearer": TransportSteps(
+        prepare=_put_bearer_session, finish=_set_no_csrf_cookie, disclose=_token
+    ),
+    "jwt": TransportSteps(
         prepare=_put_jwt_session,
         finish=_set_no_csrf_cookie,
         disclose=partial(_tokens, as_cookie=False),
     ),
 }
-"""By the word a sign-in names them with; ``store.transport`` is the same word."""
+"""By name, as in the body of a sign-in and in ``store.transport``."""
 
-_BY_REFRESH_COOKIE = Transport(
+_BY_REFRESH_COOKIE = TransportSteps(
     prepare=_prepare_for_refresh_cookie,
     finish=_nothing,
     disclose=partial(_tokens, as_cookie=True),

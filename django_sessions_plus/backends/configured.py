@@ -2,12 +2,43 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from collections.abc import Callable
 
 from django.conf import settings
+from django.db import router, transaction
 
 from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.conf.engine import engine
 from django_sessions_plus.exceptions import ConfigurationError
+
+
+def is_engine_ours() -> bool:
+    """Tell whether ``SESSION_ENGINE`` is an engine of this package, or extends one."""
+    return issubclass(engine(), SessionStore)
+
+
+def invalidation_delay() -> int | None:
+    """Return within how many seconds every process refuses what this one has ended; None if all do by now."""
+    store = engine()
+    return store.invalidation_delay() if issubclass(store, SessionStore) else None
+
+
+def report_invalidation_delay(report: Callable[[int], None]) -> None:
+    """Call ``report`` with ``invalidation_delay()`` unless that is None; after the commit of a running transaction.
+
+    For whoever has just ended sessions. A cache is told of it after the commit, so what a view with
+    ATOMIC_REQUESTS asks before that says nothing.
+    """
+    store = engine()
+    if not issubclass(store, SessionStore):
+        return
+
+    def ask() -> None:
+        within = store.invalidation_delay()
+        if within is not None:
+            report(within)
+
+    transaction.on_commit(ask, using=router.db_for_write(store.get_model_class()))
 
 
 def new_store(token: str | None = None) -> SessionStore:
@@ -16,11 +47,10 @@ def new_store(token: str | None = None) -> SessionStore:
     Raises:
         ConfigurationError: ``SESSION_ENGINE`` is not an engine of this package.
     """
-    engine = import_module(settings.SESSION_ENGINE).SessionStore
-    if not issubclass(engine, SessionStore):
+    store = engine()
+    if not issubclass(store, SessionStore):
         raise ConfigurationError(
             f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, and tokens need an engine of this package:"
             " set it to 'django_sessions_plus.backends.db', or to one of your own that extends it."
         )
-    store: SessionStore = engine(token)
-    return store
+    return store(token)

@@ -1,18 +1,35 @@
-"""System checks: what is wrong, unsafe or without effect in a project's settings.
+"""System checks that find settings which are wrong, unsafe or without effect.
 
-Importing this package registers them. Every message has a stable id and a hint that
-says what to do; ``docs/checks.md`` lists them all.
+Importing this package registers them. Every message has a stable id and a hint that says what to
+do; see ``docs/checks.md``.
 """
 
 from django_sessions_plus.checks import (
+    alerts,
     cache,
+    cache_values,
     cookies,
+    fast_path,
     installation,
     jwt,
-    notices,
     pages,
+    second_factors,
     timeouts,
+    tokens,
     values,
 )
 
-__all__ = ["cache", "cookies", "installation", "jwt", "notices", "pages", "timeouts", "values"]
+__all__ = [
+    "alerts",
+    "cache",
+    "cache_values",
+    "cookies",
+    "fast_path",
+    "installation",
+    "jwt",
+    "pages",
+    "second_factors",
+    "timeouts",
+    "tokens",
+    "values",
+]

@@ -10,10 +10,9 @@ from django.core.cache.backends.filebased import FileBasedCache
 from django.core.cache.backends.locmem import LocMemCache
 from django.core.cache.backends.memcached import BaseMemcachedCache, PyMemcacheCache
 from django.core.cache.backends.redis import RedisCache
-from django.utils.module_loading import import_string
 
 from django_sessions_plus.backends.cached_db import SessionStore
-from django_sessions_plus.checks.lookups import engine_of
+from django_sessions_plus.checks.lookups import cache_of_sessions, cache_values, engine_of
 from django_sessions_plus.checks.registry import Problems, check, problem
 
 _UNSHARED = (DummyCache, FileBasedCache, LocMemCache)
@@ -25,7 +24,7 @@ _TIMEOUTS: dict[type[BaseCache], tuple[str, str]] = {
 
 @check()
 def check_cache_alias() -> Problems:
-    """Find an engine that keeps copies in a cache there is not."""
+    """Find an engine whose cache is not configured."""
     store, alias = engine_of(SessionStore), settings.SESSION_CACHE_ALIAS
     if store is not None and alias not in settings.CACHES:
         yield problem(
@@ -39,13 +38,13 @@ def check_cache_alias() -> Problems:
 @check()
 def check_cache_keys() -> Problems:
     """Find keys that Memcached refuses."""
-    store, cache = engine_of(SessionStore), _cache()
+    store, cache = engine_of(SessionStore), cache_of_sessions()
     if store is None or cache is None or not issubclass(cache, BaseMemcachedCache):
         return
-    values = _values()
+    values = cache_values()
     make_key = get_key_func(values.get("KEY_FUNCTION"))
     label = store.get_model_class()._meta.label_lower
-    # The longest there are: the name of the package, of the model, of a kind, and a digest.
+    # The longest keys that the engine makes.
     longest = f"django_sessions_plus:{label}:entry:{'f' * 16}:{'f' * 64}"
     key = make_key(longest, values.get("KEY_PREFIX", ""), values.get("VERSION", 1))
     if any(memcache_key_warnings(key)):
@@ -58,8 +57,8 @@ def check_cache_keys() -> Problems:
 
 @check(deploy=True)
 def check_shared_cache() -> Problems:
-    """Find a cache that other processes, or other hosts, do not see."""
-    cache = _cache()
+    """Find a cache that other processes or hosts do not share."""
+    cache = cache_of_sessions()
     if engine_of(SessionStore) is not None and cache is not None and issubclass(cache, _UNSHARED):
         yield problem(
             "W019",
@@ -72,8 +71,8 @@ def check_shared_cache() -> Problems:
 
 @check(deploy=True)
 def check_cache_timeouts() -> Problems:
-    """Find a cache that may keep requests waiting for as long as it hangs."""
-    cache = _cache()
+    """Find a cache without timeouts, for which requests would wait while it hangs."""
+    cache = cache_of_sessions()
     if engine_of(SessionStore) is None or cache is None:
         return
     names = next((names for kind, names in _TIMEOUTS.items() if issubclass(cache, kind)), ())
@@ -91,41 +90,28 @@ def check_cache_timeouts() -> Problems:
 
 @check()
 def check_cache_reads() -> Problems:
-    """Find a Redis cache that reads from elsewhere than it writes to."""
-    cache = _cache()
+    """Find a Redis cache that reads from replicas."""
+    cache = cache_of_sessions()
     if engine_of(SessionStore) is None or cache is None or not issubclass(cache, RedisCache):
         return
     servers = _locations()
     if len(servers) > 1 or "cache_config" in _options():
         yield problem(
             "W021",
-            "The Redis cache of sessions reads from elsewhere than it writes to: from replicas, or"
-            " from the client's memory. Until these have heard of it, an ended session is served.",
+            "The Redis cache of sessions reads from replicas, or"
+            " from the client's memory. Until these are updated, an ended session is served.",
             "Name in LOCATION only the server that is written to, and leave out cache_config.",
         )
 
 
-def _values() -> dict[str, Any]:
-    found: dict[str, Any] = settings.CACHES.get(settings.SESSION_CACHE_ALIAS, {})
-    return found
-
-
-def _cache() -> type[BaseCache] | None:
-    try:
-        found = import_string(_values().get("BACKEND", ""))
-    except ImportError:
-        return None
-    return found if isinstance(found, type) and issubclass(found, BaseCache) else None
-
-
 def _locations() -> list[str]:
-    location = _values().get("LOCATION", "")
+    location = cache_values().get("LOCATION", "")
     if isinstance(location, str):
         return location.replace(";", ",").split(",")
     return list(location)
 
 
 def _options() -> dict[str, Any]:
-    """Return the options of the cache, those in the query of a Redis URL included."""
+    """Return the options of the cache, including those in the query of a Redis URL."""
     in_url = parse_qs(urlsplit(_locations()[0]).query) if _locations() else {}
-    return {**in_url, **_values().get("OPTIONS", {})}
+    return {**in_url, **cache_values().get("OPTIONS", {})}

@@ -1,8 +1,8 @@
-"""Checks of the session cookie: what browsers refuse, and what they should enforce.
+"""Checks of the session cookie: settings that browsers refuse, and settings that protect it.
 
-Django warns of a cookie that is not Secure or not HttpOnly (security.W010-W015) only
-where INSTALLED_APPS or MIDDLEWARE name its own app or middleware, letter by letter.
-A project that replaced both hears nothing, so the same is asked here, and only then.
+Django warns of a cookie that is not Secure or not HttpOnly (security.W010-W015) only if
+INSTALLED_APPS or MIDDLEWARE contain the exact names of its own app or middleware. Only if a
+project has replaced both, these checks here do the same.
 """
 
 from django.conf import settings
@@ -12,13 +12,13 @@ from django.views.debug import get_default_exception_reporter_filter
 from django_sessions_plus.checks.registry import Problems, check, problem
 from django_sessions_plus.conf import PREFIX, config
 
-# What no filter would put in the place of a secret.
+# A value that error reports show only if their filter does not hide the setting.
 _SHOWN = "shown"
 
 
 @check(Tags.security)
 def check_prefix() -> Problems:
-    """Find cookies that browsers drop because they do not keep what their name promises (RFC 6265bis)."""
+    """Find cookies that browsers drop because they lack what the prefix of their name requires (RFC 6265bis)."""
     name = settings.SESSION_COOKIE_NAME.lower()
     missing = []
     if name.startswith(("__host-", "__secure-")) and not settings.SESSION_COOKIE_SECURE:
@@ -49,14 +49,14 @@ def check_same_site_none() -> Problems:
 
 @check(Tags.security)
 def check_refresh_cookie() -> Problems:
-    """Find a cookie of refresh tokens that another one replaces, or that browsers drop."""
+    """Find a refresh cookie that another cookie replaces, or that browsers drop."""
     name = config.REFRESH_COOKIE_NAME
     others = ("SESSION_COOKIE_NAME", "CSRF_COOKIE_NAME", "LANGUAGE_COOKIE_NAME")
     taken = [other for other in others if getattr(settings, other) == name]
     if taken:
         yield problem(
             "E025",
-            f"{PREFIX}REFRESH_COOKIE_NAME and {taken[0]} are both {name!r}: one cookie would stand for both.",
+            f"{PREFIX}REFRESH_COOKIE_NAME and {taken[0]} are both {name!r}: one would overwrite the other.",
             f"Give {PREFIX}REFRESH_COOKIE_NAME a name of its own.",
         )
     elif name.lower().startswith("__secure-") and not settings.SESSION_COOKIE_SECURE:
@@ -69,7 +69,7 @@ def check_refresh_cookie() -> Problems:
 
 @check(Tags.security)
 def check_refresh_cookie_is_hidden() -> Problems:
-    """Find a cookie of refresh tokens that Django's error reports show, as they do by its name."""
+    """Find a refresh cookie that Django's error reports show, because its name looks like no secret."""
     name = config.REFRESH_COOKIE_NAME
     cleanse = getattr(get_default_exception_reporter_filter(), "cleanse_setting", None)
     if cleanse is not None and cleanse(name, _SHOWN) == _SHOWN:
@@ -85,19 +85,19 @@ def check_refresh_cookie_is_hidden() -> Problems:
 
 @check(Tags.security, deploy=True)
 def check_secure() -> Problems:
-    """Find cookies that travel in clear, where Django itself does not look."""
+    """Find cookies that are sent without encryption, if Django's own check does not run."""
     if settings.SESSION_COOKIE_SECURE is not True and not _django_looks():
         yield problem(
             "W015",
             "SESSION_COOKIE_SECURE is not True: the token also travels over plain HTTP, where"
-            " anybody on the way can read it.",
+            " others on the network can read it.",
             "Set SESSION_COOKIE_SECURE = True.",
         )
 
 
 @check(Tags.security, deploy=True)
 def check_http_only() -> Problems:
-    """Find cookies that scripts can read, where Django itself does not look."""
+    """Find cookies that scripts can read, if Django's own check does not run."""
     if settings.SESSION_COOKIE_HTTPONLY is not True and not _django_looks():
         yield problem(
             "W016",
@@ -129,19 +129,24 @@ def check_host_prefix() -> Problems:
             f"The session cookie's name, {settings.SESSION_COOKIE_NAME!r}, has no prefix: a"
             " subdomain, or a network without TLS, can plant a cookie of that name.",
             'Set SESSION_COOKIE_NAME = "__Host-session", or "__Secure-session" if subdomains share'
-            " it. The change signs everybody out once.",
+            " it. Name the earlier one in SESSIONS_PLUS_FALLBACK_COOKIE_NAMES, so that nobody is"
+            " signed out.",
         )
 
 
 @check(Tags.security, deploy=True)
 def check_proxies() -> Problems:
-    """Find sites behind a proxy whose sessions would all record the proxy's address."""
+    """Find sites behind a proxy that record the proxy's address for every user."""
     behind_proxy = settings.SECURE_PROXY_SSL_HEADER or settings.USE_X_FORWARDED_HOST
-    if behind_proxy and not config.TRUSTED_PROXIES and config.RECORD_IP != "off":
+    is_address_used = (
+        config.RECORD_IP != "off" or config.rate("sign_in") or config.rate("sign_in_address")
+    )
+    if behind_proxy and not config.TRUSTED_PROXIES and is_address_used:
         yield problem(
             "I003",
-            "The settings speak of a proxy, and none is trusted with the client's address: unless"
-            " the server sets REMOTE_ADDR to it, every session records the proxy's.",
+            "The settings mention a proxy, but none is trusted to send the client's address: unless"
+            " the server sets REMOTE_ADDR to it, every session records the proxy's, and the"
+            " sign-ins of all clients are counted together.",
             f"Name your proxies in {PREFIX}TRUSTED_PROXIES, or silence this check.",
         )
 

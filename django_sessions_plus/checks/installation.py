@@ -1,4 +1,4 @@
-"""Checks of how the package is built into a project: engine, middleware, other apps."""
+"""Checks of the installation: engine, middleware, other apps."""
 
 from collections.abc import Iterator
 from typing import Any
@@ -12,17 +12,20 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
 from django.core.checks import Tags
 from django.db import models
-from django.utils.module_loading import import_string
 
-from django_sessions_plus.backends.base import RowSession
+from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.base_session import AbstractSession
-from django_sessions_plus.checks.lookups import engine_of
+from django_sessions_plus.checks.lookups import engine_of, middleware, mounted_parts
 from django_sessions_plus.checks.registry import Problems, check, problem
 from django_sessions_plus.conf import config
 from django_sessions_plus.middleware import AuthenticationMiddleware, SessionMiddleware
 
-# Fields that hold a session key under another name than "session_key".
+# Fields with a session key that are not called "session_key".
 _OTHER_KEY_FIELDS = {"hitcount.hit": {"session"}}
+_STOCK_ENGINES_ON_ROWS = {
+    "django.contrib.sessions.backends.db",
+    "django.contrib.sessions.backends.cached_db",
+}
 _UNSHARED_CACHES = {
     "django.core.cache.backends.dummy.DummyCache",
     "django.core.cache.backends.locmem.LocMemCache",
@@ -39,7 +42,16 @@ def check_engine() -> Problems:
             f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, where there is no class SessionStore.",
             "Name a module, such as 'django_sessions_plus.backends.db'.",
         )
-    elif not issubclass(store, RowSession):
+    elif issubclass(store, SessionStore):
+        return
+    elif mounted := mounted_parts():
+        yield problem(
+            "E030",
+            f"The URLs of django_sessions_plus are mounted ({', '.join(mounted)}), and SESSION_ENGINE"
+            f" is {settings.SESSION_ENGINE!r}: they answer nothing but 503.",
+            "Set SESSION_ENGINE = 'django_sessions_plus.backends.db', or mount them when you do.",
+        )
+    else:
         yield problem(
             "W001",
             f"django_sessions_plus is installed, and SESSION_ENGINE is"
@@ -50,9 +62,22 @@ def check_engine() -> Problems:
 
 
 @check()
+def check_stock_table() -> Problems:
+    """Find Django's own engine without the app that has its table."""
+    is_stock = settings.SESSION_ENGINE in _STOCK_ENGINES_ON_ROWS
+    if is_stock and not apps.is_installed("django.contrib.sessions"):
+        yield problem(
+            "E031",
+            f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, and 'django.contrib.sessions' is not"
+            " installed: every sign-in is an error 500.",
+            "Set SESSION_ENGINE = 'django_sessions_plus.backends.db', which needs no other app.",
+        )
+
+
+@check()
 def check_model() -> Problems:
     """Find an engine and a model that do not name each other."""
-    store = engine_of(RowSession)
+    store = engine_of(SessionStore)
     if store is None:
         return
     model: type[models.Model] = store.get_model_class()
@@ -72,21 +97,21 @@ def check_model() -> Problems:
 
 @check()
 def check_session_middleware() -> Problems:
-    """Find a session middleware that is missing, doubled or not ours."""
-    found = _middleware(DjangoSessionMiddleware)
+    """Find a session middleware that is missing, listed twice or not ours."""
+    found = middleware(DjangoSessionMiddleware, "session")
     if len(found) > 1:
         yield problem(
             "E011",
             f"MIDDLEWARE has more than one session middleware: {', '.join(found)}.",
             f"Keep {_path(SessionMiddleware)} alone: each would load and save a session of its own.",
         )
-    elif not found and engine_of(RowSession):
+    elif not found and engine_of(SessionStore):
         yield problem(
             "E010",
             "MIDDLEWARE has no session middleware: requests have no session.",
             f"Add {_path(SessionMiddleware)}, before the authentication middleware.",
         )
-    elif not _middleware(SessionMiddleware) and engine_of(RowSession):
+    elif not middleware(SessionMiddleware, "session") and engine_of(SessionStore):
         yield problem(
             "W002",
             f"{found[0]} serves the sessions of this engine: their expiry does not move with use,"
@@ -97,15 +122,19 @@ def check_session_middleware() -> Problems:
 
 @check()
 def check_authentication_middleware() -> Problems:
-    """Find an authentication middleware that is doubled, or is not ours beside our session middleware."""
-    found = _middleware(DjangoAuthenticationMiddleware)
+    """Find an authentication middleware that is listed twice, or is not ours beside our session middleware."""
+    found = middleware(DjangoAuthenticationMiddleware, "user")
     if len(found) > 1:
         yield problem(
             "E013",
             f"MIDDLEWARE has more than one authentication middleware: {', '.join(found)}.",
             f"Keep {_path(AuthenticationMiddleware)} alone: the last one decides who the user is.",
         )
-    elif found and not _middleware(AuthenticationMiddleware) and _middleware(SessionMiddleware):
+    elif (
+        found
+        and not middleware(AuthenticationMiddleware, "user")
+        and middleware(SessionMiddleware, "session")
+    ):
         yield problem(
             "W003",
             f"{found[0]} reads session and user with two queries, and keeps the user of a request"
@@ -116,10 +145,10 @@ def check_authentication_middleware() -> Problems:
 
 @check()
 def check_order() -> Problems:
-    """Find a session middleware that comes too late for the one that reads the session."""
+    """Find a session middleware that comes after one that reads the session."""
     order = list(settings.MIDDLEWARE)
-    sessions = _middleware(DjangoSessionMiddleware)
-    readers = _middleware(DjangoAuthenticationMiddleware)
+    sessions = middleware(DjangoSessionMiddleware, "session")
+    readers = middleware(DjangoAuthenticationMiddleware, "user")
     if sessions and readers and order.index(sessions[0]) > order.index(readers[0]):
         yield problem(
             "E012",
@@ -131,7 +160,7 @@ def check_order() -> Problems:
 @check()
 def check_stock_app() -> Problems:
     """Find Django's own session app, which this package does not need."""
-    if "django.contrib.sessions" in settings.INSTALLED_APPS and engine_of(RowSession):
+    if "django.contrib.sessions" in settings.INSTALLED_APPS and engine_of(SessionStore):
         yield problem(
             "I001",
             "'django.contrib.sessions' is still installed. Its table keeps the keys of former"
@@ -142,7 +171,7 @@ def check_stock_app() -> Problems:
 
 @check(Tags.security, Tags.models)
 def check_copies_of_tokens() -> Problems:
-    """Find apps that store what opens a session: to the engine a session key is the token."""
+    """Find apps that store session keys, because a session key is the raw token."""
     copies: dict[str, list[str]] = {}
     for model in apps.get_models():
         for field in _key_fields(model):
@@ -159,9 +188,9 @@ def check_copies_of_tokens() -> Problems:
 
 @check(Tags.security, deploy=True)
 def check_throttle_cache() -> Problems:
-    """Find caches in which every process counts attempts for itself, or nobody does."""
+    """Find caches in which each process counts attempts separately, or no process does."""
     backend = settings.CACHES.get("default", {}).get("BACKEND", "")
-    if backend in _UNSHARED_CACHES and (config.SIGN_IN_RATE or config.REAUTHENTICATE_RATE):
+    if backend in _UNSHARED_CACHES and (config.rate("sign_in") or config.rate("reauthenticate")):
         yield problem(
             "I004",
             f"The default cache is {backend}: the API counts password attempts there, so each"
@@ -171,7 +200,7 @@ def check_throttle_cache() -> Problems:
 
 
 def _key_fields(model: type[models.Model]) -> Iterator[str]:
-    # The primary key of a session engine's own table never receives one of our tokens.
+    # The primary key of another session engine's table never contains a token of this package.
     names = {"session_key", *_OTHER_KEY_FIELDS.get(model._meta.label_lower, ())}
     for field in model._meta.local_fields:
         is_text = isinstance(field, (models.CharField, models.TextField))
@@ -180,20 +209,7 @@ def _key_fields(model: type[models.Model]) -> Iterator[str]:
 
 
 def _reads(store: Any, model: type[models.Model]) -> bool:
-    return issubclass(store, RowSession) and store.get_model_class() is model
-
-
-def _middleware(base: type) -> list[str]:
-    """Return the paths in MIDDLEWARE of ``base`` and its subclasses; what does not import is Django's to report."""
-    return [path for path in settings.MIDDLEWARE if _is_subclass(path, base)]
-
-
-def _is_subclass(path: str, base: type) -> bool:
-    try:
-        found = import_string(path)
-    except ImportError:
-        return False
-    return isinstance(found, type) and issubclass(found, base)
+    return issubclass(store, SessionStore) and store.get_model_class() is model
 
 
 def _path(cls: type) -> str:

@@ -1,9 +1,10 @@
-"""Checks of access tokens: keys that cannot be used, and what the tokens tell."""
+"""Checks of access tokens: keys that cannot be used, and claims that are wrong."""
 
 import stat
-from collections.abc import Sequence
+from collections.abc import Mapping
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 from django.conf import settings
 from django.core.checks import Tags
@@ -11,19 +12,19 @@ from django.core.exceptions import ImproperlyConfigured
 
 from django_sessions_plus.checks.lookups import is_callable_at, without_column
 from django_sessions_plus.checks.registry import Problems, check, is_set, problem
-from django_sessions_plus.checks.values import SECRET_FIELD
-from django_sessions_plus.conf import PREFIX, Config, config
+from django_sessions_plus.conf import PREFIX, Config, callables, config
 from django_sessions_plus.exceptions import ConfigurationError
-from django_sessions_plus.jwt import keys, pem
-from django_sessions_plus.jwt.algorithms import BadKeyError, Cause
+from django_sessions_plus.jwt import keys
+from django_sessions_plus.jwt.algorithms import BadKeyError, Cause, is_private_pem
 from django_sessions_plus.jwt.claims import RESERVED
+from django_sessions_plus.presentation.user_fields import SECRET_FIELD
 
 LONGEST_ACCESS_AGE = timedelta(hours=1)
 
 
 @check(Tags.security)
 def check_keys() -> Problems:
-    """Find entries of ``JWT_KEYS`` that make no key, and an algorithm without one."""
+    """Find entries of ``JWT_KEYS`` that are no valid key, and an algorithm without a key."""
     if error := _key_error("entry"):
         yield problem(
             "E018",
@@ -34,7 +35,7 @@ def check_keys() -> Problems:
 
 @check(Tags.security)
 def check_key_files() -> Problems:
-    """Find key files that are not there, or are somebody else's."""
+    """Find key files that are missing or cannot be read."""
     if error := _key_error("file"):
         yield problem(
             "E019",
@@ -56,18 +57,18 @@ def check_key_strength() -> Problems:
 
 @check()
 def check_library() -> Problems:
-    """Find asymmetric keys where nothing is installed that could use them."""
+    """Find asymmetric keys without the library that they need."""
     if error := _key_error("library"):
         yield problem(
             "E021",
             str(error),
-            "Install it: pip install 'django-sessions-plus[asymmetric]'.",
+            "Install it, or this package with the extra 'asymmetric'.",
         )
 
 
 @check(Tags.security)
 def check_claims_are_free() -> Problems:
-    """Find claims that say what a token is, and are not for a project to write."""
+    """Find claims that a project must not set, because they say what a token is."""
     for name in _claimed_fields():
         if name in RESERVED:
             yield problem(
@@ -79,7 +80,7 @@ def check_claims_are_free() -> Problems:
 
 @check(Tags.security)
 def check_claims_hold_no_secret() -> Problems:
-    """Find fields that must not be told: whoever has a token can read it."""
+    """Find secret fields: the holder of a token can read its claims."""
     for name in _claimed_fields():
         if SECRET_FIELD.fullmatch(name):
             yield problem(
@@ -89,21 +90,9 @@ def check_claims_hold_no_secret() -> Problems:
             )
 
 
-@check()
-def check_claims_callable() -> Problems:
-    """Find a path of ``JWT_CLAIMS`` that leads to no callable."""
-    path = config.JWT_CLAIMS
-    if isinstance(path, str) and not is_callable_at(path):
-        yield problem(
-            "E024",
-            f"{PREFIX}JWT_CLAIMS is {path!r}, where there is no callable.",
-            "Name a function that takes a user and a session and returns a dictionary, or give a list of fields.",
-        )
-
-
 @check(Tags.security)
 def check_access_age() -> Problems:
-    """Find access tokens that live so long that a refresh gains nothing."""
+    """Find access tokens that are valid so long that refreshing them has no use."""
     if config.JWT_ACCESS_AGE > LONGEST_ACCESS_AGE:
         yield problem(
             "W023",
@@ -116,7 +105,7 @@ def check_access_age() -> Problems:
 @check(Tags.security, deploy=True)
 def check_private_key_files() -> Problems:
     """Find private keys that every user of the machine can read."""
-    for entry in config.JWT_KEYS or ():
+    for entry in _entries():
         if isinstance(entry.get("file"), (str, Path)) and _is_open(entry["file"]):
             yield problem(
                 "W024",
@@ -140,8 +129,8 @@ def check_claimed_fields_exist() -> Problems:
 
 @check()
 def check_algorithm_is_read() -> Problems:
-    """Find an algorithm that no key goes by."""
-    configured = config.JWT_KEYS
+    """Find an algorithm that no key uses."""
+    configured = _entries()
     if is_set("JWT_ALGORITHM") and configured and all("algorithm" in entry for entry in configured):
         yield problem(
             "W026",
@@ -152,9 +141,9 @@ def check_algorithm_is_read() -> Problems:
 
 @check()
 def check_issuer_is_known() -> Problems:
-    """Find tokens for other services that bear the name of this package in place of the site's."""
+    """Find tokens for other services whose issuer is the default, not the site."""
     defaults = {Config.JWT_ISSUER.default, Config.JWT_AUDIENCE.default}
-    if defaults & {config.JWT_ISSUER, *_texts(config.JWT_AUDIENCE)} and _has_public_keys():
+    if defaults & {*texts(config.JWT_ISSUER), *texts(config.JWT_AUDIENCE)} and _has_public_keys():
         yield problem(
             "I005",
             "The public keys are there for other services, and tokens name as issuer or audience"
@@ -164,21 +153,39 @@ def check_issuer_is_known() -> Problems:
 
 
 def _key_error(cause: Cause) -> BadKeyError | None:
-    """Return why the keys cannot be used, if that is the cause."""
+    """Return the error of the keys, if it has this cause."""
+    if is_of_requests(config.JWT_KEYS):
+        path = config.JWT_KEYS
+        if cause == "entry" and isinstance(path, str) and not is_callable_at(path):
+            return BadKeyError(
+                "entry", f"{PREFIX}JWT_KEYS is {path!r}, where there is no callable."
+            )
+        return None
     try:
         keys.ring()
     except BadKeyError as exc:
         return exc if exc.cause == cause else None
     except ConfigurationError:
-        # Settings of the wrong type altogether, which are E001's.
+        # A setting of the wrong type, which E001 reports.
         raise
     except ImproperlyConfigured:
-        # Without SECRET_KEY: Django says so itself, to those commands that need one.
+        # Without SECRET_KEY: Django reports it, to the commands that need one.
         return None
     return None
 
 
+def is_of_requests(value: Any) -> bool:
+    """Return whether a setting depends on the request; checks have no request."""
+    return callable(value) or isinstance(value, str)
+
+
+def _entries() -> list[Mapping[str, Any]]:
+    return [] if is_of_requests(config.JWT_KEYS) else list(callables.jwt_keys() or ())
+
+
 def _has_public_keys() -> bool:
+    if is_of_requests(config.JWT_KEYS):
+        return False
     try:
         return bool(keys.jwks()["keys"])
     except ImproperlyConfigured:
@@ -191,13 +198,16 @@ def _claimed_fields() -> list[str]:
     return [] if isinstance(fields, str) or callable(fields) else list(fields)
 
 
-def _texts(value: str | Sequence[str]) -> list[str]:
+def texts(value: Any) -> list[str]:
+    """Return the texts of a setting; none if it depends on the request."""
+    if callable(value):
+        return []
     return [value] if isinstance(value, str) else list(value)
 
 
 def _is_open(file: str | Path) -> bool:
     path = Path(file)
     try:
-        return bool(path.stat().st_mode & stat.S_IROTH) and pem.is_private(path.read_bytes())
+        return bool(path.stat().st_mode & stat.S_IROTH) and is_private_pem(path.read_bytes())
     except (OSError, ValueError):
         return False

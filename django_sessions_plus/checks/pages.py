@@ -5,10 +5,11 @@ from django.conf import settings
 from django.contrib.gis.geoip2 import HAS_GEOIP2
 from django.template import TemplateDoesNotExist
 from django.template.loader import get_template
-from django.urls import NoReverseMatch, reverse
 
+from django_sessions_plus.accounts.sign_in_page import ADMIN_SIGN_IN, leads_nowhere, may_be_replaced
+from django_sessions_plus.checks.lookups import is_mounted
 from django_sessions_plus.checks.registry import Problems, check, problem
-from django_sessions_plus.page import DEVICES
+from django_sessions_plus.pages.mixins import DEVICES
 
 _TEMPLATE = "django_sessions_plus/devices.html"
 
@@ -31,8 +32,26 @@ def check_templates() -> Problems:
 
 
 @check()
+def check_sign_in_page() -> Problems:
+    """Find pages that redirect to a sign-in page that does not exist."""
+    if _is_mounted() and leads_nowhere():
+        instead = (
+            "The pages lead to the admin's sign-in instead, which lets in staff alone."
+            if may_be_replaced() and is_mounted(ADMIN_SIGN_IN)
+            else "Whoever is not signed in meets an error."
+        )
+        yield problem(
+            "W035",
+            f"django_sessions_plus.urls is mounted, and LOGIN_URL is {settings.LOGIN_URL!r}, which no"
+            f" view of this site serves. {instead}",
+            "Set LOGIN_URL to the address or the name of your sign-in page. Silence this check if a"
+            " server before Django serves it.",
+        )
+
+
+@check()
 def check_messages() -> Problems:
-    """Find a page that cannot tell how an act went."""
+    """Find a page that cannot show the result of an action, because messages are not installed."""
     if _is_mounted() and not apps.is_installed("django.contrib.messages"):
         yield problem(
             "I006",
@@ -44,7 +63,7 @@ def check_messages() -> Problems:
 
 @check()
 def check_places() -> Problems:
-    """Find a database of places that nothing can read."""
+    """Find a database of places that cannot be read."""
     if _is_mounted() and getattr(settings, "GEOIP_PATH", None) and not HAS_GEOIP2:
         yield problem(
             "W032",
@@ -54,13 +73,7 @@ def check_places() -> Problems:
 
 
 def _is_mounted() -> bool:
-    if not getattr(settings, "ROOT_URLCONF", None):
-        return False
-    try:
-        reverse(DEVICES)
-    except NoReverseMatch:
-        return False
-    return True
+    return is_mounted(DEVICES)
 
 
 def _has_template() -> bool:

@@ -21,8 +21,8 @@ _LEVELS = {"E": checks.Error, "W": checks.Warning, "I": checks.Info}
 def check(*tags: str, deploy: bool = False) -> Callable[[Finder], Check]:
     """Register a generator of problems as a system check; ``deploy`` ones run with ``--deploy`` only.
 
-    A check that meets a setting of the wrong kind finds nothing: E001 reports it, and
-    what follows from a value that has to change anyway is not worth a message.
+    A check that meets a setting of the wrong type finds nothing: E001 reports it, and the value has to
+    change anyway.
     """
 
     def decorate(find: Finder) -> Check:
@@ -32,7 +32,7 @@ def check(*tags: str, deploy: bool = False) -> Callable[[Finder], Check]:
             except ConfigurationError:
                 return []
 
-        # Not wraps(): Django reads the signature, and would see the generator's.
+        # Not wraps(): Django inspects the signature, and would see that of the generator.
         run.__name__, run.__doc__ = find.__name__, find.__doc__
         checks.register(run, TAG, *tags, deploy=deploy)
         return run
@@ -41,10 +41,10 @@ def check(*tags: str, deploy: bool = False) -> Callable[[Finder], Check]:
 
 
 def problem(code: str, message: str, hint: str) -> checks.CheckMessage:
-    """Return the message with the id ``django_sessions_plus.<code>``; the code's letter is its level."""
+    """Return a message with the id ``django_sessions_plus.<code>``; the letter of the code is its level."""
     return _LEVELS[code[0]](message, hint=hint, id=f"{TAG}.{code}")
 
 
 def is_set(name: str) -> bool:
-    """Tell whether the project sets ``SESSIONS_PLUS_<name>`` itself, be it to the default."""
+    """Return whether the project sets ``SESSIONS_PLUS_<name>``, even to the default."""
     return bool(settings.is_overridden(PREFIX + name))  # type: ignore[misc]

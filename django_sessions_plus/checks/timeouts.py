@@ -1,24 +1,39 @@
-"""Checks of durations against each other.
+"""Checks that compare durations with each other.
 
-What somebody set and has no effect is a warning; a default that a shorter timeout
-overtakes is not, for the package adapts to it.
+A setting of the project that has no effect is a warning. A default that has no effect because of
+a shorter timeout is not, because the package adapts to it.
 """
 
+from collections.abc import Mapping
 from datetime import timedelta
 
 from django.conf import settings
+from django.core.checks import Tags
 
 from django_sessions_plus.checks.registry import Problems, check, is_set, problem
 from django_sessions_plus.conf import PREFIX, config
+from django_sessions_plus.conf.kinds import Lifetimes
+from django_sessions_plus.conf.lifetimes import absolute_age, idle_seconds
 from django_sessions_plus.policy import LARGEST_UPDATE_SHARE
 
 LONGEST_COOKIE_AGE = timedelta(days=400)
-LONGEST_GRACE = timedelta(minutes=1)
+LONGEST_GRACE = timedelta(minutes=2)
+"""Including the leeway, a minute by default."""
 
 
 @check()
 def check_absolute_age() -> Problems:
-    """Find an absolute timeout that strikes before the idle timeout can."""
+    """Find an absolute timeout that is shorter than the idle timeout."""
+    for transport in _own_lifetimes():
+        own, idle = absolute_age(transport), timedelta(seconds=idle_seconds(transport))
+        if own is not None and own < idle:
+            yield problem(
+                "W005",
+                f"{PREFIX}LIFETIMES: a session that starts by {transport} ends after {own}, before its"
+                f" idle timeout ({idle}) can.",
+                f'Give "{transport}" an "absolute" of {idle} or more (None sets no limit), or a shorter'
+                ' "idle". What is not given is that of all sessions.',
+            )
     limit = config.ABSOLUTE_AGE
     if limit is not None and limit < _idle_age():
         yield problem(
@@ -31,7 +46,7 @@ def check_absolute_age() -> Problems:
 
 @check()
 def check_update_age() -> Problems:
-    """Find an update age that the idle timeout overrules."""
+    """Find an update age that has no effect because the idle timeout is short."""
     age, largest = config.UPDATE_AGE, _idle_age() / LARGEST_UPDATE_SHARE
     if is_set("UPDATE_AGE") and age > largest:
         yield problem(
@@ -58,7 +73,7 @@ def check_last_seen_interval() -> Problems:
 
 @check()
 def check_fresh_age() -> Problems:
-    """Find a freshness that no session can lose."""
+    """Find a fresh age that is longer than every session."""
     limit, fresh_age = config.ABSOLUTE_AGE, config.FRESH_AGE
     if limit is not None and fresh_age >= limit:
         yield problem(
@@ -71,7 +86,7 @@ def check_fresh_age() -> Problems:
 
 @check()
 def check_unremembered_age() -> Problems:
-    """Find an age for unremembered sessions that is longer than that of all."""
+    """Find a timeout for unremembered sessions that is longer than that of remembered ones."""
     age = config.UNREMEMBERED_AGE
     if is_set("UNREMEMBERED_AGE") and age > _idle_age():
         yield problem(
@@ -84,32 +99,55 @@ def check_unremembered_age() -> Problems:
 
 @check()
 def check_cookie_age() -> Problems:
-    """Find an age that browsers do not grant a cookie (RFC 6265bis)."""
-    if _idle_age() > LONGEST_COOKIE_AGE:
+    """Find an age that is longer than browsers keep a cookie (RFC 6265bis)."""
+    is_own = "idle" in _own_lifetimes().get("cookie", {})
+    name = f'{PREFIX}LIFETIMES["cookie"]["idle"]' if is_own else "SESSION_COOKIE_AGE"
+    age = timedelta(seconds=idle_seconds("cookie")) if is_own else _idle_age()
+    if age > LONGEST_COOKIE_AGE:
         yield problem(
             "W010",
-            f"SESSION_COOKIE_AGE is above {LONGEST_COOKIE_AGE.days} days, the longest that browsers"
-            " keep a cookie.",
-            f"Set SESSION_COOKIE_AGE to {LONGEST_COOKIE_AGE.days} days or less: use renews it.",
+            f"{name} is above {LONGEST_COOKIE_AGE.days} days, the longest that browsers keep a cookie.",
+            f"Set {name} to {LONGEST_COOKIE_AGE.days} days or less: use renews it.",
         )
 
 
 @check()
 def check_refresh_grace() -> Problems:
-    """Find a grace in which a stolen refresh token is as good as the client's own."""
-    grace = config.REFRESH_GRACE
-    if grace > LONGEST_GRACE:
+    """Find a grace that gives a thief time to use a stolen refresh token."""
+    grace, leeway = config.REFRESH_GRACE, config.JWT_LEEWAY
+    if grace + leeway > LONGEST_GRACE:
         yield problem(
             "W022",
-            f"{PREFIX}REFRESH_GRACE ({grace}) is above a minute: so long is a refresh token good"
-            " for whoever copies it after its rotation, and nobody is told.",
+            f"{PREFIX}REFRESH_GRACE ({grace}) and {PREFIX}JWT_LEEWAY ({leeway}) are together above two"
+            " minutes: so long is a refresh token good for whoever copies it after its rotation, and"
+            " nobody is told.",
             f"Set {PREFIX}REFRESH_GRACE to some seconds: it is for requests that run in parallel.",
         )
 
 
+@check(Tags.security)
+def check_absolute_timeout() -> Problems:
+    """Find sessions that never end as long as somebody uses them."""
+    if config.ABSOLUTE_AGE is None:
+        yield problem(
+            "W039",
+            f"{PREFIX}ABSOLUTE_AGE is None: a session that is used never ends, nor does a stolen one.",
+            "Set a time after which everybody has to sign in again (OWASP ASVS 5.0 7.3.2).",
+        )
+    for transport, own in _own_lifetimes().items():
+        if own.get("absolute", timedelta()) is None:
+            yield problem(
+                "W039",
+                f'{PREFIX}LIFETIMES gives "{transport}" no absolute timeout: such a session that is used never'
+                " ends, nor does a stolen one.",
+                f'Give "{transport}" an "absolute" (OWASP ASVS 5.0 7.3.2), or leave that out for'
+                f" {PREFIX}ABSOLUTE_AGE.",
+            )
+
+
 @check()
 def check_save_every_request() -> Problems:
-    """Find the setting that writes with every request what sliding writes now and then."""
+    """Find the setting that writes the session in every request, which makes the update age useless."""
     if settings.SESSION_SAVE_EVERY_REQUEST:
         yield problem(
             "W004",
@@ -118,6 +156,12 @@ def check_save_every_request() -> Problems:
             f"Remove SESSION_SAVE_EVERY_REQUEST. {PREFIX}UPDATE_AGE says how often the expiry is"
             " moved.",
         )
+
+
+def _own_lifetimes() -> Lifetimes:
+    """Return the timeouts of single transports; empty for a callable, which may need a request."""
+    value = config.LIFETIMES
+    return value if isinstance(value, Mapping) else {}
 
 
 def _idle_age() -> timedelta:

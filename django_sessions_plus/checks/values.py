@@ -1,4 +1,4 @@
-"""Checks of single settings: names, types, and values nobody can mean."""
+"""Checks of single settings: names, types and values."""
 
 import re
 from difflib import get_close_matches
@@ -11,17 +11,12 @@ from django.urls import NoReverseMatch
 
 from django_sessions_plus.checks.lookups import is_callable_at, without_column
 from django_sessions_plus.checks.registry import Problems, check, is_set, problem
-from django_sessions_plus.conf import PREFIX, config, declared
+from django_sessions_plus.conf import PREFIX, Config, config, declared
 from django_sessions_plus.exceptions import ConfigurationError
-
-LARGEST_PURGE_BATCH = 10_000
+from django_sessions_plus.presentation.user_fields import SECRET_FIELD
 
 _ALMOST_OUR_PREFIX = re.compile(r"SESSIONS?_?PLUS_")
 _HEADER = re.compile(r"(?!HTTP_)[A-Za-z0-9_-]+", re.IGNORECASE)
-SECRET_FIELD = re.compile(
-    r"(.*_)?(password|passwd|passphrase|secret|token|otp|salt|hash|pin|(api|private|secret|access|session)_?key)",
-    re.IGNORECASE,
-)
 
 
 @check()
@@ -41,32 +36,57 @@ def check_values() -> Problems:
 
 @check()
 def check_names() -> Problems:
-    """Find names that look like ours and are not: a setting with a typo has no effect."""
-    known = [name.removeprefix(PREFIX) for name in declared()]
+    """Find unknown names that look like ours: a setting with a typo has no effect."""
+    known = {name.removeprefix(PREFIX): name for name in declared()}
+    rates = {f"{key.upper()}_RATE": f'{PREFIX}RATES["{key}"]' for key in Config.RATES.default}
     for name in dir(settings):
         prefix = _ALMOST_OUR_PREFIX.match(name)
         if prefix is None or name in declared():
             continue
-        nearest = get_close_matches(name[prefix.end() :], known, n=1)
+        rest = name[prefix.end() :]
+        meant = rates if rest.endswith("_RATE") else known
+        nearest = get_close_matches(rest, meant, n=1)
         yield problem(
             "E002",
             f"There is no setting {name}.",
-            f"Did you mean {PREFIX}{nearest[0]}?"
+            f"Did you mean {meant[nearest[0]]}?"
             if nearest
             else "Remove it; docs/settings.md lists all settings.",
         )
 
 
 @check()
-def check_session_limit() -> Problems:
-    """Find a path of ``MAX_PER_USER`` that leads to no callable."""
-    path = config.MAX_PER_USER
-    if isinstance(path, str) and not is_callable_at(path):
-        yield problem(
-            "E003",
-            f"{PREFIX}MAX_PER_USER is {path!r}, where there is no callable.",
-            "Name a function that takes a user and returns a whole number above zero or None.",
-        )
+def check_functions() -> Problems:
+    """Find dotted paths that do not lead to a callable."""
+    functions = {
+        "MAX_PER_USER": ("E003", "takes a user and returns a whole number above zero or None"),
+        "JWT_CLAIMS": (
+            "E024",
+            "takes a user and a session and returns a dictionary, or give a list of fields",
+        ),
+        "USER_LANGUAGE": (
+            "E026",
+            'takes a user and returns a language code such as "de", or None',
+        ),
+        "SIGN_IN": ("E029", "takes a request and a user and returns None or a SignInRefusal"),
+        "USER_FIELDS": ("E034", "takes a user and returns a dictionary, or give a list of fields"),
+        "LIFETIMES": (
+            "E035",
+            "takes nothing and returns a dictionary of transports, see docs/timeouts.md",
+        ),
+    }
+    for name, (code, function) in functions.items():
+        try:
+            path = getattr(config, name)
+        except ConfigurationError:
+            # E001 reports this one; the others are still checked.
+            continue
+        if isinstance(path, str) and not is_callable_at(path):
+            yield problem(
+                code,
+                f"{PREFIX}{name} is {path!r}, where there is no callable.",
+                f"Name a function that {function}.",
+            )
 
 
 @check(Tags.security)
@@ -86,8 +106,8 @@ def check_proxies_are_not_everybody() -> Problems:
 
 @check(Tags.security)
 def check_user_fields_hold_no_secret() -> Problems:
-    """Find fields the API must not return to a browser."""
-    for name in config.USER_FIELDS:
+    """Find secret fields, which the API must not return."""
+    for name in _named_user_fields():
         if SECRET_FIELD.fullmatch(name):
             yield problem(
                 "E005",
@@ -98,10 +118,10 @@ def check_user_fields_hold_no_secret() -> Problems:
 
 @check()
 def check_user_fields_exist() -> Problems:
-    """Find fields that are left out of every answer because the user model lacks them."""
+    """Find fields that no response contains, because the user model lacks them."""
     if not is_set("USER_FIELDS"):
         return
-    for name in without_column(config.USER_FIELDS):
+    for name in without_column(_named_user_fields()):
         yield problem(
             "W013",
             f"{PREFIX}USER_FIELDS names {name!r}, and {settings.AUTH_USER_MODEL} has no such column.",
@@ -111,7 +131,7 @@ def check_user_fields_exist() -> Problems:
 
 @check()
 def check_client_ip_header() -> Problems:
-    """Find header names that can never be read."""
+    """Find header names that no request can have."""
     header = config.CLIENT_IP_HEADER
     if not _HEADER.fullmatch(header) or header.lower() == "forwarded":
         yield problem(
@@ -124,7 +144,7 @@ def check_client_ip_header() -> Problems:
 
 @check()
 def check_client_ip_header_is_read() -> Problems:
-    """Find a header that is named and never believed."""
+    """Find a header that is never used, because no proxy is trusted."""
     if is_set("CLIENT_IP_HEADER") and not config.TRUSTED_PROXIES:
         yield problem(
             "W011",
@@ -134,39 +154,37 @@ def check_client_ip_header_is_read() -> Problems:
 
 
 @check()
-def check_reauthentication_url() -> Problems:
-    """Find a URL name that cannot be reversed."""
-    url = config.REAUTHENTICATE_URL
-    if url is None:
-        return
+def check_urls() -> Problems:
+    """Find names of pages that cannot be reversed."""
+    urls = {"REAUTHENTICATE_URL": config.REAUTHENTICATE_URL, "PASSWORD_URL": config.PASSWORD_URL}
+    for name, url in urls.items():
+        if url is not None and not _is_resolvable(url):
+            yield problem(
+                "E007",
+                f"{PREFIX}{name} is {url!r}, which is neither a URL nor the name of one.",
+                "Name a URL pattern without arguments, or give a path such as '/accounts/password/'.",
+            )
+
+
+def _named_user_fields() -> list[str]:
+    fields = config.USER_FIELDS
+    return [] if isinstance(fields, str) or callable(fields) else list(fields)
+
+
+def _is_resolvable(url: str) -> bool:
     try:
         resolve_url(url)
     except NoReverseMatch:
-        yield problem(
-            "E007",
-            f"{PREFIX}REAUTHENTICATE_URL is {url!r}, which is neither a URL nor the name of one.",
-            "Name a URL pattern without arguments, or give a path such as '/accounts/password/'.",
-        )
+        return False
+    return True
 
 
 @check()
 def check_replica() -> Problems:
-    """Find a choice between databases where there is nothing to choose."""
+    """Find a setting for replicas where there is only one database."""
     if config.READ_FROM_REPLICA and not settings.DATABASE_ROUTERS:
         yield problem(
             "W012",
             f"{PREFIX}READ_FROM_REPLICA has no effect: no DATABASE_ROUTERS name a replica.",
             f"Add a router that sends reads to the replica, or remove {PREFIX}READ_FROM_REPLICA.",
-        )
-
-
-@check()
-def check_purge_batch() -> Problems:
-    """Find batches too large to be short."""
-    if config.PURGE_BATCH_SIZE > LARGEST_PURGE_BATCH:
-        yield problem(
-            "W018",
-            f"{PREFIX}PURGE_BATCH_SIZE is above {LARGEST_PURGE_BATCH}: a batch is one transaction,"
-            " and others may have to wait for it.",
-            "Some thousand rows are enough; the purge goes on until nothing is left.",
         )

@@ -6,8 +6,9 @@ Needs httpx and nothing else, neither Django nor the rest of the package::
     with httpx.Client(auth=auth) as client:
         client.get("https://example.com/api/things")
 
-``answers`` knows what the server says, ``keeping`` decides what is to be asked for and does
-no I/O, ``auth`` drives that in both modes.
+``answers`` parses the server's responses, ``addresses`` decides where tokens may be sent, ``keeping``
+decides which request for tokens is needed and does no I/O, ``driving`` sends those requests, sync and
+async, and ``auth`` handles one request.
 """
 
 from django_sessions_plus.client.answers import (

@@ -1,43 +1,48 @@
-"""What the server says: tokens, refusals, and the errors made of them. No I/O.
+"""Parse the server's responses: tokens, refusals, and the errors for them. No I/O.
 
 ::
 
     SessionAuthError
     ├── SignInError         nobody is signed in, and trying again does not help
-    └── UnavailableError    (also httpx's TransportError) it may; the tokens are kept
+    └── UnavailableError    (also httpx's TransportError) trying again may help; the tokens are kept
 """
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 from math import inf
 from typing import Any, TypeGuard
 
 import httpx
 
 EARLY = 30.0
-"""How many seconds before an access token expires it is refreshed."""
+"""Seconds. An access token is refreshed this long before it expires."""
 EARLY_SHARE = 0.1
-"""Of its age, how much that is at most."""
+"""The largest part of the token's age that ``EARLY`` may be."""
 
 EXPIRED = "token_expired"
-"""The code of a token that a refresh replaces."""
+"""The code of a token that can be refreshed."""
+TOKEN_HEADER = "Session-Token"  # noqa: S105 - a name
+"""The response header with the new session token, if the one of the request was replaced."""
 OVER = ("session_ended", "invalid_token")
-"""The codes of tokens that no refresh replaces."""
+"""The codes of tokens that cannot be refreshed."""
 
 Reply = httpx.Response | str | None
-"""An answer, read; why there was none; or None, where nothing was asked."""
+"""A response after reading it; or why there was none; or None if no request was sent."""
 
 
 class SessionAuthError(Exception):
-    """Be the root of what ``SessionAuth`` raises. No error holds a token or a password."""
+    """The base class of the errors of ``SessionAuth``. No error contains a token or a password."""
 
 
 class SignInError(SessionAuthError):
-    """Say that nobody is signed in; ``code`` is the server's, such as ``invalid_credentials``.
+    """Nobody is signed in; ``code`` is the server's, such as ``invalid_credentials``.
 
-    Also ``signed_out`` after ``sign_out()``, ``not_authenticated`` where there is neither
-    token nor password, and ``unexpected_answer`` where the address is none of the API.
+    Other codes are ``signed_out`` after ``sign_out()``, ``not_authenticated`` if there is neither token
+    nor password, and ``unexpected_answer`` if the URL is not that of the API.
     """
 
     def __init__(self, code: str) -> None:
@@ -46,41 +51,50 @@ class SignInError(SessionAuthError):
 
 
 class UnavailableError(SessionAuthError, httpx.TransportError):
-    """Say that tokens could not be had just now; ``reason`` is why, and of which server."""
+    """The server could not be reached, or could not answer now; ``reason`` says why, and names the server.
 
-    def __init__(self, request: httpx.Request | None, reason: str) -> None:
+    ``retry_after`` is the number of seconds to wait, by the header ``Retry-After``; None without it.
+    """
+
+    def __init__(
+        self, request: httpx.Request | None, reason: str, retry_after: float | None = None
+    ) -> None:
         super().__init__(f"Tokens could not be had just now: {reason}.", request=request)
         self.reason = reason
+        self.retry_after = retry_after
 
 
 @dataclass(frozen=True, slots=True)
 class Tokens:
-    """What the server handed out. Its repr does not show it."""
+    """The tokens that the server issued. Its repr does not show them."""
 
     access: str | None = field(default=None, repr=False)
-    """What requests carry: an access token, or with the transport ``bearer`` the session token."""
+    """The token that requests send: an access token, or with the transport ``bearer`` the session token."""
     refresh: str | None = field(default=None, repr=False)
     expires_in: float | None = None
-    """How many seconds the access token is good, from when it was handed out; None if that is not known."""
+    """Seconds that the access token is valid, from the time of issue; None if unknown."""
     refresh_expires_at: str | None = None
-    """When the session expires unless it is used before, as the server wrote it."""
+    """When the session expires if it is not used, as the text that the server sent."""
+    attempt: str | None = field(default=None, repr=False)
+    """The attempt of a refresh without a response: 32 hexadecimal digits. If it is stored with the
+    refresh token, another process can repeat the refresh. None if no refresh is running."""
 
 
 @dataclass(frozen=True, slots=True)
 class Held:
-    """The tokens there are, and when they are due by the monotonic clock."""
+    """The present tokens, and when to refresh them by the monotonic clock."""
 
     tokens: Tokens = field(default_factory=Tokens)
     due_at: float = inf
     expires_at: float = inf
     vouched_until: float = 0.0
-    """Until when by that clock the server's word counts that they are good, whatever a view says."""
+    """Until then, by that clock, the tokens count as valid, even if a view refuses them: the server said so."""
     over: str | None = None
-    """The code of the ``SignInError``, where no more tokens will be had."""
+    """The code of the ``SignInError``, if no tokens can be obtained any more."""
 
 
 def held_of(answer: httpx.Response, began: float) -> Held | None:
-    """Return the tokens of an answer, counted from when it was asked for; None if it has none."""
+    """Return the tokens of a response; ``began`` is when the request was sent. None if there are none."""
     body = _json(answer)
     carried, refresh = body.get("access", body.get("token")), body.get("refresh")
     until = body.get("refresh_expires_at")
@@ -97,7 +111,7 @@ def held_of(answer: httpx.Response, began: float) -> Held | None:
 
 
 def is_token(value: object) -> TypeGuard[str]:
-    """Tell whether a value can be put into a header; what cannot would be quoted by the error."""
+    """Return whether a value can be sent in a header: otherwise the exception would contain it."""
     return (
         isinstance(value, str)
         and value.isascii()
@@ -106,8 +120,13 @@ def is_token(value: object) -> TypeGuard[str]:
     )
 
 
+def is_attempt(value: str) -> bool:
+    """Return whether a value has the form of an attempt: otherwise the server refuses the request."""
+    return re.fullmatch("[0-9a-f]{32}", value) is not None
+
+
 def is_answer(reply: Reply) -> TypeGuard[httpx.Response]:
-    """Tell whether there is an answer, and one that would not be another a little later."""
+    """Return whether there is a response that would be the same a little later: no 429, no 5xx."""
     return (
         isinstance(reply, httpx.Response) and reply.status_code != 429 and reply.status_code < 500
     )
@@ -116,8 +135,8 @@ def is_answer(reply: Reply) -> TypeGuard[httpx.Response]:
 def why_none(error: httpx.RequestError, request: httpx.Request) -> str:
     """Return why a request for tokens had no answer.
 
-    In httpx's words where no connection came about, be it for a certificate or a name. What
-    is raised later may quote what was sent.
+    The message of httpx, if there was no connection, such as because of a certificate or a name. Later
+    exceptions are not quoted, because they may contain what was sent.
     """
     if isinstance(error, httpx.ConnectError):
         return f"no connection to {_place(request)}: {error}"
@@ -126,25 +145,26 @@ def why_none(error: httpx.RequestError, request: httpx.Request) -> str:
     return f"no answer from {_place(request)} ({type(error).__name__})"
 
 
-def why_not(reply: Reply) -> str:
-    """Return what is the matter with a reply that tokens were expected of."""
+def unavailable(request: httpx.Request | None, reply: Reply) -> UnavailableError:
+    """Return the error for a reply without the expected tokens; ``request`` is the one that needed them."""
     if isinstance(reply, httpx.Response):
-        return f"{_place(reply.request)} answered {reply.status_code}"
-    return reply or ""
+        reason = f"{_place(reply.request)} answered {reply.status_code}"
+        return UnavailableError(request, reason, _retry_after(reply))
+    return UnavailableError(request, reply or "")
 
 
 def refusal(answer: httpx.Response) -> str | None:
-    """Return why a token was refused; None if that is not what a 401 says."""
+    """Return the code with which a token was refused; None if the 401 does not mean that."""
     code = code_of(answer)
     if code == EXPIRED or code in OVER:
         return code
-    # A view's own words (RFC 6750 section 3.1): the answer to a refresh will tell.
+    # A view that is not of the API (RFC 6750 section 3.1): a refresh will show what is wrong.
     challenge = answer.headers.get("WWW-Authenticate", "")
     return EXPIRED if code is None and 'error="invalid_token"' in challenge else None
 
 
 def code_of(answer: httpx.Response) -> str | None:
-    """Return the API's code of an error, if the answer has one."""
+    """Return the error code of the API, if the response has one."""
     code = _json(answer).get("code")
     return code if isinstance(code, str) else None
 
@@ -159,3 +179,17 @@ def _json(answer: httpx.Response) -> dict[str, Any]:
     except (ValueError, RecursionError):
         return {}
     return body if isinstance(body, dict) else {}
+
+
+def _retry_after(answer: httpx.Response) -> float | None:
+    """Return the seconds to wait from now; None without a valid header."""
+    text = answer.headers.get("Retry-After", "")
+    if text.isascii() and text.isdecimal():
+        return float(text)
+    try:
+        until = parsedate_to_datetime(text)
+    except ValueError:
+        return None
+    # HTTP dates are in GMT; one without a time zone is taken to be GMT too.
+    moment = until if until.tzinfo else until.replace(tzinfo=UTC)
+    return max(0.0, (moment - datetime.now(UTC)).total_seconds())

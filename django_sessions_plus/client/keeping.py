@@ -1,11 +1,13 @@
-"""Which tokens there are, and what is to be asked for next. No I/O.
+"""The tokens of a session, and which request to send next. No I/O.
 
-What has to be done is a generator, so that threads and tasks share it. It yields requests,
-and is sent the answer, read, or why there was none; or ``News``, to be told on.
+The steps are generators, so that sync and async code can share them. They yield requests, and receive
+the response or why there was none; and they yield ``News``, which is passed to ``on_tokens``.
+Longer than other modules, because every step changes the same few things that are known of the tokens.
 """
 
 from __future__ import annotations
 
+import secrets
 from collections.abc import Generator
 from dataclasses import dataclass, replace
 from time import monotonic
@@ -16,6 +18,7 @@ import httpx
 from django_sessions_plus.client.answers import (
     EXPIRED,
     OVER,
+    TOKEN_HEADER,
     Held,
     Reply,
     SignInError,
@@ -24,17 +27,18 @@ from django_sessions_plus.client.answers import (
     code_of,
     held_of,
     is_answer,
+    is_token,
     refusal,
-    why_not,
+    unavailable,
 )
 
 RESPITE = 5.0
-"""For how many seconds an early refresh that failed is not tried again, and what the server said is not asked again."""
+"""Seconds. An early refresh that failed, or a question to the server, is not repeated within this time."""
 
 
 @dataclass(frozen=True, slots=True)
 class News:
-    """New tokens; None when those there were are good no more."""
+    """New tokens; None if the present ones have become invalid."""
 
     tokens: Tokens | None
 
@@ -45,29 +49,38 @@ Failure = SignInError | UnavailableError
 
 
 class Keeper:
-    """Keep one session's tokens. Generators are run by one thread or task at a time."""
+    """Keep one session's tokens. Only one thread or task at a time may run its generators."""
 
     def __init__(
-        self,
-        base: httpx.URL,
-        credentials: dict[str, Any] | None,
-        *,
-        grace: float,
-        timeout: float,
+        self, base: httpx.URL, credentials: dict[str, Any] | None, *, timeout: float
     ) -> None:
         self.base = base
         self.held = Held()
         self.failures = 0
-        """How often tokens were asked for in vain."""
+        """How many requests for tokens have failed."""
         self._credentials = credentials
-        self._grace = grace
-        self._timeout = httpx.Timeout(timeout)
+        self._timeout = timeout
+        self._attempt: str | None = None
+        """The attempt of the refresh that is being sent; None after its response has arrived."""
         self._failure: Failure = UnavailableError(None, "nobody was asked")
         self._is_doubtful = False
-        """Whether a view has refused tokens the server had just handed out."""
+        """Whether a view has refused tokens that the server had just issued."""
+
+    @property
+    def tokens(self) -> Tokens | None:
+        """The tokens, with the attempt of a running refresh, so that another process can continue."""
+        tokens = self.held.tokens
+        if not (tokens.access or tokens.refresh):
+            return None
+        return replace(tokens, attempt=self._attempt)
+
+    def adopt(self, tokens: Tokens) -> None:
+        """Continue with stored tokens, whose age is unknown."""
+        self._attempt = tokens.attempt
+        self.held = Held(replace(tokens, expires_in=None, attempt=None))
 
     def good(self, refused: Held | None) -> Held | None:
-        """Return the tokens, if there is nothing to be done first; ``refused`` were not accepted."""
+        """Return the tokens if no request is needed first; ``refused`` were not accepted."""
         held, now = self.held, monotonic()
         if held.over is not None or not held.tokens.access or now >= held.due_at:
             return None
@@ -75,10 +88,10 @@ class Keeper:
         return None if is_refused and now >= held.vouched_until else held
 
     def helpful_code(self, answer: httpx.Response, before: Held, held: Held) -> str | None:
-        """Return why tokens were refused; None where no others would be accepted.
+        """Return the code of a refusal if other tokens may help; else None.
 
-        ``before`` were there until a moment ago. A view that refuses what has only just been
-        handed out speaks for itself: from then on the server is asked about each refusal.
+        ``before`` are the tokens before the request. If a view refuses tokens that were just issued, its
+        code cannot be trusted: from then on the server is asked about each refusal.
         """
         code = refusal(answer)
         if code is not None and held.tokens is not before.tokens:
@@ -88,22 +101,23 @@ class Keeper:
 
     def renewing(
         self, request: httpx.Request, refused: Held | None, code: str, failures: int
-    ) -> Steps:
-        """Bring about good tokens for ``request``, unless somebody has meanwhile, or they are good.
+    ) -> Generator[Step, Reply, Held]:
+        """Return valid tokens for ``request``: new ones, unless another thread has got them meanwhile.
 
-        ``refused`` were not accepted, for the reason of ``code``. ``failures`` were counted
-        before the wait for one's turn: whoever waited for an attempt shares its failure.
+        ``refused`` were refused with ``code``. ``failures`` is the count before waiting for the lock: if a
+        request failed meanwhile, its failure is raised here too.
 
         Raises:
-            SignInError: there are none to be had.
-            UnavailableError: not just now.
+            SignInError: nobody is signed in, and trying again does not help.
+            UnavailableError: the server could not be reached; trying again may help.
         """
-        if self.good(refused) is not None:
-            return
+        held = self.good(refused)
+        if held is not None:
+            return held
         if self.failures != failures:
             raise _again(self._failure, request)
         if refused is not None and self.held.tokens is not refused.tokens:
-            # What was said of those is not said of these.
+            # The refusal concerned other tokens than the present ones.
             refused, code = None, ""
         try:
             yield from self._renewal(request, refused, code)
@@ -111,12 +125,19 @@ class Keeper:
             self._failure = _again(error, None)
             self.failures += 1
             raise
+        return self.held
+
+    def replacing(self, answer: httpx.Response, held: Held) -> Steps:
+        """Store the session token with which a view, such as that of a new password, has replaced ``held``."""
+        token = answer.headers.get(TOKEN_HEADER)
+        if is_token(token) and held.tokens.refresh is None and self.held.tokens is held.tokens:
+            yield from self._hold(Held(replace(held.tokens, access=token)))
 
     def leaving(self) -> Steps:
         """Sign out.
 
         Raises:
-            UnavailableError: that is not certain; the tokens are kept.
+            UnavailableError: it is not certain that the session has ended; the tokens are kept.
         """
         code, held = EXPIRED, self.held
         if held.tokens.access and monotonic() < held.expires_at:
@@ -129,7 +150,7 @@ class Keeper:
                 yield from self._hold(renewed)
                 yield from self._sign_out(renewed)
         was_in = held.tokens.access or held.tokens.refresh
-        self.held = Held(over="signed_out")
+        self.held, self._attempt = Held(over="signed_out"), None
         if was_in:
             yield News(None)
 
@@ -156,42 +177,55 @@ class Keeper:
         yield from self._sign_in(request, code or "not_authenticated")
 
     def _has_to_ask(self, held: Held, code: str) -> bool:
-        """Tell whether a view's word is not enough: it was wrong before, or there is no way back."""
+        """Return whether a view's refusal must be checked: it was wrong before, or the tokens cannot be replaced."""
         return self._is_doubtful or (self._credentials is None and not _is_refreshable(held, code))
 
     def _verdict(self, request: httpx.Request, held: Held) -> Generator[httpx.Request, Reply, str]:
-        """Return the code with which the server itself refuses the tokens, or ""."""
+        """Return the code with which the API itself refuses the tokens; "" if it accepts them."""
         reply = yield carrying(self._request("GET", "session", None, request), held)
         if not is_answer(reply):
-            raise UnavailableError(request, why_not(reply))
+            raise unavailable(request, reply)
         return refusal(reply) or "" if reply.status_code == 401 else ""
 
     def _make_do(self, error: UnavailableError, held: Held, *, is_refused: bool) -> None:
-        """Go on with the token there is, as long as it is good."""
+        """Continue with the present token as long as it is valid.
+
+        Raises:
+            UnavailableError: it is not.
+        """
         now = monotonic()
         if is_refused or not held.tokens.access or now >= held.expires_at:
             raise error
-        self.held = replace(held, due_at=min(held.expires_at, now + RESPITE))
+        respite = max(RESPITE, error.retry_after or 0.0)
+        self.held = replace(held, due_at=min(held.expires_at, now + respite))
 
     def _refresh(
         self, held: Held, cause: httpx.Request | None
-    ) -> Generator[httpx.Request, Reply, Held | str | UnavailableError]:
-        """Return new tokens, the code of a refusal, or why there is neither."""
-        request = self._request("POST", "token/refresh", {"refresh": held.tokens.refresh}, cause)
+    ) -> Generator[Step, Reply, Held | str | UnavailableError]:
+        """Return new tokens, the code of a refusal, or the error if there was no response.
+
+        The attempt is made and stored just before it is sent. If it were stored earlier, a thief with a copy
+        of the stored tokens could send it first, as a retry.
+        """
+        if self._attempt is None:
+            attempt = secrets.token_hex(16)
+            yield News(replace(held.tokens, attempt=attempt))
+            self._attempt = attempt
+        body = {"refresh": held.tokens.refresh, "attempt": self._attempt}
         began = monotonic()
-        reply = yield request
-        if not isinstance(reply, httpx.Response) and monotonic() - began < self._grace / 2:
-            # The token may be rotated by now, and still yields what the answer would have held.
-            reply = yield request
+        reply = yield self._request("POST", "token/refresh", body, cause)
+        if not isinstance(reply, httpx.Response):
+            # The server may have rotated the token; then it returns the same successor again.
+            reply = yield self._request("POST", "token/refresh", body, cause, patience=2)
         found: Held | str | None = None
         if isinstance(reply, httpx.Response):
             code = code_of(reply)
             if reply.status_code == 200:
                 found = held_of(reply, began)
-            # Cut off in a file, a token is not even of the form.
+            # "invalid": the stored token is malformed, such as cut off.
             elif code in (*OVER, "invalid"):
                 found = code
-        return found or UnavailableError(cause, why_not(reply))
+        return found or unavailable(cause, reply)
 
     def _sign_in(self, request: httpx.Request, code: str) -> Steps:
         if self._credentials is None:
@@ -200,14 +234,14 @@ class Keeper:
         began = monotonic()
         reply = yield self._request("POST", "sign-in", self._credentials, request)
         if not is_answer(reply):
-            raise UnavailableError(request, why_not(reply))
+            raise unavailable(request, reply)
         held = held_of(reply, began) if reply.status_code == 200 else None
         if held is not None:
             yield from self._hold(held)
             return
         error = SignInError(code_of(reply) or "unexpected_answer")
         if error.code == "invalid_credentials":
-            # They will not become right, and each try counts toward a lockout.
+            # Wrong credentials stay wrong, and each try counts toward a lockout.
             self.held = Held(over=error.code)
         raise error
 
@@ -220,22 +254,27 @@ class Keeper:
                 return ""
             code = refusal(reply) if reply.status_code == 401 else None
         if code is None:
-            raise UnavailableError(None, why_not(reply))
+            raise unavailable(None, reply)
         return code
 
     def _hold(self, held: Held) -> Steps:
-        self.held = held
+        self.held, self._attempt = held, None
         yield News(held.tokens if held.tokens.access else None)
 
     def _request(
-        self, method: str, path: str, body: dict[str, Any] | None, cause: httpx.Request | None
+        self,
+        method: str,
+        path: str,
+        body: dict[str, Any] | None,
+        cause: httpx.Request | None,
+        patience: float = 1,
     ) -> httpx.Request:
         return httpx.Request(
             method,
             self.base.join(path),
             json=body,
             headers={"Accept": "application/json", **_agent(cause)},
-            extensions={"timeout": self._timeout.as_dict()},
+            extensions={"timeout": httpx.Timeout(self._timeout * patience).as_dict()},
         )
 
 
@@ -256,7 +295,6 @@ def _agent(cause: httpx.Request | None) -> dict[str, str]:
 
 
 def _again(error: Failure, request: httpx.Request | None) -> Failure:
-    """Return the failure of one request as one of another, without its frames."""
     if isinstance(error, SignInError):
         return SignInError(error.code)
-    return UnavailableError(request, error.reason)
+    return UnavailableError(request, error.reason, error.retry_after)

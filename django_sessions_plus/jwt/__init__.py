@@ -1,5 +1,5 @@
 """Signed tokens (RFC 7519) that belong to a session's row; the only place that imports PyJWT.
 
-Nothing here decides whether the session still lives: that is the row's, and whoever
-accepts a token asks it, unless the window of an access token is acceptable.
+Must not decide whether the session is still active: the caller that accepts a token loads the row
+for that, unless it accepts access tokens until they expire.
 """

@@ -1,7 +1,7 @@
-"""Keys made ready once, each bound to the one algorithm it is for (RFC 8725 section 3.1).
+"""Keys that are parsed once, each bound to one algorithm (RFC 8725 section 3.1).
 
-The signatures themselves are PyJWT's; those of asymmetric keys need ``cryptography``,
-which the extra ``asymmetric`` installs.
+PyJWT computes the signatures; asymmetric keys need ``cryptography``, which the extra
+``asymmetric`` installs.
 """
 
 from __future__ import annotations
@@ -17,17 +17,28 @@ from jwt.algorithms import Algorithm, get_default_algorithms
 from jwt.exceptions import InvalidKeyError
 
 from django_sessions_plus.exceptions import ConfigurationError
-from django_sessions_plus.jwt import compact, pem
+from django_sessions_plus.jwt import compact
 
-# RFC 7518 section 3.2: a secret at least as long as the output.
+try:
+    from cryptography.exceptions import UnsupportedAlgorithm
+    from cryptography.hazmat.primitives.serialization import (
+        load_pem_private_key,
+        load_pem_public_key,
+    )
+except ModuleNotFoundError:
+    HAS_CRYPTOGRAPHY = False
+else:
+    HAS_CRYPTOGRAPHY = True
+
+# RFC 7518 section 3.2: a secret must be at least as long as the hash.
 SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
-# As Django asks of SECRET_KEY (security.W009).
+# Different characters; Django requires as many of SECRET_KEY (security.W009).
 LEAST_DISTINCT = 5
-# Section 3.3, NIST SP 800-131A.
+# RFC 7518 section 3.3, NIST SP 800-131A.
 RSA_BITS = 2048
 _KEY_TYPES = {"RS256": "RSA", "ES256": "EC", "EdDSA": "OKP"}
 _CURVES = {"ES256": "P-256", "EdDSA": "Ed25519"}
-# Those that a thumbprint is made of (RFC 7638 section 3.2, RFC 8037 section 2).
+# The members that a thumbprint is computed of (RFC 7638 section 3.2, RFC 8037 section 2).
 _PUBLIC_MEMBERS = {
     "RSA": ("e", "kty", "n"),
     "EC": ("crv", "kty", "x", "y"),
@@ -36,13 +47,13 @@ _PUBLIC_MEMBERS = {
 
 ALGORITHMS = (*SECRET_BYTES, *_KEY_TYPES)
 TYPE = "at+jwt"
-"""RFC 9068: an access token, and no token of another kind by the same issuer."""
+"""The header ``typ`` of access tokens (RFC 9068); other tokens of the same issuer have another one."""
 
 Cause = Literal["entry", "file", "weak", "library"]
 
 
 class BadKeyError(ConfigurationError):
-    """Say which key cannot be used; ``cause`` is for the check that reports it."""
+    """A key cannot be used; the message says which. ``cause`` selects the system check that reports it."""
 
     def __init__(self, cause: Cause, message: str) -> None:
         super().__init__(message)
@@ -51,21 +62,21 @@ class BadKeyError(ConfigurationError):
 
 @dataclass(frozen=True)
 class Key:
-    """A key ready for use. Its secret parts are not in its repr."""
+    """A parsed key. Its repr does not show the secret parts."""
 
     kid: str
     algorithm: str
     header: str = field(repr=False)
-    """The header of tokens signed with it, as the segment."""
+    """The encoded header segment of tokens that are signed with it."""
     public: dict[str, str] | None = field(repr=False)
-    """The public key as JWK (RFC 7517); None for a secret."""
+    """The public key as JWK (RFC 7517); None for an HMAC secret."""
     _library: Algorithm = field(repr=False)
     _signer: Any = field(repr=False)
     _verifier: Any = field(repr=False)
 
     @property
     def can_sign(self) -> bool:
-        """Whether there is a secret or a private key."""
+        """Whether the key is an HMAC secret or a private key."""
         return self._signer is not None
 
     def sign(self, message: bytes) -> bytes:
@@ -73,13 +84,13 @@ class Key:
         return self._library.sign(message, self._signer)
 
     def verify(self, message: bytes, signature: bytes) -> bool:
-        """Tell whether ``signature`` is one of ``message`` by this key."""
+        """Return whether ``signature`` is a signature of ``message`` with this key."""
         return self._library.verify(message, self._verifier, signature)
 
 
 @sensitive_variables()
 def secret_key(name: str, kid: str, algorithm: str, secret: bytes) -> Key:
-    """Return the key of an HMAC; ``name`` is what errors call it.
+    """Return the key for an HMAC; ``name`` is used in error messages.
 
     Raises:
         BadKeyError: the secret is too short, or is a key of another algorithm.
@@ -96,7 +107,7 @@ def secret_key(name: str, kid: str, algorithm: str, secret: bytes) -> Key:
         )
     library = _library(algorithm)
     try:
-        # Public keys in particular, which whoever has them could sign with.
+        # PyJWT refuses the text of a public key: everybody who has it could sign.
         prepared = library.prepare_key(secret)
     except InvalidKeyError as exc:
         raise BadKeyError("entry", f"{name}: {exc}") from exc
@@ -108,17 +119,17 @@ def secret_key(name: str, kid: str, algorithm: str, secret: bytes) -> Key:
 def asymmetric_key(
     name: str, kid: str | None, algorithm: str, data: bytes, password: str | None
 ) -> Key:
-    """Return the key that stands in ``data`` as PEM; without ``kid`` it is called by its thumbprint.
+    """Return the key in ``data``, which is PEM; without ``kid``, its thumbprint is the kid.
 
     Raises:
-        BadKeyError: there is no such key, it is not one for the algorithm, or too weak, or a library is missing.
+        BadKeyError: ``data`` contains no key, or one for another algorithm, or it is too weak; or a library is missing.
     """
-    if not pem.AVAILABLE:
+    if not HAS_CRYPTOGRAPHY:
         raise BadKeyError(
             "library",
             f"{name}: {algorithm} needs the package cryptography, which is not installed.",
         )
-    loaded = pem.load(data, password)
+    loaded = _load_pem(data, password)
     if loaded is None:
         raise BadKeyError(
             "entry", f"{name}: there is no key in PEM form, or the password is wrong."
@@ -145,10 +156,25 @@ def asymmetric_key(
 
 
 def thumbprint(members: dict[str, str]) -> str:
-    """Return the name a public key gives itself (RFC 7638, SHA-256)."""
+    """Return the thumbprint of a public key (RFC 7638, SHA-256)."""
     required = {name: members[name] for name in _PUBLIC_MEMBERS[members["kty"]]}
     text = json.dumps(required, sort_keys=True, separators=(",", ":"))
     return compact.encode(sha256(text.encode()).digest())
+
+
+def is_private_pem(data: bytes) -> bool:
+    """Return whether ``data`` has the header of a private key."""
+    return b"PRIVATE KEY-----" in data
+
+
+def _load_pem(data: bytes, password: str | None) -> Any:
+    """Return the private or public key in ``data``; None if there is none, or ``password`` does not decrypt it."""
+    try:
+        if is_private_pem(data):
+            return load_pem_private_key(data, None if password is None else password.encode())
+        return load_pem_public_key(data)
+    except (ValueError, TypeError, UnsupportedAlgorithm):
+        return None
 
 
 @cache
@@ -161,7 +187,7 @@ def _header(kid: str, algorithm: str) -> str:
 
 
 def _public_members(library: Algorithm, public: Any) -> dict[str, str] | None:
-    """Return the key as JWK; None if it is not of the algorithm's family."""
+    """Return the key as JWK; None if it is not for this algorithm."""
     try:
         members = library.to_jwk(library.prepare_key(public), as_dict=True)
     except (InvalidKeyError, TypeError):

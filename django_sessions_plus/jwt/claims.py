@@ -1,4 +1,4 @@
-"""What access tokens tell of the user beside the claims of the package."""
+"""The claims of access tokens about the user, beside those of the package."""
 
 from __future__ import annotations
 
@@ -10,12 +10,12 @@ from django.utils.module_loading import import_string
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.conf import PREFIX, config
 from django_sessions_plus.exceptions import ConfigurationError
-from django_sessions_plus.user_fields import values_of
+from django_sessions_plus.presentation.user_fields import values_of
 
 RESERVED = frozenset(
     ("type", "sub", "sid", "iss", "aud", "iat", "nbf", "exp", "jti", "auth_time", "cred")
 )
-"""Claims that decide what a token is and for whom; a project cannot write them."""
+"""Claims that say what a token is and for whom; a project cannot set them."""
 
 _SETTING = f"{PREFIX}JWT_CLAIMS"
 
@@ -23,11 +23,11 @@ _SETTING = f"{PREFIX}JWT_CLAIMS"
 def configured(user: Any, session: AbstractSession) -> dict[str, Any]:
     """Return the claims of ``SESSIONS_PLUS_JWT_CLAIMS`` for a user and a session.
 
-    Fields are columns only, so that they cost no query; the password's is never told.
+    Fields must be columns, because those cost no query; the password is never included.
 
     Raises:
         ConfigurationError: the path cannot be imported, the callable returns no dictionary,
-            or a claim of the package is named.
+                or the dictionary has a claim of the package.
     """
     source = config.JWT_CLAIMS
     if isinstance(source, str):

@@ -1,8 +1,7 @@
-"""The compact form of signed tokens (RFC 7515, RFC 7519), written in one way and read strictly.
+"""The compact form of signed tokens (RFC 7515, RFC 7519), parsed strictly.
 
-There is one text for each token: what is not in the canonical form of base64url, names a
-member twice or is longer than need be is refused. PyJWT reads with more tolerance, takes
-no time but the present, and costs twice as much.
+Each token has one valid text: segments that are not canonical base64url, or that contain a member
+twice, are refused. PyJWT is more tolerant, cannot take ``now``, and takes twice the time.
 """
 
 import json
@@ -15,7 +14,7 @@ from uuid import UUID
 from django.utils.functional import Promise
 
 LONGEST_TOKEN = 8192
-"""In characters; most servers take no longer header."""
+"""In characters; most servers accept no longer header."""
 
 
 def encode(data: bytes) -> str:
@@ -24,7 +23,7 @@ def encode(data: bytes) -> str:
 
 
 def decode(segment: str) -> bytes | None:
-    """Return what ``encode()`` made ``segment`` of; None for a text it would not have made."""
+    """Return the bytes that ``encode()`` turns into ``segment``; None if there are none."""
     try:
         data = urlsafe_b64decode(segment + "=" * (-len(segment) % 4))
     except ValueError:
@@ -33,17 +32,17 @@ def decode(segment: str) -> bytes | None:
 
 
 def write(claims: dict[str, Any]) -> str:
-    """Return a JSON object as a segment. Moments, decimals and UUIDs become texts.
+    """Return a JSON object as a segment. Dates, times, decimals and UUIDs become texts.
 
     Raises:
-        TypeError: it holds something else that JSON has no form for.
-        ValueError: it holds a number that is none, or itself.
+        TypeError: it contains another value that JSON has no type for.
+        ValueError: it contains NaN or an infinite number, or contains itself.
     """
     return encode(_ENCODER.encode(claims).encode())
 
 
 def read(segment: str) -> dict[str, Any] | None:
-    """Return the JSON object in ``segment``; None if there is none, or one that names a member twice."""
+    """Return the JSON object in ``segment``; None if there is none, or it has a member twice."""
     data = decode(segment)
     if data is None:
         return None
@@ -55,7 +54,7 @@ def read(segment: str) -> dict[str, Any] | None:
 
 
 def is_plain(value: object) -> bool:
-    """Tell whether ``write()`` has a form for the value itself; what a list holds is not looked at."""
+    """Return whether ``write()`` accepts the value; the items of a list or dictionary are not checked."""
     return value is None or isinstance(value, _PLAIN)
 
 
@@ -71,7 +70,7 @@ def _refuse(constant: str) -> NoReturn:
 
 
 def _as_text(value: Any) -> str:
-    """Return what JSON has no form for in that of the API."""
+    """Return a value that JSON has no type for as text, in the format of the API."""
     if isinstance(value, (datetime, date, time)):
         return value.isoformat().replace("+00:00", "Z")
     if isinstance(value, (Decimal, UUID, Promise)):

@@ -1,19 +1,18 @@
 """Keys derived from ``SECRET_KEY``, each for one purpose (HKDF with SHA-256, RFC 5869).
 
-``SECRET_KEY`` itself signs much else; a key of its own for each purpose keeps what is
-signed here from meaning anything there, and a leaked one from giving the others away.
+``SECRET_KEY`` signs other things too. With a key for each purpose, a signature for one purpose
+is invalid for all others, and a leaked key does not reveal them.
 """
 
 import hmac
 from functools import lru_cache
 from hashlib import sha256
-from typing import Any
 
 from django.conf import settings
-from django.core.signals import setting_changed
 from django.utils.encoding import force_bytes
 from django.views.decorators.debug import sensitive_variables
 
+from django_sessions_plus.conf.changes import on_setting_change
 from django_sessions_plus.exceptions import ConfigurationError
 
 SALT = b"django_sessions_plus"
@@ -23,11 +22,11 @@ SALT = b"django_sessions_plus"
 def derive(purpose: str, *, length: int = 32) -> list[bytes]:
     """Return a key of ``length`` bytes from ``SECRET_KEY``, then one from each of its fallbacks.
 
-    The first is for making, all are for recognizing. Different purposes, and different
-    lengths, give keys that have nothing in common. Kept until a setting changes.
+    Sign with the first, verify with all. Different purposes, and different lengths, give unrelated
+    keys. Cached until a setting changes.
 
     Raises:
-        ConfigurationError: a secret is empty, so that its keys would be known to everybody.
+        ConfigurationError: a secret is empty, so that everybody could derive its keys.
     """
     return [
         _derived(force_bytes(secret), purpose, length)
@@ -56,8 +55,4 @@ def _derived(secret: bytes, purpose: str, length: int) -> bytes:
     return hkdf(secret, salt=SALT, info=f"{purpose}/{length}".encode(), length=length)
 
 
-def _forget_all(**kwargs: Any) -> None:
-    _derived.cache_clear()
-
-
-setting_changed.connect(_forget_all, dispatch_uid="django_sessions_plus.derivation")
+on_setting_change(_derived.cache_clear)

@@ -1,23 +1,24 @@
 """Which keys sign and verify access tokens: configured ones, or derived from ``SECRET_KEY``.
 
-Key files are read at the first use and kept until the process ends (or, in tests, a
-setting changes): a key that is exchanged takes effect everywhere with a deployment, and
-not in some processes while its file is being written.
+Key files are read at the first use and cached until the process ends (or, in tests, a setting
+changes). So a new key takes effect with a deployment, and not in some processes earlier than in
+others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from pathlib import Path
 from typing import Any
 
 from django.conf import settings
-from django.core.signals import setting_changed
 from django.utils.encoding import force_bytes
 from django.views.decorators.debug import sensitive_variables
 
-from django_sessions_plus.conf import PREFIX, config
+from django_sessions_plus.conf import PREFIX, callables, config
+from django_sessions_plus.conf.changes import on_setting_change
 from django_sessions_plus.exceptions import ConfigurationError
 from django_sessions_plus.jwt import compact
 from django_sessions_plus.jwt.algorithms import (
@@ -36,83 +37,99 @@ __all__ = ["derive", "jwks", "key_by_header", "ring", "signing_key", "verificati
 LONGEST_KID = 128
 _MEMBERS = {"kid", "algorithm", "secret", "file", "password"}
 _KID_BYTES = 6
+# One for each tenant; with more tenants, keys are parsed again.
+_MOST_RINGS = 1000
 
 
 @dataclass(frozen=True)
 class Ring:
-    """All keys, by what a token's header says."""
+    """All keys, by the header of a token."""
 
     signing: Key
     by_kid: Mapping[str, Key]
     by_header: Mapping[str, Key]
 
 
-def signing_key() -> Key:
-    """Return the key that signs.
+def signing_key(request: Any = None) -> Key:
+    """Return the key that signs for ``request``, which may be None here and below.
 
     Raises:
         ConfigurationError: a key cannot be used.
     """
-    return ring().signing
+    return ring(request).signing
 
 
-def verification_key(kid: object, algorithm: object) -> Key | None:
-    """Return the key a header names, if it is for that algorithm; None for anything else.
+def verification_key(kid: object, algorithm: object, request: Any = None) -> Key | None:
+    """Return the key with this ``kid``, if it is for ``algorithm``; else None.
 
     Raises:
         ConfigurationError: a key cannot be used.
     """
-    key = ring().by_kid.get(kid) if isinstance(kid, str) else None
+    key = ring(request).by_kid.get(kid) if isinstance(kid, str) else None
     return key if key is not None and key.algorithm == algorithm else None
 
 
-def key_by_header(segment: str) -> Key | None:
-    """Return the key that the header of a token, still encoded, selects; None if it is none of ours.
+def key_by_header(segment: str, request: Any = None) -> Key | None:
+    """Return the key that the encoded header of a token selects; None if it is no key of this site.
 
-    The header has the three members ``alg``, ``kid`` and ``typ`` and no other. What else
-    it could say is not understood here and so cannot mean anything: above all ``jku``,
-    ``jwk``, ``x5u`` and ``x5c``, by which a token would bring its own key, and ``crit``,
-    which must not be passed over (RFC 7515 section 4.1.11, RFC 8725 section 3.10).
+    The header must have exactly the members ``alg``, ``kid`` and ``typ``. A token could bring its own
+    key by ``jku``, ``jwk``, ``x5u`` or ``x5c``, and ``crit`` must not be ignored (RFC 7515 section 4.1.11,
+    RFC 8725 section 3.10).
 
     Raises:
         ConfigurationError: a key cannot be used.
     """
-    key = ring().by_header.get(segment)
+    key = ring(request).by_header.get(segment)
     if key is not None:
         return key
-    # Another way to write the same, such as another order.
+    # The same members may be written in another order.
     header = compact.read(segment)
     if header is None or header.keys() != {"alg", "kid", "typ"} or not _is_type(header["typ"]):
         return None
-    return verification_key(header["kid"], header["alg"])
+    return verification_key(header["kid"], header["alg"], request)
 
 
-def jwks() -> dict[str, list[dict[str, str]]]:
-    """Return the public keys as a JWK set (RFC 7517); secrets are not in it.
+def jwks(request: Any = None) -> dict[str, list[dict[str, str]]]:
+    """Return the public keys as a JWK set (RFC 7517), without HMAC secrets.
 
     Raises:
         ConfigurationError: a key cannot be used.
     """
-    keys = ring().by_kid.values()
+    keys = ring(request).by_kid.values()
     return {"keys": [dict(key.public) for key in keys if key.public is not None]}
 
 
-def ring() -> Ring:
-    """Return all keys, made ready the first time.
+@sensitive_variables()
+def ring(request: Any = None) -> Ring:
+    """Return all keys; they are parsed the first time.
 
     Raises:
         ConfigurationError: a key cannot be used.
     """
-    found = _kept.get("ring")
+    entries: Sequence[Mapping[str, Any]] | None = None
+    is_constant = not (callable(config.JWT_KEYS) or isinstance(config.JWT_KEYS, str))
+    # A setting does not change while the process runs; the result of a callable may.
+    name = None
+    if not is_constant:
+        entries = callables.jwt_keys(request)
+        name = _fingerprint(entries)
+    found = _kept.get(name)
     if found is None:
-        found = _kept["ring"] = _ring_of(
-            _derived_keys() if config.JWT_KEYS is None else _configured_keys()
-        )
+        entries = callables.jwt_keys() if is_constant else entries
+        found = _ring_of(_derived_keys() if entries is None else _configured_keys(entries))
+        if len(_kept) >= _MOST_RINGS:
+            _kept.clear()
+        _kept[name] = found
     return found
 
 
+@sensitive_variables()
+def _fingerprint(entries: Sequence[Mapping[str, Any]] | None) -> str:
+    return "" if entries is None else sha256(repr(entries).encode()).hexdigest()
+
+
 def _is_type(value: object) -> bool:
-    # RFC 7515 section 4.1.9: a media type, whatever its case, mostly without "application/".
+    # RFC 7515 section 4.1.9: a media type in any case, usually without "application/".
     return isinstance(value, str) and value.lower().removeprefix("application/") == TYPE
 
 
@@ -138,17 +155,17 @@ def _derived_keys() -> list[Key]:
 
 
 @sensitive_variables()
-def _configured_keys() -> list[Key]:
-    keys = [_configured_key(number, entry) for number, entry in enumerate(config.JWT_KEYS or ())]
+def _configured_keys(entries: Sequence[Mapping[str, Any]]) -> list[Key]:
+    keys = [_configured_key(number, entry) for number, entry in enumerate(entries)]
     if not keys[0].can_sign:
         raise BadKeyError(
             "entry",
-            f"{_name(0)} is a public key, and the first has to sign: it takes a private key.",
+            f"{_name(0)} is a public key, but the first key signs: it must be a private key.",
         )
     kids = [key.kid for key in keys]
     for number, kid in enumerate(kids):
         if kid in kids[:number]:
-            raise BadKeyError("entry", f"{_name(number)} has the kid of another: {kid!r}.")
+            raise BadKeyError("entry", f"{_name(number)} has the same kid as another key: {kid!r}.")
     return keys
 
 
@@ -160,7 +177,7 @@ def _configured_key(number: int, entry: Mapping[str, Any]) -> Key:
     if "secret" in entry:
         secret = force_bytes(entry["secret"])
         if secret in map(force_bytes, (settings.SECRET_KEY, *settings.SECRET_KEY_FALLBACKS)):
-            raise BadKeyError("entry", f"{name} is SECRET_KEY, which signs other things already.")
+            raise BadKeyError("entry", f"{name} is SECRET_KEY, which also signs other things.")
         return secret_key(name, kid or _kid_of(secret), algorithm, secret)
     return asymmetric_key(name, kid, algorithm, _read(name, entry["file"]), entry.get("password"))
 
@@ -169,7 +186,7 @@ def _configured_key(number: int, entry: Mapping[str, Any]) -> Key:
 def _check_entry(name: str, entry: Mapping[str, Any]) -> None:
     unknown = [str(member) for member in entry if member not in _MEMBERS]
     if unknown:
-        raise BadKeyError("entry", f"{name} has {unknown[0]!r}, which means nothing there.")
+        raise BadKeyError("entry", f"{name} has the unknown member {unknown[0]!r}.")
     algorithm = entry.get("algorithm", config.JWT_ALGORITHM)
     if algorithm not in ALGORITHMS:
         raise BadKeyError(
@@ -207,15 +224,9 @@ def _name(number: int) -> str:
 
 @sensitive_variables()
 def _kid_of(secret: bytes) -> str:
-    # Derived, and short: it is in every token, and tells nothing of the secret.
+    # Derived, so that it does not reveal the secret, and short, because it is in every token.
     return compact.encode(hkdf(secret, salt=SALT, info=b"kid", length=_KID_BYTES))
 
 
-_kept: dict[str, Ring] = {}
-
-
-def _forget_all(**kwargs: Any) -> None:
-    _kept.clear()
-
-
-setting_changed.connect(_forget_all, dispatch_uid="django_sessions_plus.keys")
+_kept: dict[str | None, Ring] = {}
+on_setting_change(_kept.clear)

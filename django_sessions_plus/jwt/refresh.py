@@ -1,217 +1,209 @@
-"""Access and refresh tokens of a session: issue a pair, and exchange a refresh token for the next.
+"""A refresh token is exchanged for an access token and the next refresh token.
 
-Whoever sends one refresh token many times at once, or again because the answer got lost,
-is answered with the same successor for ``SESSIONS_PLUS_REFRESH_GRACE``. Who comes later
-with it has a copy, or somebody else has: the session ends (RFC 9700 section 4.14.2).
+A client may send one refresh token several times in parallel, or again because a response was
+lost. For ``SESSIONS_PLUS_REFRESH_GRACE`` it gets the same successor each time. If it also sends the
+attempt that rotated the token, it gets the successor until that one is used, for at most
+``SESSIONS_PLUS_REFRESH_RETRY_AGE``. Otherwise somebody has a copy of the token, and the session
+ends (RFC 9700 section 4.14.2).
 
-Call these outside of a transaction. What a rollback undoes, a reused token did not do.
+Call these functions outside of a transaction: a rollback would undo that a reused token has
+ended the session.
 """
 
 from __future__ import annotations
 
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 
 from asgiref.sync import sync_to_async
 from django.contrib.auth import HASH_SESSION_KEY
-from django.db import router
 from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
 
 from django_sessions_plus import events, policy
+from django_sessions_plus.backends import context, refreshing
 from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.backends.user_check import user_of
 from django_sessions_plus.base_session import AbstractSession
-from django_sessions_plus.conf import config
-from django_sessions_plus.exceptions import SessionOverError, StaleSessionError, TokenError
-from django_sessions_plus.jwt import access, refresh_token
-from django_sessions_plus.jwt.access import IssuedAccess
-from django_sessions_plus.jwt.refresh_token import Kept, RefreshToken, Verdict
-from django_sessions_plus.signals import refresh_token_reused, send_after_commit
+from django_sessions_plus.bookkeeping import best_effort
+from django_sessions_plus.exceptions import InactiveSessionError, StaleSessionError, TokenError
+from django_sessions_plus.jwt import access, refresh_token, verdicts
+from django_sessions_plus.jwt.issuing import IssuedTokens, pair_of
+from django_sessions_plus.jwt.refresh_token import RefreshToken
+from django_sessions_plus.jwt.replays import end_reused, is_replay_recorded
+from django_sessions_plus.jwt.verdicts import StoredRefresh, Verdict, tolerance
 
-# Who loses a race to a parallel refresh looks once more, and then knows its outcome. What else
-# comes in between, such as a new expiry, may do so again.
-_ATTEMPTS = 4
+# A refresh that loses a race to a parallel one reads the row again, and then knows the result. Other
+# writes may come between as well: a new expiry, or each of the replays that are left.
+_TRIES = 4 + verdicts.MAX_REPLAYS
 
-
-@dataclass(frozen=True, slots=True)
-class IssuedTokens:
-    """A pair of tokens that was issued. Its repr does not show them."""
-
-    access: str = field(repr=False)
-    refresh: str = field(repr=False)
-    expires_in: int
-    """How many seconds the access token is valid, from the moment of issue."""
-    expires_at: datetime
-    refresh_expires_at: datetime
-    """When the session expires unless it is used before, and the refresh token with it."""
+Presented = RefreshToken | ValueError | None
 
 
-def issue_tokens(session: AbstractSession) -> IssuedTokens:
-    """Issue a pair for ``session``; see ``sessions.issue_tokens()``. One statement on the engine ``db``."""
-    if session.user_id is None:
-        raise StaleSessionError
-    issued = access.issue(session)
-    started_at = timezone.now()
-    if session.refresh_started_at is not None:
-        # Two lines of one moment would be one.
-        started_at = max(started_at, session.refresh_started_at + timedelta(microseconds=1))
-    token = refresh_token.first(session.pk, started_at)
-    if not new_store().start_refresh(session, token.digest(), started_at):
-        raise StaleSessionError
-    return _pair(session, issued, token)
+def refresh(
+    token: str,
+    *,
+    attempt: str | None = None,
+    store: SessionStore | None = None,
+    request: Any = None,
+) -> IssuedTokens:
+    """Exchange a refresh token for a new pair; two statements. See the module.
 
+    ``store`` is a new store that is bound to the request (``bind()``), whose address and user agent
+    are recorded; the session is loaded in it afterwards. If it is also ``request.session``, an end
+    persists even if the view's transaction is rolled back.
 
-async def aissue_tokens(session: AbstractSession) -> IssuedTokens:
-    """See issue_tokens()."""
-    return await sync_to_async(issue_tokens, thread_sensitive=True)(session)
+    ``request`` is passed to the callables that settings name for issuer, audience and keys.
+    ``attempt`` is the client's proof that a late call is a retry: 32 random hexadecimal digits, new
+    for each refresh and the same for its retries. See docs/refresh.md.
 
-
-def refresh(token: str, *, store: SessionStore | None = None) -> IssuedTokens:
-    """Exchange a refresh token for a pair, at the price of two statements; see the module.
-
-    ``store`` is a new one that knows the request (``bind()``), whose address and user agent
-    are recorded; it has the session afterwards. As ``request.session`` it also sees to it
-    that an end outlives a transaction of the view.
-
-    Any number of parallel calls with one token succeed with the same ``refresh``, and one
-    of them writes; one that loses to it reads once more. No call revives a session that
-    ends meanwhile.
+    Parallel calls with one token all succeed with the same ``refresh``. One of them writes; the
+    others read the row again. No call makes a session active again that ends meanwhile.
 
     Raises:
-        TokenError: the token is not of this site, or a later pair has taken its place.
-            Nothing has ended.
-        SessionOverError: nobody is signed in to its session any more; perhaps just because
-            this token had been used before.
-        StaleSessionError: the session changes faster than this transaction can see.
+        TokenError: this site has not issued the token, a pair of a later sign-in has replaced it, or
+            its deadline has passed. No session was ended.
+        InactiveSessionError: nobody is signed in to its session any more; perhaps because this call
+            has just ended it, as the token had been used before.
+        StaleSessionError: the row changed again and again during the call.
+        ValueError: ``attempt`` is not 32 hexadecimal digits. Nothing was rotated.
         ConfigurationError: ``SESSION_ENGINE`` is not an engine of this package.
     """
-    presented = refresh_token.parse(token)
-    # Should the database fail, error reports show the variables of every frame.
-    del token
-    return _exchange(presented, store)
+    presented = _presented(token, attempt)
+    # If the database fails, error reports show the variables of every frame.
+    del token, attempt
+    return _exchange(presented, store, request)
 
 
-async def arefresh(token: str, *, store: SessionStore | None = None) -> IssuedTokens:
+async def arefresh(
+    token: str,
+    *,
+    attempt: str | None = None,
+    store: SessionStore | None = None,
+    request: Any = None,
+) -> IssuedTokens:
     """See refresh()."""
+    presented = _presented(token, attempt)
+    del token, attempt
+    return await sync_to_async(_exchange, thread_sensitive=True)(presented, store, request)
+
+
+@sensitive_variables()
+def _presented(token: str, attempt: str | None) -> Presented:
+    # Errors are returned and not raised: the frames of an exception would show the token.
+    if attempt is not None and not refresh_token.is_attempt(attempt):
+        return ValueError("An attempt is 32 hexadecimal digits, in lower case.")
     presented = refresh_token.parse(token)
-    del token
-    return await sync_to_async(_exchange, thread_sensitive=True)(presented, store)
+    if attempt is None or presented is None:
+        return presented
+    return presented.with_attempt(attempt)
 
 
-def _exchange(presented: RefreshToken | None, store: SessionStore | None) -> IssuedTokens:
+def _exchange(presented: Presented, store: SessionStore | None, request: Any) -> IssuedTokens:
     if presented is None:
         raise TokenError
+    if isinstance(presented, ValueError):
+        raise presented
     store = new_store() if store is None else store
-    for _ in range(_ATTEMPTS):
+    for _ in range(_TRIES):
         row, user = _opened(store, presented)
-        now, grace = timezone.now(), config.REFRESH_GRACE
-        kept = Kept(row.refresh_digest, row.refresh_started_at, row.refreshed_at)
-        verdict = refresh_token.decide(presented, kept, now=now, grace=grace)
+        now, kept = timezone.now(), StoredRefresh.of(row)
+        verdict = verdicts.decide(presented, kept, now=now, tolerance=tolerance())
         if verdict is Verdict.REUSED:
             if end_reused(store, user, presented, now):
-                raise SessionOverError(policy.OverReason.SUSPICIOUS)
+                raise InactiveSessionError(policy.InactiveReason.SUSPICIOUS)
             continue
         _require_usable(verdict, store, presented)
-        # Before anything is written: a claim that fails must not cost the client its token.
-        # A user model of a project's own need not have one.
+        # Before anything is written: if a claim raises, the client's token must stay valid.
+        # A custom user model may lack this method.
         auth_hash = getattr(user, "get_session_auth_hash", lambda: None)()
-        issued = access.issue(row, user=user, auth_hash=auth_hash)
-        if verdict is Verdict.PRECEDING and row.refreshed_at is not None:
-            return _pair(row, issued, presented.successor(row.refreshed_at))
-        successor = presented.successor(now)
-        if store.rotate_refresh(row, successor.digest(), now):
-            _renew_identity(store, auth_hash)
-            return _pair(row, issued, successor)
+        idle_until = None if verdict is Verdict.RETRIED else store.due_columns().get("expires_at")
+        idle_until = policy.capped(idle_until or row.expires_at, row.refresh_limited_until)
+        issued = access.issue(
+            row, user=user, auth_hash=auth_hash, idle_until=idle_until, request=request
+        )
+        successor = _successor(store, row, presented, verdict, now)
+        if successor is not None:
+            if verdict is Verdict.CURRENT:
+                _renew_identity(store, auth_hash)
+            events.TOKENS_REFRESHED.log(session_id=row.pk, user_id=row.user_id)
+            return pair_of(row, issued, successor)
     raise StaleSessionError
 
 
+def _successor(
+    store: SessionStore,
+    row: AbstractSession,
+    presented: RefreshToken,
+    verdict: Verdict,
+    now: datetime,
+) -> RefreshToken | None:
+    """Write what the verdict requires and return the successor; None if the row has changed meanwhile."""
+    if verdict is Verdict.CURRENT:
+        successor = presented.successor(now)
+        attempt, replays = verdicts.attempt_to_keep(presented, StoredRefresh.of(row))
+        digest = successor.digest()
+        is_written = refreshing.rotate_refresh(
+            store, row, digest, now, attempt=attempt, replays=replays
+        )
+        return successor if is_written else None
+    rotated_at, changes = row.refreshed_at, context.context_changes(row, store.meta)
+    # Within the grace, any holder of the token gets an answer. One from another network or browser is
+    # recorded: otherwise a thief could copy each rotation without being noticed.
+    is_recorded = verdict is Verdict.RETRIED or bool(changes)
+    if is_recorded and not is_replay_recorded(store, row, now, verdict, changes):
+        return None
+    return None if rotated_at is None else presented.successor(rotated_at)
+
+
 def _opened(store: SessionStore, presented: RefreshToken) -> tuple[AbstractSession, Any]:
-    """Return the session's row and the user who is signed in, as every request judges that."""
+    """Return the session's row and the user who is signed in, by the same rules as for every request.
+
+    Raises:
+        InactiveSessionError: nobody is signed in to the session.
+    """
     store.wants_user = True
-    # A token that was used again is the graver news, and told first.
+    # A reused token is worse than another network, so the verdict on the token comes first.
     store.judges_context = False
     store.open_by_id(presented.session_id, from_primary=True)
     user = user_of(store)
     row = store.row
     if row is None or not user.is_authenticated or user.pk != row.user_id:
-        raise _over(store, presented)
+        raise _inactive_error(store, presented)
     return row, user
 
 
-def _over(store: SessionStore, presented: RefreshToken) -> SessionOverError:
-    """Return the refusal, with the reason for who holds the token of the session's last refresh."""
-    row = store.row_over
+def _inactive_error(store: SessionStore, presented: RefreshToken) -> InactiveSessionError:
+    """Return the error; its reason is set only if the token is that of the session's last refresh."""
+    row = store.inactive_row
     if row is None:
-        return SessionOverError()
-    kept = Kept(row.refresh_digest, row.refresh_started_at, row.refreshed_at)
-    verdict = refresh_token.decide(presented, kept, now=timezone.now(), grace=config.REFRESH_GRACE)
-    is_holder = verdict in (Verdict.CURRENT, Verdict.PRECEDING)
-    return SessionOverError(store.over_reason if is_holder else None)
+        return InactiveSessionError()
+    verdict = verdicts.decide(
+        presented, StoredRefresh.of(row), now=timezone.now(), tolerance=tolerance()
+    )
+    is_holder = verdict not in (Verdict.REUSED, Verdict.REPLACED)
+    return InactiveSessionError(store.inactive_reason if is_holder else None)
 
 
 def _require_usable(verdict: Verdict, store: SessionStore, presented: RefreshToken) -> None:
-    """Refuse a token whose line was replaced, or whose session must not be used from here."""
-    if verdict is Verdict.REPLACED:
+    """Refuse a token of a replaced or expired family, and a session that must not be used from here."""
+    if verdict in (Verdict.REPLACED, Verdict.EXPIRED):
         raise TokenError
-    if store.is_refused_here():
+    if context.is_refused(store.row, store):
         store.end_elsewhere()
-        raise _over(store, presented)
-
-
-def end_reused(store: SessionStore, user: Any, presented: RefreshToken, now: datetime) -> bool:
-    """End the session of a token that was used again, and tell; return whether it was this call that did.
-
-    ``store`` has the row that the token was judged by. False if somebody else has ended the
-    session first, or has begun another line.
-    """
-    row, changes, age = store.row, store.context_changes(), presented.age(now)
-    ended = store.end_as(policy.EndReason.REFRESH_REUSED)
-    if row is None or ended is None:
-        return False
-    since_rotation = None if row.refreshed_at is None else now - row.refreshed_at
-    using = router.db_for_write(type(row))
-    events.REFRESH_TOKEN_REUSED.log_after_commit(
-        using=using,
-        session_id=row.pk,
-        user_id=row.user_id,
-        age=age.total_seconds(),
-        since_rotation=None if since_rotation is None else since_rotation.total_seconds(),
-        context_changed=bool(changes),
-        changed=changes,
-    )
-    send_after_commit(
-        refresh_token_reused,
-        using=using,
-        sender=type(row),
-        session=ended,
-        user=user,
-        age=age,
-        since_rotation=since_rotation,
-        context_changed=bool(changes),
-        changes=changes,
-    )
-    return True
+        raise _inactive_error(store, presented)
 
 
 def _renew_identity(store: SessionStore, auth_hash: str | None) -> None:
-    """Have the session outlive the fallback of a ``SECRET_KEY`` that was changed, as Django does for cookies."""
+    """Store the auth hash of the present ``SECRET_KEY``, as Django does for cookies, before a fallback is removed."""
     if auth_hash is None or store.get(HASH_SESSION_KEY) == auth_hash:
         return
     store[HASH_SESSION_KEY] = auth_hash
-    # Whoever was faster has done it, or has ended the session.
-    with suppress(StaleSessionError):
+    # A parallel request has done it, or has ended the session.
+    with (
+        suppress(StaleSessionError),
+        best_effort("renew the auth hash of a session", using=store.rows.alias),
+    ):
         store.save()
-
-
-def _pair(session: AbstractSession, issued: IssuedAccess, token: RefreshToken) -> IssuedTokens:
-    limit = policy.deadline(session.limited_from, config.ABSOLUTE_AGE)
-    return IssuedTokens(
-        access=issued.token,
-        refresh=token.text(),
-        expires_in=issued.expires_in,
-        expires_at=issued.expires_at,
-        refresh_expires_at=policy.capped(session.expires_at, limit),
-    )

@@ -1,24 +1,27 @@
-"""What a refresh token is, and what to make of one that is presented. No I/O.
+"""What a refresh token is; ``verdicts`` decides what to make of one that is presented. No I/O.
 
-A token names its session and the line it belongs to, and carries a secret. A MAC over all
-of it, with a key derived from ``SECRET_KEY``, tells every token this site ever issued from
-those somebody made up, without a list of them. It does not make a token good: that is the
-secret, random when the line begins, of which the row keeps a digest. So neither a copy of
-the table nor ``SECRET_KEY`` alone makes a token.
+A token contains the id of its session, its family, and a secret. A MAC over all of it, with a key
+derived from ``SECRET_KEY``, separates the tokens that this site has issued from forged ones,
+without a list of them. The MAC does not make a token valid: the secret does. It is random for the
+first token of a family, and the row stores a digest of it. So neither a copy of the table nor
+``SECRET_KEY`` alone is enough to make a valid token.
 
-The successor's secret follows from its predecessor's, for whoever has the keys. Therefore
-requests that run in parallel, in whatever process, arrive at the same successor without
-its being stored anywhere.
+The successor's secret is derived from its predecessor's, with a key of this site. So parallel
+requests compute the same successor, in any process, and it is stored nowhere.
+
+A client may send an *attempt* with its token: random bits, new for each refresh, which it keeps
+until the response has arrived. It proves that a late request is a retry by the same client, and
+not by somebody with a copy of the token. The row stores only an HMAC of it.
 """
 
 from __future__ import annotations
 
 import hmac
+import re
 import secrets
 from base64 import urlsafe_b64decode, urlsafe_b64encode
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
-from enum import Enum
 from hashlib import sha256
 from struct import Struct
 from uuid import UUID
@@ -28,22 +31,34 @@ from django.views.decorators.debug import sensitive_variables
 from django_sessions_plus.jwt.derivation import derive
 
 PREFIX = "rt1."
-"""With one dot it is no JWT, and with any no session token."""
+"""A JWT has two dots and a session token none, so the one dot separates the three forms."""
 
 _SECRET_LENGTH = 32
 _BODY = Struct(f">16sqq{_SECRET_LENGTH}s")
 _MAC_LENGTH = sha256().digest_size
-# Bytes that make whole groups of base64: no padding, and one spelling for each token.
+# A multiple of 3 bytes: base64 needs no padding, and each token has only one valid text.
 _PAYLOAD_LENGTH = _BODY.size + _MAC_LENGTH
 LENGTH = len(PREFIX) + _PAYLOAD_LENGTH // 3 * 4
-"""The characters of every token."""
+"""The number of characters of every token."""
 
 _DOMAIN = b"django_sessions_plus.refresh-token.v1:"
 _MAC_KEY = "refresh-token-mac"
 _CHAIN_KEY = "refresh-token-chain"
 
-# By how much the clocks of two hosts may differ before a rotation from the future is no recent one.
-CLOCK_SKEW = timedelta(minutes=1)
+ATTEMPT_PATTERN = re.compile(r"[0-9a-f]{32}", re.ASCII)
+"""The form of an attempt: 128 random bits in hexadecimal, lower case."""
+
+_ATTEMPT_DOMAIN = b"django_sessions_plus.refresh-attempt.v1:"
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """An attempt in the form that a row stores: HMACs with secrets that are stored nowhere. Its repr shows nothing."""
+
+    of_rotation: str = field(repr=False)
+    """With the successor's secret: stored if this attempt rotates the token."""
+    of_previous: str = field(repr=False)
+    """With the token's own secret: stored if this attempt has produced the token."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,79 +67,73 @@ class RefreshToken:
 
     session_id: UUID
     family: int
-    """When the first token of its line was issued, in microseconds; the line's name."""
+    """When the first token of its family was issued, in microseconds; it identifies the family."""
     issued_at: int
     """When it was issued, in microseconds."""
     secret: bytes = field(repr=False)
     key: int = field(default=0, repr=False, compare=False)
-    """Which of the site's secrets vouches for it: 0 is SECRET_KEY, then its fallbacks."""
+    """Which of the site's secrets its MAC was made with: 0 is SECRET_KEY, then its fallbacks."""
+    attempt: Attempt | None = field(default=None, repr=False, compare=False)
+    """The attempt that was presented with it; None if there was none."""
 
     @sensitive_variables()
     def text(self) -> str:
-        """Return the token as its holder gets it."""
+        """Return the raw token."""
         body = self._body()
         payload = body + _mac(derive(_MAC_KEY)[0], body)
         return PREFIX + urlsafe_b64encode(payload).decode("ascii")
 
     def digest(self) -> str:
-        """Return what is stored of it: 64 hexadecimal characters.
+        """Return the digest that is stored: 64 hexadecimal characters.
 
-        Of the secret and its session. The rest is for the MAC to vouch for.
+        It covers the secret and the session. The MAC covers the rest.
         """
         return sha256(_DOMAIN + self.session_id.bytes + self.secret).hexdigest()
 
     @sensitive_variables()
     def successor(self, refreshed_at: datetime) -> RefreshToken:
-        """Return the token that takes its place: the same for every caller.
+        """Return the token that replaces this one; the same for every caller.
 
-        The key is of the secret that vouches for this token, so that a host that knows no
-        newer ``SECRET_KEY`` yet arrives there as well.
+        The key is derived from the site's secret that this token was made with: a host that does not have
+        the newest ``SECRET_KEY`` yet must compute the same token.
         """
-        chain = derive(_CHAIN_KEY)[self.key]
-        secret = hmac.digest(chain, _DOMAIN + _line(self) + self.secret, sha256)
-        return RefreshToken(self.session_id, self.family, microseconds(refreshed_at), secret)
+        moment, secret = microseconds(refreshed_at), self._successor_secret()
+        return RefreshToken(self.session_id, self.family, moment, secret)
+
+    @sensitive_variables()
+    def with_attempt(self, attempt: str) -> RefreshToken:
+        """Return the token with the digests of ``attempt``, which must have passed ``is_attempt()``."""
+        text = attempt.encode("ascii")
+        made = Attempt(
+            of_rotation=_attempt_digest(self._successor_secret(), text),
+            of_previous=_attempt_digest(self.secret, text),
+        )
+        return replace(self, attempt=made)
 
     def age(self, now: datetime) -> timedelta:
         """Return how long ago it was issued."""
         return timedelta(microseconds=microseconds(now) - self.issued_at)
 
+    @sensitive_variables()
+    def _successor_secret(self) -> bytes:
+        chain = derive(_CHAIN_KEY)[self.key]
+        return hmac.digest(chain, _DOMAIN + _session_and_family(self) + self.secret, sha256)
+
     def _body(self) -> bytes:
         return _BODY.pack(self.session_id.bytes, self.family, self.issued_at, self.secret)
 
 
-class Verdict(Enum):
-    """What a token of this site is to its session."""
-
-    CURRENT = "current"
-    """The one that is good: rotate it."""
-    PRECEDING = "preceding"
-    """The one before, rotated a moment ago: answer with the same successor."""
-    REUSED = "reused"
-    """An earlier one of this line: somebody has a copy."""
-    REPLACED = "replaced"
-    """Of a line that another one has taken the place of."""
-
-
-@dataclass(frozen=True, slots=True)
-class Kept:
-    """What a session's row keeps of its refresh tokens."""
-
-    digest: str | None
-    started_at: datetime | None
-    refreshed_at: datetime | None
-
-
 def first(session_id: UUID, started_at: datetime) -> RefreshToken:
-    """Return a new token, the first of a line."""
+    """Return a new token, the first of a family."""
     family = microseconds(started_at)
     return RefreshToken(session_id, family, family, secrets.token_bytes(_SECRET_LENGTH))
 
 
 @sensitive_variables()
 def parse(token: object) -> RefreshToken | None:
-    """Return the token that ``token`` spells; None for what this site never issued.
+    """Parse ``token``; None if this site has not issued it.
 
-    Whether the token is good the row says. Nothing is raised: a traceback would show it.
+    Whether the token is valid is decided by the row. Never raises, because a traceback would show it.
     """
     if not isinstance(token, str) or len(token) != LENGTH or not token.isascii():
         return None
@@ -132,7 +141,7 @@ def parse(token: object) -> RefreshToken | None:
         payload = urlsafe_b64decode(token[len(PREFIX) :])
     except ValueError:
         return None
-    # The decoder passes over what is not of its alphabet.
+    # The decoder ignores characters outside of its alphabet.
     if PREFIX + urlsafe_b64encode(payload).decode("ascii") != token:
         return None
     body, mac = payload[: _BODY.size], payload[_BODY.size :]
@@ -143,32 +152,13 @@ def parse(token: object) -> RefreshToken | None:
     return None
 
 
-def decide(presented: RefreshToken, kept: Kept, *, now: datetime, grace: timedelta) -> Verdict:
-    """Return what ``presented`` is to the session whose row says ``kept``."""
-    if kept.digest is None or kept.started_at is None:
-        return Verdict.REPLACED
-    if hmac.compare_digest(presented.digest(), kept.digest):
-        return Verdict.CURRENT
-    if (
-        kept.refreshed_at is not None
-        and is_within(grace, now - kept.refreshed_at)
-        and hmac.compare_digest(presented.successor(kept.refreshed_at).digest(), kept.digest)
-    ):
-        return Verdict.PRECEDING
-    is_of_this_line = presented.family == microseconds(kept.started_at)
-    return Verdict.REUSED if is_of_this_line else Verdict.REPLACED
-
-
-def is_within(grace: timedelta, elapsed: timedelta) -> bool:
-    """Tell whether a rotation that was ``elapsed`` ago is as recent as ``grace`` allows; zero allows none.
-
-    A rotation from the future, by the clock of another host, has only just been.
-    """
-    return bool(grace) and -max(grace, CLOCK_SKEW) <= elapsed <= grace
+def is_attempt(value: object) -> bool:
+    """Return whether ``value`` has the form of an attempt."""
+    return isinstance(value, str) and ATTEMPT_PATTERN.fullmatch(value) is not None
 
 
 def microseconds(moment: datetime) -> int:
-    """Return a moment as a number that survives every database; without a time zone, as it is written."""
+    """Return microseconds since 1970, which every database stores exactly; a naive datetime counts as UTC."""
     epoch = datetime(1970, 1, 1, tzinfo=UTC if moment.tzinfo else None)
     return (moment - epoch) // timedelta(microseconds=1)
 
@@ -177,5 +167,10 @@ def _mac(key: bytes, body: bytes) -> bytes:
     return hmac.digest(key, _DOMAIN + body, sha256)
 
 
-def _line(token: RefreshToken) -> bytes:
+def _session_and_family(token: RefreshToken) -> bytes:
     return token.session_id.bytes + token.family.to_bytes(8, "big", signed=True)
+
+
+@sensitive_variables()
+def _attempt_digest(secret: bytes, attempt: bytes) -> str:
+    return hmac.new(secret, _ATTEMPT_DOMAIN + attempt, sha256).hexdigest()

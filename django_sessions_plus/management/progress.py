@@ -1,7 +1,8 @@
-"""What long-running commands share: a progress bar on a terminal, and Ctrl-C that takes effect between batches."""
+"""What long-running commands share: figures as JSON, a progress bar, Ctrl-C between batches, a cache that failed."""
 
 from __future__ import annotations
 
+import json
 import signal
 import threading
 from argparse import ArgumentParser
@@ -16,7 +17,7 @@ from django.core.management.base import OutputWrapper
 WIDTH = 30
 # Seconds between two drawings.
 INTERVAL = 0.1
-# What a shell reports of a command that Ctrl-C has stopped.
+# The exit status that a shell reports for a command that was stopped by Ctrl-C.
 INTERRUPTED = 128 + signal.SIGINT
 
 
@@ -40,7 +41,7 @@ class Bar:
             self._draw(self._text(done))
 
     def clear(self) -> None:
-        """Wipe the line, so that what is written next begins it."""
+        """Clear the line, so that the next output starts at its beginning."""
         if self._length:
             self._draw("")
             self.stream.write("\r", ending="")
@@ -69,10 +70,10 @@ class Interrupt:
 
 @contextmanager
 def interrupt() -> Iterator[Interrupt]:
-    """Only note the first Ctrl-C, so that the work can stop after its batch; a second one interrupts as usual."""
+    """Set a flag at the first Ctrl-C, so that the work can stop after its batch; a second one interrupts as usual."""
     asked = Interrupt()
     if threading.current_thread() is not threading.main_thread():
-        # Python takes signals there alone.
+        # Python allows signal handlers in the main thread only.
         yield asked
         return
     before: Any = signal.getsignal(signal.SIGINT)
@@ -95,6 +96,32 @@ def add_no_progress(parser: ArgumentParser) -> None:
     )
 
 
+def add_json(parser: ArgumentParser) -> None:
+    """Add the option ``--json``, for ``write_json()``."""
+    parser.add_argument(
+        "--json",
+        action="store_true",
+        help="write one JSON object with the figures to standard output, and nothing else",
+    )
+
+
+def write_json(stream: OutputWrapper, **figures: Any) -> None:
+    """Write the figures as one line."""
+    stream.write(json.dumps(figures))
+
+
 def is_shown(stream: Any, options: dict[str, Any]) -> bool:
-    """Tell whether to draw a bar: on a terminal, unless ``--no-progress`` or ``--verbosity 0`` say otherwise."""
-    return bool(stream.isatty() and options["verbosity"] and not options["no_progress"])
+    """Return whether to draw a bar: on a terminal, unless an option says otherwise.
+
+    Those are ``--no-progress``, ``--verbosity 0`` and ``--json``.
+    """
+    is_unwanted = options["no_progress"] or options.get("json", False)
+    return bool(stream.isatty() and options["verbosity"] and not is_unwanted)
+
+
+def unsettled_message(within: int) -> str:
+    """Return the message that other processes may accept the ended sessions for ``within`` seconds."""
+    return (
+        "The cache could not be told: what it has of ended sessions is believed for up to"
+        f" {within} seconds. As soon as it answers again, run 'manage.py sessions_refresh_cache'."
+    )

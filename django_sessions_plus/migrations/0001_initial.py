@@ -1,8 +1,8 @@
-import django.db.models.deletion
 import django.utils.timezone
 from django.conf import settings
 from django.db import migrations, models
 
+import django_sessions_plus.bulk.deleting
 import django_sessions_plus.tokens
 
 
@@ -50,6 +50,12 @@ class Migration(migrations.Migration):
                     models.DateTimeField(blank=True, null=True, verbose_name="signed in"),
                 ),
                 (
+                    "reauthentication_required",
+                    models.BooleanField(
+                        default=False, editable=False, verbose_name="must authenticate again"
+                    ),
+                ),
+                (
                     "updated_at",
                     models.DateTimeField(
                         default=django.utils.timezone.now, verbose_name="expiry moved"
@@ -63,6 +69,12 @@ class Migration(migrations.Migration):
                 ),
                 ("expires_at", models.DateTimeField(verbose_name="expires")),
                 (
+                    "cookie_expires_at",
+                    models.DateTimeField(
+                        blank=True, editable=False, null=True, verbose_name="cookie expires"
+                    ),
+                ),
+                (
                     "ip_address",
                     models.GenericIPAddressField(blank=True, null=True, verbose_name="IP address"),
                 ),
@@ -72,7 +84,20 @@ class Migration(migrations.Migration):
                         blank=True, max_length=512, null=True, verbose_name="user agent"
                     ),
                 ),
+                (
+                    "name",
+                    models.CharField(blank=True, default="", max_length=100, verbose_name="name"),
+                ),
                 ("remember", models.BooleanField(default=True, verbose_name="remember")),
+                (
+                    "transport",
+                    models.CharField(
+                        default="cookie",
+                        editable=False,
+                        max_length=16,
+                        verbose_name="transport",
+                    ),
+                ),
                 ("ended_at", models.DateTimeField(blank=True, null=True, verbose_name="ended")),
                 (
                     "end_reason",
@@ -100,6 +125,28 @@ class Migration(migrations.Migration):
                     "refreshed_at",
                     models.DateTimeField(
                         blank=True, editable=False, null=True, verbose_name="refreshed"
+                    ),
+                ),
+                (
+                    "refresh_attempt",
+                    models.CharField(
+                        blank=True,
+                        editable=False,
+                        max_length=64,
+                        null=True,
+                        verbose_name="refresh attempt digest",
+                    ),
+                ),
+                (
+                    "refresh_replays_left",
+                    models.PositiveSmallIntegerField(
+                        default=0, editable=False, verbose_name="refresh replays left"
+                    ),
+                ),
+                (
+                    "confirmed_refreshed_at",
+                    models.DateTimeField(
+                        blank=True, editable=False, null=True, verbose_name="refresh confirmed"
                     ),
                 ),
                 (
@@ -133,7 +180,7 @@ class Migration(migrations.Migration):
                         blank=True,
                         db_constraint=False,
                         null=True,
-                        on_delete=django.db.models.deletion.SET_NULL,
+                        on_delete=django_sessions_plus.bulk.deleting.set_null_within_database,
                         related_name="+",
                         to=settings.AUTH_USER_MODEL,
                         verbose_name="ended by",
@@ -146,7 +193,7 @@ class Migration(migrations.Migration):
                         db_constraint=False,
                         db_index=False,
                         null=True,
-                        on_delete=django.db.models.deletion.CASCADE,
+                        on_delete=django_sessions_plus.bulk.deleting.cascade_within_database,
                         related_name="+",
                         to=settings.AUTH_USER_MODEL,
                         verbose_name="user",
@@ -166,6 +213,7 @@ class Migration(migrations.Migration):
                 "indexes": [
                     models.Index(fields=["user", "expires_at"], name="session_live"),
                     models.Index(fields=["expires_at"], name="session_purge"),
+                    models.Index(fields=["end_reason", "expires_at"], name="session_expired"),
                 ],
                 "constraints": [
                     models.UniqueConstraint(fields=("token_digest",), name="session_token")

@@ -10,9 +10,11 @@ from django.template.loader import render_to_string
 from django.utils import timezone
 from django.utils.safestring import SafeString
 
-from django_sessions_plus import keyset, sessions, wording
+from django_sessions_plus import sessions
+from django_sessions_plus.accounts.sign_in_page import reason_signed_out
 from django_sessions_plus.conf import config
-from django_sessions_plus.entries import Entry, entries
+from django_sessions_plus.presentation import keyset, wording
+from django_sessions_plus.presentation.entries import Entry, entries
 
 register = template.Library()
 
@@ -21,7 +23,7 @@ register = template.Library()
 def sessions_for(context: template.Context, user: Any, limit: int | None = None) -> list[Entry]:
     """Return the active sessions of ``user``, the one of the request first; one query.
 
-    At most ``limit`` (default: ``SESSIONS_PLUS_PAGE_SIZE``), those last active::
+    At most ``limit`` (default: ``SESSIONS_PLUS_PAGE_SIZE``), the most recently active ones::
 
         {% sessions_for user as entries %}
         {% for entry in entries %}{{ entry.name }}{% endfor %}
@@ -34,7 +36,7 @@ def sessions_for(context: template.Context, user: Any, limit: int | None = None)
 
 @register.simple_tag
 def device_icon(shown: Any) -> SafeString:
-    """Return the icon of an entry, a session or a device, as inline SVG that says nothing to screen readers."""
+    """Return the icon of an entry, a session or a device, as inline SVG that screen readers ignore."""
     kind = (
         "token" if getattr(shown, "access", "") == "token" else getattr(shown, "device", shown).kind
     )
@@ -43,20 +45,32 @@ def device_icon(shown: Any) -> SafeString:
 
 @register.filter
 def in_time(value: datetime) -> SafeString:
-    """Show a time in words, the exact one in ``title`` and ``datetime``: ``{{ session.last_seen_at|in_time }}``."""
-    return wording.moment(value, timezone.now())
+    """Show a time in words, the exact time in ``title`` and ``datetime``: ``{{ session.last_seen_at|in_time }}``."""
+    return wording.time_element(value, timezone.now())
+
+
+@register.simple_tag(takes_context=True)
+def sign_out_reason(context: template.Context) -> str:
+    """Return why the visitor was signed out, for a sign-in page; empty if there is nothing to show.
+
+    ::
+
+        {% sign_out_reason as reason %}{% if reason %}<p role="status">{{ reason }}</p>{% endif %}
+    """
+    request = context.get("request")
+    return "" if request is None else reason_signed_out(request)
 
 
 @register.inclusion_tag("django_sessions_plus/includes/sign_out_button.html")
 def sign_out_button() -> dict[str, Any]:
-    """Show a button that signs out, as a form of its own."""
+    """Show a form with a button that signs out."""
     return {}
 
 
 @register.inclusion_tag("django_sessions_plus/includes/end_button.html")
 def end_button(entry: Entry, cursor: str = "") -> dict[str, Any]:
-    """Show a button that ends the entry's session; the one of the request has the sign-out.
+    """Show a button that ends the entry's session; for the session of the request it signs out.
 
-    ``cursor`` names the page of the list to come back to.
+    ``cursor`` is the page of the list to return to.
     """
     return {"entry": entry, "query": f"?{keyset.PARAMETER}={cursor}" if cursor else ""}

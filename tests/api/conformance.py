@@ -20,7 +20,7 @@ from django_sessions_plus.api import (
     urls,
 )
 from django_sessions_plus.api.errors import ERRORS
-from django_sessions_plus.conf import config
+from django_sessions_plus.conf import callables
 
 # Version 3.1 is JSON Schema, which a validator understands as it is.
 VERSION = "3.1.1"
@@ -35,13 +35,16 @@ def document(version: str = VERSION) -> dict[str, Any]:
 
 def document_of(*prefixes: str, version: str = VERSION) -> dict[str, Any]:
     """Return the schema where no more than these are mounted, made without a warning and valid."""
-    return _document(prefixes, version, tuple(config.USER_FIELDS))
+    return _document(prefixes, version, _user_fields())
+
+
+def _user_fields() -> Any:
+    source = callables.user_fields()
+    return source if callable(source) else tuple(source)
 
 
 @cache
-def _document(
-    prefixes: tuple[str, ...], version: str, user_fields: tuple[str, ...]
-) -> dict[str, Any]:
+def _document(prefixes: tuple[str, ...], version: str, user_fields: Any) -> dict[str, Any]:
     GENERATOR_STATS.reset()
     with patched_settings({"OAS_VERSION": version, "TITLE": "The API"}):
         patterns = [path(prefix.removeprefix("/"), include(MOUNTED[prefix])) for prefix in prefixes]
@@ -107,12 +110,12 @@ def _is_foreign(answer: Any) -> bool:
 
 def validator(body: dict[str, Any]) -> Draft202012Validator:
     """Return what holds a body to its schema, closed."""
-    components = _closed_components(tuple(config.USER_FIELDS))
+    components = _closed_components(_user_fields())
     return Draft202012Validator({**body, "components": components}, format_checker=FormatChecker())
 
 
 @cache
-def _closed_components(user_fields: tuple[str, ...]) -> Any:
+def _closed_components(user_fields: Any) -> Any:
     return _closed(document()["components"])
 
 

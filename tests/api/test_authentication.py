@@ -5,17 +5,15 @@ from datetime import timedelta
 import pytest
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import AnonymousUser, User
-from django.test import AsyncClient, override_settings
+from django.test import AsyncClient
 from django.utils import timezone
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from rest_framework.request import Request
 from rest_framework.test import APIRequestFactory
 
 from django_sessions_plus import sessions
 from django_sessions_plus.api.authentication import SessionTokenAuthentication
-from django_sessions_plus.exceptions import ConfigurationError
 from django_sessions_plus.models import Session
 from tests.api.conftest import PASSWORD, ApiClient, code
 
@@ -67,7 +65,8 @@ def test_another_scheme_is_no_bearer_credential(by_cookie, header):
 
 def test_the_session_slides_with_use(app):
     old = timezone.now() - timedelta(days=2)
-    Session.objects.update(last_seen_at=old, updated_at=old)
+    expires_at = Session.objects.get().expires_at - timedelta(days=2)
+    Session.objects.update(last_seen_at=old, updated_at=old, expires_at=expires_at)
     app.send("get", "/mine", REMOTE_ADDR="192.0.2.9", headers={"User-Agent": "App/2"})
     row = Session.objects.get()
     assert row.updated_at > old
@@ -185,20 +184,10 @@ def test_odd_separators_are_no_way_to_the_cookie(by_cookie, app, between):
 
 
 @given(header=st.text(max_size=80).map(lambda text: f"Bearer {text}"))
-@hypothesis_settings(max_examples=100)
 def test_no_header_breaks_anything(by_cookie, header):
     value = header.encode("utf-8", "surrogatepass").decode("latin-1")
     assert by_cookie.get("/auth/session", HTTP_AUTHORIZATION=value).status_code == 401
     assert by_cookie.get("/mine", HTTP_AUTHORIZATION=value).status_code == 401
-
-
-@pytest.mark.parametrize("header", [{}, {"Authorization": "Bearer " + "x" * 32}])
-def test_a_foreign_engine_is_a_configuration_error_that_says_so(ada, header):
-    with (
-        override_settings(SESSION_ENGINE="django.contrib.sessions.backends.signed_cookies"),
-        pytest.raises(ConfigurationError, match="SESSION_ENGINE"),
-    ):
-        ApiClient().send("get", "session", headers=header)
 
 
 def test_revoking_by_bearer_makes_the_rest_of_the_request_anonymous(app, ada, settings):

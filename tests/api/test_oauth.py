@@ -15,11 +15,12 @@ from django.utils import timezone
 from django.views.debug import ExceptionReporter
 from rest_framework.exceptions import APIException
 
-from django_sessions_plus import inspecting, sessions
+from django_sessions_plus import sessions
 from django_sessions_plus.api import oauth
 from django_sessions_plus.api.oauth_urls import urlpatterns
-from django_sessions_plus.exceptions import SessionOverError
-from django_sessions_plus.jwt import access
+from django_sessions_plus.backends.rows import Rows
+from django_sessions_plus.exceptions import InactiveSessionError
+from django_sessions_plus.jwt import access, inspecting
 from django_sessions_plus.jwt.refresh import refresh
 from django_sessions_plus.models import Session
 from django_sessions_plus.policy import EndReason
@@ -428,7 +429,7 @@ def test_whoever_has_a_token_ends_its_session(
     assert [said["reason"] for said in told.of(session_ended)] == [EndReason.SIGNED_OUT]
     for other in KINDS:
         assert inspecting.find(hers[other]) is None
-    with pytest.raises(SessionOverError):
+    with pytest.raises(InactiveSessionError):
         refresh(hers["refresh"])
     anybody.revoke(hers[kind])
     assert Session.objects.get(pk=row.pk).ended_at == ended.ended_at
@@ -595,7 +596,7 @@ def test_answers_are_json_whatever_is_asked_for(ask, accept):
 
 
 def test_introspection_is_limited_for_each_service(service, hers, settings):
-    settings.SESSIONS_PLUS_INTROSPECT_RATE = "2/min"
+    settings.SESSIONS_PLUS_RATES = {"introspect": "2/min"}
     other = Caller()
     other.own = sessions.start(User.objects.get(username="service")).session_key
     for _ in range(2):
@@ -607,7 +608,7 @@ def test_introspection_is_limited_for_each_service(service, hers, settings):
 
 
 def test_revocation_is_limited_for_each_address(anybody, hers, row, settings):
-    settings.SESSIONS_PLUS_REVOKE_TOKEN_RATE = "2/min"
+    settings.SESSIONS_PLUS_RATES = {"revoke_token": "2/min"}
     for _ in range(2):
         anybody.revoke("nonsense")
     answer = anybody.ask("revoke", {"token": hers["session"]})
@@ -644,10 +645,14 @@ def test_neither_logs_nor_answers_repeat_a_token(service, hers, caplog):
         assert secret not in everything
 
 
+# How rows are found that a token names by their id.
+BY_ID = ("find_by_id", "find_for_refresh")
+
+
 @pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("path", ["introspect", "revoke"])
 def test_error_reports_show_no_token_when_the_database_fails(
-    service, hers, monkeypatch, settings, kind, path
+    service, hers, monkeypatch, settings, caplog, kind, path
 ):
     def fail(*args, **kwargs):
         raise OperationalError("gone away")
@@ -656,16 +661,18 @@ def test_error_reports_show_no_token_when_the_database_fails(
     service.raise_request_exception = False
     real = inspecting.find
 
-    def find_without_database(token):
+    def find_without_database(token, **options):
         with monkeypatch.context() as patch:
             patch.setattr(SessionStore, "_read", fail)
-            patch.setattr(SessionStore, "_read_by_id", fail)
-            return real(token)
+            for name in BY_ID:
+                patch.setattr(Rows, name, fail)
+            return real(token, **options)
 
     monkeypatch.setattr(inspecting, "find", find_without_database)
     answer = service.ask(path, {"token": hers[kind]})
-    assert answer.status_code == 500
-    reporter = ExceptionReporter(answer.wsgi_request, *answer.exc_info)
+    assert answer.status_code == 503
+    (logged,) = [record.exc_info for record in caplog.records if record.exc_info]
+    reporter = ExceptionReporter(answer.wsgi_request, *logged)
     frames = reporter.get_traceback_frames()
     ours = [frame["vars"] for frame in frames if "django_sessions_plus" in frame["filename"]]
     assert len(ours) > 2
@@ -680,7 +687,8 @@ def test_whoever_looks_for_a_token_has_it_in_no_report_either(hers, monkeypatch,
         raise OperationalError("gone away")
 
     monkeypatch.setattr(SessionStore, "_read", fail)
-    monkeypatch.setattr(SessionStore, "_read_by_id", fail)
+    for name in BY_ID:
+        monkeypatch.setattr(Rows, name, fail)
     with pytest.raises(OperationalError) as caught:
         inspecting.find(hers[kind])
     reporter = ExceptionReporter(None, caught.type, caught.value, caught.tb)
@@ -730,7 +738,7 @@ class Refused(APIException):
     ],
 )
 def test_refusals_of_a_projects_own_code_are_told_in_the_same_words(ask, monkeypatch, status, name):
-    def refuse(token):
+    def refuse(token, **options):
         raise Refused(status)
 
     monkeypatch.setattr(inspecting, "find", refuse)

@@ -12,7 +12,7 @@ from django_sessions_plus import sessions
 from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.jwt import access
 from django_sessions_plus.models import Session
-from django_sessions_plus.policy import EndReason, OverReason
+from django_sessions_plus.policy import EndReason, InactiveReason
 from tests.api.conftest import PASSWORD, ApiClient, code
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.api.urls")]
@@ -59,7 +59,7 @@ def test_whoever_holds_the_token_is_told(signed_in: ApiClient, reason: str, word
 
 
 def test_every_word_can_be_told_and_no_other():
-    assert {*TOLD.values(), "expired"} == set(OverReason)
+    assert {*TOLD.values(), "expired"} == set(InactiveReason)
     assert TOLD.keys() > set(EndReason)
 
 
@@ -113,7 +113,7 @@ def test_a_use_from_elsewhere_that_ends_the_session_says_so(signed_in: ApiClient
 
 def test_a_refresh_token_that_is_used_again_says_so_to_who_uses_it(service: ApiClient):
     service.refresh()
-    Session.objects.update(refreshed_at=timezone.now() - timedelta(minutes=1))
+    Session.objects.update(refreshed_at=timezone.now() - timedelta(minutes=2))
     assert told(service.refresh()) == "suspicious"
 
 
@@ -154,7 +154,7 @@ def test_a_token_that_was_rotated_away_tells_nothing(signed_in: ApiClient):
 
 def test_nor_does_a_refresh_token_of_before(service: ApiClient):
     service.refresh()
-    Session.objects.update(refreshed_at=timezone.now() - timedelta(minutes=1))
+    Session.objects.update(refreshed_at=timezone.now() - timedelta(minutes=2))
     end()
     assert told(service.refresh()) is None
 
@@ -241,7 +241,7 @@ def test_a_store_knows_from_loading_why_nobody_is_signed_in(by_cookie: ApiClient
         store.load()
         return store
 
-    assert opened().over_reason is None
+    assert opened().inactive_reason is None
     session = Session.objects.get()
     sessions.revoke(session, reason=EndReason.LIMIT)
-    assert opened().over_reason is OverReason.LIMIT
+    assert opened().inactive_reason is InactiveReason.LIMIT

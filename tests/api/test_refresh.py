@@ -5,6 +5,7 @@ from datetime import timedelta
 
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_logged_out
 from django.db import connections
 from django.http import HttpResponse
 from django.utils import timezone
@@ -14,7 +15,7 @@ from django_sessions_plus.api.token_views import RefreshView
 from django_sessions_plus.jwt import access, refresh_token
 from django_sessions_plus.models import Session
 from django_sessions_plus.signals import refresh_token_reused
-from tests.api.conftest import PASSWORD, ApiClient, code
+from tests.api.conftest import PASSWORD, ApiClient, code, connected
 from tests.api.test_sign_in import csrf_token
 from tests.api.test_sign_in_jwt import PATH, sign_in
 
@@ -26,7 +27,7 @@ ENDED = 'Bearer realm="api", error="invalid_token", error_description='
 
 def grow_old():
     """Let the last rotation be longer ago than the grace."""
-    Session.objects.update(refreshed_at=timezone.now() - timedelta(minutes=1))
+    Session.objects.update(refreshed_at=timezone.now() - timedelta(minutes=2))
 
 
 def test_it_gives_the_next_pair(clock, service):
@@ -46,7 +47,7 @@ def test_it_gives_the_next_pair(clock, service):
 
 def test_it_tells_when_the_refresh_token_expires(service, settings):
     settings.SESSION_COOKIE_AGE = 3600
-    Session.objects.update(updated_at=timezone.now() - timedelta(days=1))
+    Session.objects.update(expires_at=timezone.now() + timedelta(minutes=30))
     expires = service.refresh().json()["refresh_expires_at"]
     assert expires == Session.objects.get().expires_at.isoformat().replace("+00:00", "Z")
 
@@ -189,7 +190,7 @@ def replaced(service):
 NOT_OURS = {
     "access token": lambda service: service.token,
     "session token": lambda service: "x" * 32,
-    "of an earlier line": replaced,
+    "of an earlier family": replaced,
     "tampered": lambda service: (
         service.refresh_token[:-1] + ("A" if service.refresh_token[-1] != "A" else "B")
     ),
@@ -261,6 +262,78 @@ def test_other_methods_do_nothing(client, method):
     assert code(client.send(method, "token/refresh")) == "method_not_allowed"
 
 
+# An attempt
+
+MINE, OTHER = "0123456789abcdef" * 2, "f" * 32
+
+
+def digest(token):
+    """Return the digest; the rest of a token tells when it was issued, which ``grow_old()`` has changed."""
+    return refresh_token.parse(token).digest()
+
+
+def retry(client, token, attempt, **extra):
+    return client.send("post", "token/refresh", {"refresh": token, "attempt": attempt}, **extra)
+
+
+def test_a_refresh_is_repeated_with_its_attempt_after_the_grace(service):
+    first = service.refresh_token
+    lost = retry(service, first, MINE).json()["refresh"]
+    grow_old()
+    answer = service.take(retry(service, first, MINE))
+    assert answer.status_code == 200
+    assert digest(service.refresh_token) == digest(lost)
+    assert service.send("get", "session").status_code == 200
+
+
+@pytest.mark.parametrize("attempt", [OTHER, None])
+def test_a_copy_of_the_token_without_its_attempt_ends_the_session(service, attempt):
+    first = service.refresh_token
+    retry(service, first, MINE)
+    grow_old()
+    answer = service.refresh(first) if attempt is None else retry(service, first, attempt)
+    assert (answer.status_code, code(answer)) == (401, "session_ended")
+    assert Session.objects.get().end_reason == "refresh_reused"
+
+
+def test_once_the_access_token_was_used_the_attempt_is_worth_nothing(service, settings):
+    settings.SESSIONS_PLUS_LAST_SEEN_INTERVAL = timedelta(0)
+    first = service.refresh_token
+    service.take(retry(service, first, MINE))
+    assert service.send("get", "sessions").status_code == 200
+    grow_old()
+    Session.objects.update(confirmed_refreshed_at=Session.objects.get().refreshed_at)
+    assert code(retry(service, first, MINE)) == "session_ended"
+
+
+def test_a_request_notes_that_the_answer_has_arrived(service, settings):
+    settings.SESSIONS_PLUS_LAST_SEEN_INTERVAL = timedelta(0)
+    service.take(retry(service, service.refresh_token, MINE))
+    assert service.send("get", "sessions").status_code == 200
+    row = Session.objects.get()
+    assert row.confirmed_refreshed_at == row.refreshed_at
+
+
+def test_a_repeated_refresh_does_not_move_the_expiry_after_the_answer_either(service, settings):
+    settings.SESSIONS_PLUS_UPDATE_AGE = settings.SESSIONS_PLUS_LAST_SEEN_INTERVAL = timedelta(0)
+    first = service.refresh_token
+    retry(service, first, MINE)
+    grow_old()
+    expires_at = Session.objects.get().expires_at
+    assert retry(service, first, MINE).status_code == 200
+    assert Session.objects.get().expires_at == expires_at
+
+
+@pytest.mark.parametrize(
+    "attempt", ["", " ", "x", MINE[:-1], MINE + "0", MINE.upper(), f" {MINE}", None, 5, [MINE], {}]
+)
+def test_a_malformed_attempt_is_invalid_and_rotates_nothing(service, attempt):
+    answer = retry(service, service.refresh_token, attempt)
+    assert (answer.status_code, code(answer)) == (400, "invalid")
+    assert answer.json()["fields"].keys() == {"attempt"}
+    assert Session.objects.get().refreshed_at is None
+
+
 # As a cookie
 
 
@@ -302,6 +375,17 @@ def test_by_cookie_an_expired_header_does_not_hinder_it(spa):
     moment = timezone.now() - timedelta(hours=1)
     spa.token = access.issue(Session.objects.get(), now=moment).token
     assert by_cookie(spa).status_code == 200
+
+
+def test_by_cookie_the_attempt_is_alone_in_the_body(spa):
+    first = kept(spa)
+    assert by_cookie(spa, body={"attempt": MINE}).status_code == 200
+    lost = kept(spa)
+    grow_old()
+    spa.cookies["refresh_token"] = first
+    assert by_cookie(spa, body={"attempt": MINE}).status_code == 200
+    assert digest(kept(spa)) == digest(lost)
+    assert code(by_cookie(spa, body={"attempt": "x"})) == "invalid"
 
 
 def test_by_cookie_it_needs_the_csrf_token(spa):
@@ -381,12 +465,84 @@ def test_signing_out_ends_what_the_cookie_holds(spa):
     assert code(by_cookie(spa)) == "session_ended"
 
 
+def test_signing_out_by_the_cookie_alone_ends_its_session(spa, ada):
+    seen: list[object] = []
+    last, spa.token = kept(spa), None
+
+    def listen(user, **kwargs):
+        # Django tells of nobody, too.
+        seen.extend([user] if user else [])
+
+    with connected(user_logged_out, listen):
+        answer = spa.send("post", "sign-out", headers=csrf_token(spa))
+    assert (answer.status_code, seen) == (204, [ada])
+    assert answer.cookies["refresh_token"]["max-age"] == 0
+    row = Session.objects.get()
+    assert (row.end_reason, row.ended_by) == ("signed_out", ada)
+    spa.cookies["refresh_token"] = last
+    assert code(by_cookie(spa)) == "session_ended"
+    # Again, and nobody is left.
+    assert spa.send("post", "sign-out", headers=csrf_token(spa)).status_code == 204
+
+
+def test_signing_out_by_the_cookie_needs_the_csrf_token(spa):
+    spa.token = None
+    answer = spa.send("post", "sign-out")
+    assert (answer.status_code, code(answer)) == (403, "csrf_failed")
+    assert Session.objects.get().is_active()
+    assert kept(spa)
+
+
+@pytest.mark.parametrize("forged", ["made up", "tampered", "session token", "access token"])
+def test_signing_out_by_a_forged_cookie_ends_nothing(spa, app, forged):
+    last = kept(spa)
+    spa.cookies["refresh_token"] = {
+        "made up": "rt1." + "A" * 128,
+        "tampered": last[:-1] + ("A" if last[-1] != "A" else "B"),
+        "session token": app.token,
+        "access token": spa.token,
+    }[forged]
+    spa.token = None
+    assert spa.send("post", "sign-out", headers=csrf_token(spa)).status_code == 204
+    assert all(row.is_active() for row in Session.objects.all())
+
+
+def test_signing_out_by_a_cookie_that_was_rotated_away_is_reuse(spa):
+    first = kept(spa)
+    by_cookie(spa)
+    grow_old()
+    spa.token, spa.cookies["refresh_token"] = None, first
+    assert spa.send("post", "sign-out", headers=csrf_token(spa)).status_code == 204
+    assert Session.objects.get().end_reason == "refresh_reused"
+
+
+def test_signing_out_with_a_header_leaves_the_cookie_alone(spa, app):
+    last = kept(spa)
+    spa.token = app.token
+    assert "refresh_token" not in spa.send("post", "sign-out").cookies
+    assert kept(spa) == last
+    assert by_cookie(spa).status_code == 200
+
+
+def test_signing_out_by_cookies_ends_the_sessions_of_both(spa):
+    spa.token = None
+    csrf = csrf_token(spa)
+    body = {"username": "ada", "password": PASSWORD}
+    assert spa.send("post", "sign-in", body, headers=csrf).status_code == 200
+    assert Session.objects.active().count() == 2
+    answer = spa.send("post", "sign-out", headers=csrf_token(spa))
+    assert {name for name, cookie in answer.cookies.items() if cookie["max-age"] == 0} == {
+        *("sessionid", "refresh_token")
+    }
+    assert not Session.objects.active().exists()
+
+
 # How often
 
 
 @pytest.fixture
 def _two_a_minute(settings):
-    settings.SESSIONS_PLUS_REFRESH_RATE = "2/min"
+    settings.SESSIONS_PLUS_RATES = {"refresh": "2/min"}
 
 
 @pytest.mark.usefixtures("_two_a_minute")
@@ -423,7 +579,7 @@ def test_what_this_site_never_issued_and_what_another_site_sends_do_not_count(sp
 
 
 def test_there_may_be_no_limit(clock, service, settings):
-    settings.SESSIONS_PLUS_REFRESH_RATE = None
+    settings.SESSIONS_PLUS_RATES = {"refresh": None}
     assert {service.refresh().status_code for _ in range(70)} == {200}
 
 

@@ -7,14 +7,16 @@ import re
 import subprocess
 import sys
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager, nullcontext
 from pathlib import Path
-from typing import Any
+from typing import Any, NotRequired, TypedDict
 
 import pytest
 import yaml
 from django.contrib.auth.models import Permission, User
 from django.contrib.auth.signals import user_logged_in
 from django.core.exceptions import PermissionDenied
+from django.db import OperationalError, connection
 from django.urls import path
 from drf_spectacular.extensions import OpenApiAuthenticationExtension
 from drf_spectacular.generators import SchemaGenerator
@@ -24,11 +26,16 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.test import APIClient
 from rest_framework.views import APIView
 
-from django_sessions_plus import reauthentication
+from django_sessions_plus.accounts import reauthentication
+from django_sessions_plus.accounts.second_factors import (
+    SECOND_FACTOR_REQUIRED,
+    VERIFICATION_REQUIRED,
+)
 from django_sessions_plus.api import authentication, errors, oauth, oauth_urls, urls, views
 from django_sessions_plus.api.authentication import CookieAuthentication
 from django_sessions_plus.api.schema import oauth as oauth_table
 from django_sessions_plus.api.schema import operations as table
+from django_sessions_plus.api.schema.operation import Operation
 from django_sessions_plus.conf import config
 from django_sessions_plus.models import Session
 from tests.api import conformance
@@ -41,7 +48,7 @@ ROOT = Path(__file__).resolve().parent.parent.parent
 JSON = "application/json"
 
 # What is answered outside of any operation.
-NOT_OF_AN_OPERATION = {"method_not_allowed"}
+NOT_OF_AN_OPERATION = {"method_not_allowed", "not_in_use"}
 
 # One request for each operation, by its id.
 REQUESTS: dict[str, tuple[str, str, Any]] = {
@@ -52,6 +59,7 @@ REQUESTS: dict[str, tuple[str, str, Any]] = {
     "list_sessions": ("get", "sessions", None),
     "end_session": ("delete", "sessions/00000000-0000-7000-8000-000000000000", None),
     "revoke_sessions": ("post", "sessions/revoke", {"scope": "others"}),
+    "get_token": ("post", "token", {"audience": "https://reports.example"}),
     "refresh_tokens": ("post", "token/refresh", {"refresh": "rt1.x"}),
     "get_keys": ("get", ".well-known/jwks.json", None),
     "introspect_token": ("post", "introspect", "token=x"),
@@ -67,7 +75,7 @@ PATTERNS = [
 ]
 
 
-def all_operations() -> Iterator[table.Operation]:
+def all_operations() -> Iterator[Operation]:
     for methods in OPERATIONS.values():
         yield from methods.values()
 
@@ -75,7 +83,7 @@ def all_operations() -> Iterator[table.Operation]:
 REFUSALS = [
     (operation.id, status, refusal)
     for operation in all_operations()
-    for status, codes in operation.refusals().items()
+    for status, codes in operation.errors_by_status().items()
     for refusal in codes
 ]
 OF_OAUTH = {
@@ -173,6 +181,8 @@ def test_each_component_has_one_of_the_names_that_stay():
         "SessionErrorCode",
         "SessionInvalidError",
         "SessionKeys",
+        "ServiceToken",
+        "ServiceTokenRequest",
         "SessionTokenPair",
         "SignInRequest",
         "SignInTransport",
@@ -183,6 +193,8 @@ def test_each_component_has_one_of_the_names_that_stay():
         "SessionEndedErrorReason",
         "TokenIntrospection",
         "TokenIntrospectionTokenType",
+        "UnsettledEnd",
+        "UnsettledEnds",
         "UserSession",
         "UserSessionDevice",
         "UserSessionDeviceKind",
@@ -228,6 +240,7 @@ def run(*arguments: str, **environment: str) -> str:
 
 
 @pytest.mark.slow
+@pytest.mark.thorough
 def test_the_example_project_serves_it_without_a_warning_and_with_every_operation():
     said = run(
         "manage.py",
@@ -334,6 +347,16 @@ def test_every_401_has_a_challenge_and_every_429_says_how_long_to_wait():
                 assert operation["responses"][status]["headers"][name]["required"]
 
 
+def test_no_password_is_empty():
+    found = [
+        body["properties"]["password"]
+        for body in conformance.document()["components"]["schemas"].values()
+        if "password" in body.get("properties", {})
+    ]
+    assert len(found) == 2
+    assert all((password["minLength"], password["type"]) == (1, "string") for password in found)
+
+
 def test_examples_keep_to_their_schemas():
     for operation in conformance.operations().values():
         bodies = [operation.get("requestBody", {}), *operation["responses"].values()]
@@ -343,12 +366,23 @@ def test_examples_keep_to_their_schemas():
                 conformance.validator(content["schema"]).validate(example["value"])
 
 
+@pytest.fixture(autouse=True)
+def _tokens_for_a_service(settings: Any) -> None:
+    settings.SESSIONS_PLUS_TOKEN_AUDIENCES = ["https://reports.example"]
+
+
 @pytest.fixture
 def nobody(ada: User) -> ApiClient:
     return ApiClient()
 
 
 Provoke = Callable[[tuple[str, str, Any], Any], Any]
+
+
+def https_required(request, get):
+    client = get("by_cookie")
+    get("settings").SESSIONS_PLUS_REQUIRE_HTTPS = True
+    return client.send(*request)
 
 
 def not_authenticated(request, get):
@@ -371,6 +405,10 @@ def session_ended(request, get):
         request = ("post", request[1], {"refresh": refresh_token(get)})
         Session.objects.all().end(reason="revoked")
         return get("nobody").send(*request)
+    if request[1] == "token":
+        client = get("by_cookie")
+        Session.objects.all().end(reason="revoked")
+        return client.send(*request)
     return get("nobody").send(*request, headers={"Authorization": f"Bearer {'0' * 32}"})
 
 
@@ -406,10 +444,12 @@ def csrf_failed(request, get):
 def reauthentication_required(request, get):
     client = get("by_cookie")
     grow_stale()
+    Session.objects.update(reauthentication_required=True)
     return client.send(*request)
 
 
 def not_found(request, get):
+    get("settings").SESSIONS_PLUS_TOKEN_AUDIENCES = []
     return get("by_cookie").send(*request)
 
 
@@ -456,8 +496,7 @@ def session_interrupted(request, get):
 
 def throttled(request, get):
     settings, client = get("settings"), get("by_cookie")
-    for name in ("SIGN_IN", "REAUTHENTICATE", "REFRESH"):
-        setattr(settings, f"SESSIONS_PLUS_{name}_RATE", "1/h")
+    settings.SESSIONS_PLUS_RATES = dict.fromkeys(("sign_in", "reauthenticate", "refresh"), "1/h")
     if request[1] == "token/refresh":
         request = ("post", request[1], {"refresh": refresh_token(get)})
     client.send(*request)
@@ -467,6 +506,39 @@ def throttled(request, get):
 def invalid_credentials(request, get):
     method, name, body = request
     return get("by_cookie").send(method, name, {**body, "password": "wrong"})
+
+
+def second_factor_required(request, get):
+    client, settings = get("by_cookie"), get("settings")
+    settings.SESSIONS_PLUS_SIGN_IN = lambda request, user: SECOND_FACTOR_REQUIRED
+    return client.send(*request)
+
+
+def verification_required(request, get):
+    client, settings = get("by_cookie"), get("settings")
+    settings.SESSIONS_PLUS_SIGN_IN = lambda request, user: VERIFICATION_REQUIRED
+    return client.send(*request)
+
+
+def unavailable(request, get):
+    # Signed in, and with a token of which the database has to be asked.
+    method, name, body = request
+    if name == "token/refresh":
+        body = {"refresh": refresh_token(get)}
+    client = get("by_cookie")
+    with failing_database():
+        return client.send(method, name, body)
+
+
+@contextmanager
+def failing_database() -> Iterator[None]:
+    """Have every statement fail, as on a connection that was lost."""
+
+    def fail(*args: Any) -> Any:
+        raise OperationalError("the connection is lost")
+
+    with connection.execute_wrapper(fail):
+        yield
 
 
 def raw(client: ApiClient, name: str, body: str, content_type: str, **extra: Any) -> Any:
@@ -503,16 +575,19 @@ def test_every_refusal_of_oauth_that_is_described_can_be_had(
     if status == 413:
         settings.DATA_UPLOAD_MAX_MEMORY_SIZE = 1
     if status == 429:
-        settings.SESSIONS_PLUS_INTROSPECT_RATE = "1/h"
-        settings.SESSIONS_PLUS_REVOKE_TOKEN_RATE = "1/h"
-    for _ in range(2):
-        answer = app.generic(
-            "POST",
-            f"/oauth/{name}",
-            "" if status == 400 else body,
-            content_type="text/plain" if status == 415 else FORM,
-            headers=headers,
-        )
+        settings.SESSIONS_PLUS_RATES = {"introspect": "1/h", "revoke_token": "1/h"}
+    if status == 503:
+        # Of the form of a session token, for any other is known to be none without a query.
+        body = f"token={app.token}"
+    with failing_database() if status == 503 else nullcontext():
+        for _ in range(2):
+            answer = app.generic(
+                "POST",
+                f"/oauth/{name}",
+                "" if status == 400 else body,
+                content_type="text/plain" if status == 415 else FORM,
+                headers=headers,
+            )
     assert (answer.status_code, answer.json()["error"]) == (status, refusal)
 
 
@@ -540,6 +615,14 @@ def test_names_of_cookie_and_header_are_the_projects(settings):
     assert schemes["csrfToken"]["name"] == "X-Ours"
 
 
+def test_a_sign_in_that_is_left_out_is_not_described(settings):
+    assert "/sign-in" in schema_of(*urls.urlpatterns)["paths"]
+    settings.SESSIONS_PLUS_SIGN_IN = False
+    paths = schema_of(*urls.urlpatterns)["paths"]
+    assert "/sign-in" not in paths
+    assert "/reauthenticate" in paths
+
+
 def test_the_user_has_the_fields_the_project_chose(settings):
     settings.SESSIONS_PLUS_USER_FIELDS = ["is_staff", "last_login", "password", "nickname"]
     user = schema_of(*urls.urlpatterns)["components"]["schemas"]["UserSessionUser"]
@@ -547,6 +630,43 @@ def test_the_user_has_the_fields_the_project_chose(settings):
     assert user["properties"]["last_login"]["format"] == "date-time"
     assert user["properties"]["last_login"]["nullable"]
     assert user["properties"]["is_staff"]["type"] == "boolean"
+
+
+class Card(TypedDict):
+    id: str
+    name: str
+    nickname: NotRequired[str | None]
+
+
+def card(user: Any) -> Card:
+    return {"id": "", "name": user.username}
+
+
+class Cards:
+    def __call__(self, user: Any) -> Card:
+        return card(user)
+
+
+def unknown(user: Any) -> "Nowhere":  # type: ignore[name-defined]  # noqa: F821
+    return card(user)
+
+
+@pytest.mark.parametrize("source", [card, "tests.api.test_schema.card"])
+def test_the_user_has_the_types_of_what_a_callable_returns(settings, source):
+    settings.SESSIONS_PLUS_USER_FIELDS = source
+    user = schema_of(*urls.urlpatterns)["components"]["schemas"]["UserSessionUser"]
+    assert user["properties"]["id"]["type"] == "integer"
+    assert user["properties"]["name"]["type"] == "string"
+    assert user["required"] == ["id", "name"]
+    assert list(user["properties"]) == ["id", "name", "nickname"]
+
+
+@pytest.mark.parametrize("source", [lambda user: {}, Cards(), unknown, dict])
+def test_a_user_that_is_computed_without_such_an_annotation_may_have_anything(settings, source):
+    settings.SESSIONS_PLUS_USER_FIELDS = source
+    user = schema_of(*urls.urlpatterns)["components"]["schemas"]["UserSessionUser"]
+    assert list(user["properties"]) == user["required"] == ["id"]
+    assert user["additionalProperties"] == {}
 
 
 def test_a_project_that_splits_requests_from_answers_gets_each_name_once():

@@ -4,6 +4,7 @@ from datetime import datetime
 
 import pytest
 from django.contrib.auth.models import User
+from django.utils.translation import gettext_lazy
 
 from django_sessions_plus.models import Session
 from tests.api.conftest import ApiClient, code
@@ -12,8 +13,11 @@ pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.api.urls")]
 
 SESSION_KEYS = {
     "id",
+    "user_id",
     "created_at",
+    "updated_at",
     "authenticated_at",
+    "reauthentication_required",
     "last_seen_at",
     "expires_at",
     "expires_in",
@@ -21,6 +25,7 @@ SESSION_KEYS = {
     "user_agent",
     "device",
     "remember",
+    "name",
     "is_current",
 }
 FIREFOX = "Mozilla/5.0 (X11; Linux x86_64; rv:130.0) Gecko/20100101 Firefox/130.0"
@@ -32,6 +37,18 @@ def test_an_anonymous_visitor_has_no_session_and_no_row(client, django_assert_nu
     assert answer.status_code == 200
     assert answer.json() == {"session": None, "user": None}
     assert not Session.objects.exists()
+
+
+def test_it_tells_that_there_is_a_refresh_cookie_and_not_whether_it_is_good(
+    browser: ApiClient, by_cookie: ApiClient, app: ApiClient, service: ApiClient
+):
+    for each in (browser, by_cookie, app, service):
+        each.cookies["refresh_token"] = "anything"
+    told = browser.send("get", "session").json()
+    assert told == {"session": None, "user": None, "refresh_cookie": True}
+    assert by_cookie.send("get", "session").json()["refresh_cookie"] is True
+    for each in (app, service):
+        assert "refresh_cookie" not in each.send("get", "session").json()
 
 
 def test_a_visitor_with_data_but_no_user_has_no_session(client):
@@ -54,6 +71,9 @@ def test_it_tells_the_session_and_its_user(signed_in: ApiClient, ada: User):
     session, row = answer.json()["session"], Session.objects.get()
     assert session.keys() == SESSION_KEYS
     assert session["id"] == str(row.pk)
+    assert session["user_id"] == ada.pk
+    assert row.updated_at is not None
+    assert datetime.fromisoformat(session["updated_at"]) == row.updated_at
     assert session["is_current"] is True
     assert session["remember"] is True
     assert session["ip_address"] == "127.0.0.1"
@@ -77,6 +97,7 @@ def test_the_device_is_named(client):
         "browser": "Firefox",
         "os": "Linux",
         "kind": "desktop",
+        "version": "",
     }
 
 
@@ -94,6 +115,22 @@ def test_the_user_fields_are_a_setting_and_unknown_ones_are_left_out(by_cookie, 
 def test_the_password_is_never_told(by_cookie, settings, ada):
     settings.SESSIONS_PLUS_USER_FIELDS = ["password"]
     assert by_cookie.send("get", "session").json()["user"] == {"id": ada.pk}
+
+
+def card(user):
+    return {
+        "name": user.get_full_name() or user.username,
+        "joined": user.date_joined,
+        "tags": [{"a": gettext_lazy("yes")}],
+    }
+
+
+@pytest.mark.parametrize("source", [card, "tests.api.test_session.card"])
+def test_computed_fields_are_told_wherever_the_user_is(signed_in, settings, ada, source):
+    settings.SESSIONS_PLUS_USER_FIELDS = source
+    user = signed_in.send("get", "session").json()["user"]
+    joined = ada.date_joined.isoformat().replace("+00:00", "Z")
+    assert user == {"id": ada.pk, "name": "ada", "joined": joined, "tags": [{"a": "yes"}]}
 
 
 @pytest.mark.parametrize("change", [{"is_active": False}, {"password": "!"}])

@@ -36,6 +36,14 @@ class InsistentBackend:
         return User.objects.filter(pk=user_id).first()
 
 
+class ByAddressBackend(InsistentBackend):
+    """Takes an address under its own name, as allauth's and many a project's backend do."""
+
+    def authenticate(self, request, email=None, password=None):
+        user = User.objects.filter(email=email).first()
+        return user if user is not None and user.check_password(password) else None
+
+
 def csrf_token(browser: ApiClient) -> dict[str, str]:
     browser.send("get", "session")
     return {"X-CSRFToken": browser.cookies["csrftoken"].value}
@@ -232,6 +240,40 @@ def test_a_transport_that_does_not_exist_is_refused(client, extra):
     answer = client.sign_in(**extra)
     assert (answer.status_code, code(answer)) == (400, "invalid")
     assert answer.json()["fields"].keys() == {"transport"}
+
+
+@pytest.mark.parametrize("backend", ["InsistentBackend", "ByAddressBackend"])
+def test_an_address_signs_in_where_a_backend_knows_it(client, settings, ada, backend):
+    model_backend = "django.contrib.auth.backends.ModelBackend"
+    settings.AUTHENTICATION_BACKENDS = [model_backend, f"{__name__}.{backend}"]
+    body = {"email": "ada@example.com", "password": PASSWORD}
+    answer = client.send("post", "sign-in", body)
+    assert (answer.status_code, answer.json()["user"]["id"]) == (200, ada.pk)
+    # The name goes on working beside it.
+    assert client.sign_in().status_code == 200
+
+
+def test_the_name_may_come_under_that_of_the_user_model(client, ada, monkeypatch):
+    monkeypatch.setattr(User, "USERNAME_FIELD", "first_name")
+    User.objects.update(first_name="countess")
+    body = {"first_name": "countess", "password": PASSWORD}
+    answer = client.send("post", "sign-in", body)
+    assert (answer.status_code, answer.json()["user"]["id"]) == (200, ada.pk)
+
+
+def test_an_address_is_wrong_where_no_backend_knows_it(client):
+    body = {"email": "ada@example.com", "password": PASSWORD}
+    assert code(client.send("post", "sign-in", body)) == "invalid_credentials"
+
+
+def test_a_name_comes_before_an_address(client, ada):
+    body = {"username": "ada", "email": "eve@example.com", "password": PASSWORD}
+    assert client.send("post", "sign-in", body).json()["user"]["id"] == ada.pk
+
+
+def test_an_address_that_is_no_text_is_refused(client):
+    answer = client.send("post", "sign-in", {"email": ["ada"], "password": PASSWORD})
+    assert (answer.status_code, code(answer)) == (400, "invalid")
 
 
 def test_a_dead_token_in_the_header_does_not_keep_anybody_from_signing_in(browser):

@@ -15,7 +15,7 @@ from tests.api.test_sign_in import csrf_token
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.api.urls")]
 
 PAIR = {"access", "refresh", "expires_in", "refresh_expires_at"}
-PATH = "/auth/token/refresh"
+PATH = "/auth"
 
 urlpatterns = [
     path("v1/", include(([path("auth/", include("django_sessions_plus.api.urls"))], "v1"))),
@@ -160,7 +160,7 @@ def test_the_path_is_that_of_the_endpoints_which_answered(browser):
     body = {"username": "ada", "password": PASSWORD, "transport": "jwt", "refresh_cookie": True}
     address = "/deep/er/v1/sign-in"
     answer = browser.send("post", address, body, headers=csrf_token(browser))
-    assert answer.cookies["refresh_token"]["path"] == "/deep/er/v1/token/refresh"
+    assert answer.cookies["refresh_token"]["path"] == "/deep/er/v1"
 
 
 def test_the_path_begins_with_the_name_of_the_script(browser):
@@ -180,7 +180,7 @@ def test_the_path_is_found_however_deep_the_endpoints_are_included(ada):
         client = ApiClient()
         body = {"username": "ada", "password": PASSWORD, "transport": "jwt", "refresh_cookie": True}
         answer = client.send("post", "/v1/auth/sign-in", body)
-        assert answer.cookies["refresh_token"]["path"] == "/v1/auth/token/refresh"
+        assert answer.cookies["refresh_token"]["path"] == "/v1/auth"
 
 
 def test_a_site_that_sets_a_cookie_in_ones_name_is_refused(browser):

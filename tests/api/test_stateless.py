@@ -62,8 +62,8 @@ def test_the_session_stays_empty_whatever_a_view_writes(
     )
 
 
-def test_it_is_believed_until_it_expires_although_the_session_has_ended(service, settings):
-    settings.SESSIONS_PLUS_JWT_JITTER = 0
+def test_it_is_believed_until_it_expires_although_the_session_has_ended(service, monkeypatch):
+    monkeypatch.setattr(access, "JITTER", 0)
     Session.objects.all().end(reason="revoked")
     User.objects.all()._raw_delete("default")
     assert service.send("get", "/stateless").status_code == 200

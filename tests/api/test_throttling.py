@@ -5,7 +5,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from django.core.cache import caches
 
-from django_sessions_plus import attempts
+from django_sessions_plus.accounts import attempts, proxies
 from tests.api.conftest import PASSWORD, ApiClient, code
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.api.urls")]
@@ -19,9 +19,9 @@ def clock(monkeypatch):
     return moment
 
 
-def attempt(client, address="192.0.2.1", forwarded=None, password="wrong"):
+def attempt(client, address="192.0.2.1", forwarded=None, password="wrong", username="ada"):
     headers = {} if forwarded is None else {"X-Forwarded-For": forwarded}
-    body = {"username": "ada", "password": password}
+    body = {"username": username, "password": password}
     return client.send("post", "sign-in", body, headers=headers, REMOTE_ADDR=address)
 
 
@@ -30,10 +30,59 @@ def statuses(client, count, **arguments):
 
 
 def test_sign_in_is_limited_for_each_address(client, settings):
-    settings.SESSIONS_PLUS_SIGN_IN_RATE = "3/min"
+    settings.SESSIONS_PLUS_RATES = {"sign_in": "3/min"}
     assert statuses(client, 4) == [401, 401, 401, 429]
     assert attempt(client, password=PASSWORD).status_code == 429
     assert attempt(client, address="192.0.2.2").status_code == 401
+
+
+def test_a_stranger_behind_the_same_proxy_locks_nobody_else_out(client):
+    """Nobody has declared the proxy, so all have its address."""
+    names = ["junk"] * 50 + [f"junk{n}" for n in range(20)]
+    for name in names:
+        attempt(client, "10.0.0.1", "198.51.100.66", username=name)
+    assert attempt(client, "10.0.0.1", "198.51.100.1", PASSWORD).status_code == 200
+
+
+def test_an_attempt_that_fails_has_the_proxy_told_of_as_well(client, monkeypatch, caplog):
+    monkeypatch.setattr(proxies, "_logged", [])
+    for _ in range(2):
+        attempt(client, "10.0.0.1", "198.51.100.66", username="junk")
+    said = [r for r in caplog.records if getattr(r, "event", "") == "proxy_not_trusted"]
+    assert [r.ip_address for r in said] == ["10.0.0.1"]
+
+
+def test_one_password_on_many_accounts_is_limited_for_each_address(client, settings):
+    settings.SESSIONS_PLUS_RATES = {"sign_in_address": "5/min"}
+    answers = [attempt(client, username=f"user{n}").status_code for n in range(7)]
+    assert answers == [401] * 5 + [429] * 2
+    assert attempt(client, password=PASSWORD).status_code == 429
+    assert attempt(client, address="192.0.2.2").status_code == 401
+
+
+def test_what_one_account_is_refused_does_not_use_up_the_address(client, settings):
+    settings.SESSIONS_PLUS_RATES = {"sign_in": "2/min", "sign_in_address": "4/min"}
+    assert statuses(client, 10) == [401] * 2 + [429] * 8
+    assert attempt(client, username="eve").status_code == 401
+
+
+def test_the_default_for_an_address_is_a_hundred_in_a_minute(client):
+    answers = [attempt(client, username=f"user{n}").status_code for n in range(101)]
+    assert answers == [401] * 100 + [429]
+
+
+@pytest.mark.parametrize("name", ["ADA", "\uff41da", "Ada"])
+def test_another_spelling_of_a_name_is_the_same_account(client, settings, name):
+    settings.SESSIONS_PLUS_RATES = {"sign_in": "1/min"}
+    attempt(client)
+    assert attempt(client, username=name).status_code == 429
+
+
+def test_counts_tell_no_name(client):
+    attempt(client, username="typed-in-the-wrong-field")
+    held = str(vars(caches["default"]))
+    assert "sign_in" in held
+    assert "typed-in-the-wrong-field" not in held
 
 
 def test_the_default_is_ten_in_a_minute(client):
@@ -41,7 +90,7 @@ def test_the_default_is_ten_in_a_minute(client):
 
 
 def test_the_refusal_says_when_to_try_again(client, settings, clock):
-    settings.SESSIONS_PLUS_SIGN_IN_RATE = "1/min"
+    settings.SESSIONS_PLUS_RATES = {"sign_in": "1/min"}
     attempt(client)
     answer = attempt(client)
     assert (answer.status_code, code(answer), answer["Retry-After"]) == (429, "throttled", "50")
@@ -51,25 +100,25 @@ def test_the_refusal_says_when_to_try_again(client, settings, clock):
 
 @pytest.mark.parametrize(("rate", "seconds"), [("1/s", 1), ("1/hour", 3600), ("1/day", 86400)])
 def test_the_periods_are_those_of_rest_framework(client, settings, clock, rate, seconds):
-    settings.SESSIONS_PLUS_SIGN_IN_RATE = rate
+    settings.SESSIONS_PLUS_RATES = {"sign_in": rate}
     assert statuses(client, 2) == [401, 429]
     clock[0] += seconds
     assert attempt(client).status_code == 401
 
 
 def test_none_is_no_limit(client, settings):
-    settings.SESSIONS_PLUS_SIGN_IN_RATE = None
+    settings.SESSIONS_PLUS_RATES = {"sign_in": None}
     assert statuses(client, 15) == [401] * 15
 
 
 def test_a_forged_forwarded_header_does_not_help(client, settings):
-    settings.SESSIONS_PLUS_SIGN_IN_RATE = "1/min"
+    settings.SESSIONS_PLUS_RATES = {"sign_in": "1/min"}
     answers = [attempt(client, forwarded=f"10.0.0.{n}, 10.1.0.{n}") for n in range(3)]
     assert [answer.status_code for answer in answers] == [401, 429, 429]
 
 
 def test_behind_a_trusted_proxy_each_client_counts_for_itself(client, settings):
-    settings.SESSIONS_PLUS_SIGN_IN_RATE = "1/min"
+    settings.SESSIONS_PLUS_RATES = {"sign_in": "1/min"}
     settings.SESSIONS_PLUS_TRUSTED_PROXIES = ["192.0.2.1"]
     forwarded = ["198.51.100.1", "198.51.100.2", "7.7.7.7, 198.51.100.1"]
     answers = [attempt(client, forwarded=value).status_code for value in forwarded]
@@ -77,31 +126,31 @@ def test_behind_a_trusted_proxy_each_client_counts_for_itself(client, settings):
 
 
 def test_an_ipv6_client_counts_with_its_whole_network(client, settings):
-    settings.SESSIONS_PLUS_SIGN_IN_RATE = "1/min"
+    settings.SESSIONS_PLUS_RATES = {"sign_in": "1/min"}
     addresses = ["2001:db8::1", "2001:db8::2", "2001:db8:0:1::1", "::ffff:192.0.2.1", "192.0.2.1"]
     answers = [attempt(client, address=address).status_code for address in addresses]
     assert answers == [401, 429, 401, 401, 429]
 
 
 def test_clients_without_an_address_share_one_count(client, settings):
-    settings.SESSIONS_PLUS_SIGN_IN_RATE = "1/min"
+    settings.SESSIONS_PLUS_RATES = {"sign_in": "1/min"}
     assert [attempt(client, address=value).status_code for value in ("", "x")] == [401, 429]
 
 
 def test_successes_count_as_well(client, settings):
-    settings.SESSIONS_PLUS_SIGN_IN_RATE = "1/min"
+    settings.SESSIONS_PLUS_RATES = {"sign_in": "1/min"}
     assert [attempt(client, password=PASSWORD).status_code for _ in range(2)] == [200, 429]
 
 
 def test_nothing_else_is_limited(client, settings):
-    settings.SESSIONS_PLUS_SIGN_IN_RATE = "1/min"
+    settings.SESSIONS_PLUS_RATES = {"sign_in": "1/min"}
     statuses(client, 2)
     assert client.send("get", "session").status_code == 200
     assert client.send("post", "sign-out").status_code == 204
 
 
 def test_reauthentication_is_limited_for_each_session_under_whatever_token(app, settings):
-    settings.SESSIONS_PLUS_REAUTHENTICATE_RATE = "2/min"
+    settings.SESSIONS_PLUS_RATES = {"reauthenticate": "2/min"}
     other = ApiClient()
     other.token = other.sign_in(transport="bearer").json()["token"]
     app.token = app.send("post", "reauthenticate", {"password": PASSWORD}).json()["token"]
@@ -125,7 +174,7 @@ def test_a_cache_that_is_down_keeps_nobody_out_and_is_logged(
     def fail(*args, **kwargs):
         raise ConnectionError("no cache")
 
-    settings.SESSIONS_PLUS_SIGN_IN_RATE = "1/min"
+    settings.SESSIONS_PLUS_RATES = {"sign_in": "1/min"}
     attempt(by_cookie)
     monkeypatch.setattr(type(caches["default"]), method, fail)
     assert attempt(by_cookie).status_code == 401

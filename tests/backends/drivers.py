@@ -25,7 +25,7 @@ class SyncSession:
     def __init__(self, token: str | None = None, meta: Mapping[str, Any] | None = None) -> None:
         self.store = self.engine(token)
         if meta is not None:
-            self.store.bind(meta)
+            self.store.meta = meta
 
     def set(self, key: Any, value: Any) -> None:
         self.store[key] = value

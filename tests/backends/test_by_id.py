@@ -13,7 +13,8 @@ from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
 
 from django_sessions_plus import sessions, tokens
-from django_sessions_plus.backends.columns import NO_REFRESH_TOKENS
+from django_sessions_plus.backends.changes import NO_REFRESH_TOKENS
+from django_sessions_plus.backends.refreshing import start_refresh
 from django_sessions_plus.exceptions import StaleSessionError
 from django_sessions_plus.middleware import SessionMiddleware
 from django_sessions_plus.models import Session
@@ -62,9 +63,8 @@ def test_it_takes_one_query_and_brings_the_user_along(
         assert opened.row.user == alice
         assert opened.get("colour") == "red"
     assert len(executed) == 1
-    # The statement that was compiled once is shorter than the ORM's.
-    is_compiled = executed[0].startswith(('SELECT "s".', "SELECT `s`.", "SELECT s."))
-    assert is_compiled is is_fast
+    # The ORM would fetch one more than it may find.
+    assert ("LIMIT" not in executed[0]) is is_fast
 
 
 @pytest.mark.parametrize("fate", ["unknown", "revoked", "expired", "beyond the limit"])
@@ -228,7 +228,7 @@ def test_what_a_rolled_back_view_saved_is_saved_again(
     with rolled_back():
         opened.store["size"] = 1
         opened.store.save()
-    assert opened.is_rolled_back()
+    assert opened.uncommitted.is_rolled_back()
     opened.save()
     assert signed_in.stored.get_decoded()["size"] == 1
 
@@ -241,7 +241,7 @@ def test_what_a_rolled_back_view_ended_is_ended_again(
     with rolled_back():
         opened.store.end_as("refresh_reused")
     assert signed_in.stored.is_active()
-    opened.store.settle_end()
+    opened.store.repeat_end()
     assert Session.objects.get().end_reason == "refresh_reused"
 
 
@@ -267,7 +267,7 @@ def test_refresh_tokens_go_when_somebody_else_is_put_in(
 ):
     stale = open_session(signed_in.token)
     stale.get("")
-    assert signed_in.store.start_refresh(signed_in.row, "0" * 64, signed_in.row.created_at)
+    assert start_refresh(signed_in.store, signed_in.row, "0" * 64, signed_in.row.created_at)
     assert signed_in.stored.refresh_digest == "0" * 64
     # This one was loaded before there were any.
     stale.update(identity(bob))
@@ -281,7 +281,7 @@ def test_an_anonymous_session_gets_no_refresh_token(open_session: OpenSession, d
     anonymous = open_session()
     anonymous.set("colour", "red")
     anonymous.save()
-    assert not anonymous.store.start_refresh(anonymous.row, "0" * 64, anonymous.row.created_at)
+    assert not start_refresh(anonymous.store, anonymous.row, "0" * 64, anonymous.row.created_at)
     assert anonymous.stored.refresh_digest is None
 
 
@@ -330,7 +330,7 @@ def test_a_request_with_it_saves_and_ends_it_and_leaves_the_cookie_alone(
 
     def view(request: Any) -> HttpResponse:
         request.session = SessionStore()
-        request.session.bind(request.META)
+        request.session.meta = request.META
         assert request.session.open_by_id(signed_in.row.pk)
         if deed == "rotate":
             request.session.cycle_key()
@@ -344,7 +344,8 @@ def test_a_request_with_it_saves_and_ends_it_and_leaves_the_cookie_alone(
     row = Session.objects.get()
     assert not response.cookies
     assert response["Vary"] == "Authorization"
-    assert row.is_active() is not deed.startswith("sign out")
+    # After a rotation nobody knows its token, and there are no refresh tokens: nobody could use it.
+    assert row.is_active() is (deed in ("read", "write"))
     if row.is_active():
         assert (row.last_seen_at, row.user_agent) == (now, "curl")
         assert row.get_decoded().get("size") == (1 if deed == "write" else None)

@@ -13,7 +13,6 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.test import AsyncClient, Client
 
-from django_sessions_plus.conf import config
 from django_sessions_plus.models import Session
 from django_sessions_plus.signals import session_context_changed, session_ended
 from tests.backends.drivers import sign_in
@@ -97,6 +96,47 @@ def test_what_is_other_is_told_once_in_an_interval(
     (change,) = told.of(session_context_changed)
     columns = {"REMOTE_ADDR": "ip_address", "HTTP_USER_AGENT": "user_agent"}
     assert change["changes"].keys() == {columns[name] for name in said}
+
+
+@pytest.mark.parametrize("said", OTHER, ids=lambda said: str(said)[:40])
+@pytest.mark.parametrize("fast_path", [True, False])
+def test_it_is_told_at_once_though_the_last_activity_was_a_moment_ago(
+    open_session: OpenSession,
+    token: str,
+    told: Told,
+    clock: Clock,
+    statements: Record,
+    settings: Any,
+    said: dict[str, Any],
+    fast_path: bool,
+):
+    settings.SESSIONS_PLUS_FAST_PATH = fast_path
+    clock.advance(seconds=1)
+    used(open_session, token, HERE | said)
+    assert len(told) == len(told.of(session_context_changed)) == 1
+    assert last_change()[0] == clock.moment
+    # Whoever goes to and fro costs one write in an interval, as everybody does.
+    with statements() as executed:
+        for _ in range(3):
+            clock.advance(seconds=50)
+            used(open_session, token, HERE)
+            used(open_session, token, HERE | said)
+    assert (executed.writes, len(told)) == ([], 1)
+    clock.advance(seconds=150)
+    used(open_session, token, HERE)
+    assert len(told) == 2
+
+
+def test_of_two_requests_from_elsewhere_that_were_loaded_together_one_tells(
+    open_session: OpenSession, token: str, told: Told, clock: Clock
+):
+    clock.advance(seconds=1)
+    both = [open_session(token, ELSEWHERE) for _ in range(2)]
+    for session in both:
+        session.get("")
+    for session in both:
+        session.touch()
+    assert len(told.of(session_context_changed)) == 1
 
 
 def test_an_address_in_the_same_network_is_recorded_and_not_told(
@@ -293,7 +333,7 @@ def test_no_request_reads_what_is_kept(
     with statements() as executed:
         used(open_session, token, HERE)
         used(open_session, token, ELSEWHERE)
-    assert not [sql for sql in executed.reads if "previous_" in sql or "context_changed_at" in sql]
+    assert not [sql for sql in executed.reads if "previous_" in sql]
 
 
 # What follows
@@ -376,14 +416,25 @@ class TestReauthenticate:
         assert not session.stored.is_fresh()
         assert session.stored.get_decoded()["colour"] == "red"
 
-    def test_the_absolute_limit_comes_no_more_than_the_fresh_age_earlier(self, open_session, token):
-        before = Session.objects.get().authenticated_at
+    def test_when_the_person_authenticated_stays_a_fact(self, open_session, token, alice, clock):
+        before = Session.objects.get()
         used(open_session, token, ELSEWHERE)
         row = Session.objects.get()
-        assert row.authenticated_at is not None
-        assert before is not None
-        assert timedelta(0) < before - row.authenticated_at <= config.FRESH_AGE
-        assert row.is_active()
+        assert row.reauthentication_required
+        assert row.authenticated_at == before.authenticated_at
+        clock.advance(minutes=1)
+        session = used(open_session, token, ELSEWHERE)
+        sign_in(session, alice)
+        row = session.stored
+        assert not row.reauthentication_required
+        assert row.authenticated_at > before.authenticated_at
+
+    def test_a_sign_out_of_the_data_leaves_nothing_to_be_asked_for(self, open_session, token):
+        session = used(open_session, token, ELSEWHERE)
+        session.clear()
+        session.save()
+        row = session.stored
+        assert (row.user_id, row.reauthentication_required) == (None, False)
 
     def test_it_holds_without_an_absolute_limit_too(self, open_session, token, settings):
         settings.SESSIONS_PLUS_ABSOLUTE_AGE = None

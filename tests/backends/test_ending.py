@@ -8,6 +8,7 @@ from contextlib import AbstractContextManager
 import pytest
 from django.contrib.auth.models import User
 
+from django_sessions_plus.backends.user_check import ending_as
 from django_sessions_plus.models import Session
 from django_sessions_plus.policy import EndReason
 from tests.backends.drivers import sign_in
@@ -76,7 +77,7 @@ def test_an_end_keeps_its_first_moment_and_reason(
 def test_the_reason_can_be_another_for_a_while(open_session: OpenSession, alice: User):
     session = open_session()
     sign_in(session, alice)
-    with session.ending_as("password_changed"):
+    with ending_as(session.store, "password_changed"):
         session.flush()
     assert Session.objects.get().end_reason == "password_changed"
     assert Session.objects.get().ended_by is None
@@ -130,7 +131,7 @@ def test_an_auth_hash_that_was_refused_late_does_not_end_the_session_that_change
     late = open_session(session.token)
     late.get("")
     session.cycle_key()
-    with late.store.ending_as(EndReason.PASSWORD_CHANGED):
+    with ending_as(late.store, EndReason.PASSWORD_CHANGED):
         late.flush()
     assert session.exists(session.token)
 

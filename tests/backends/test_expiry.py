@@ -42,16 +42,55 @@ def test_seconds_are_an_idle_timeout_of_their_own(open_session: OpenSession, clo
     assert left(session, clock) == timedelta(minutes=10)
 
 
-def test_zero_ends_with_the_browser_and_leaves_the_row_its_timeout(
-    open_session: OpenSession, clock: Clock
+def test_zero_is_a_session_not_to_be_remembered(
+    open_session: OpenSession, clock: Clock, alice: User
+):
+    """As with "remember me" left unticked in the recipes of Django and of other packages."""
+    session = open_session()
+    sign_in(session, alice)
+    session.set_expiry(0)
+    session.save()
+    assert left(session, clock) == timedelta(days=1)
+    assert session.stored.remember is False
+    assert session.get_expire_at_browser_close() is True
+    assert session.cookie_age(clock.moment) is None
+    # What Django tells.
+    assert session.get_expiry_age() == IDLE.total_seconds()
+    assert session.get_expiry_date() == clock.moment + IDLE
+    clock.advance(hours=23)
+    again = open_session(session.token)
+    again.get("")
+    assert again.touch()
+    assert left(again, clock) == timedelta(days=1)
+    assert again.get_expiry_age() == IDLE.total_seconds()
+    clock.advance(days=1)
+    assert open_session(session.token).load() == {}
+
+
+@pytest.mark.parametrize("value", [None, 3600, timedelta(days=3)])
+def test_after_zero_another_expiry_has_it_remembered_again(
+    open_session: OpenSession, clock: Clock, value: Any
 ):
     session = open_session()
     session.set_expiry(0)
     session.save()
-    assert left(session, clock) == IDLE
-    assert session.get_expire_at_browser_close() is True
-    assert session.cookie_age(clock.moment) is None
-    assert session.get_expiry_age() == IDLE.total_seconds()
+    session.set_expiry(value)
+    session.save()
+    assert session.stored.remember is True
+    expected = IDLE if value is None else value
+    assert left(session, clock) == (timedelta(hours=1) if value == 3600 else expected)
+
+
+def test_a_session_that_was_not_to_be_remembered_stays_so_whatever_its_expiry(
+    open_session: OpenSession,
+):
+    session = open_session()
+    session.store.remember = False
+    session.save()
+    session.set_expiry(3600)
+    session.set_expiry(None)
+    session.save()
+    assert session.stored.remember is False
 
 
 def test_negative_seconds_are_in_the_past(open_session: OpenSession, clock: Clock):

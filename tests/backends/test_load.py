@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import subprocess
 import sys
 from collections.abc import Callable
@@ -10,14 +11,16 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
+from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.db import connection
 
 from django_sessions_plus import tokens
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.models import Session
-from tests.backends.drivers import sign_in
+from tests.backends.drivers import AsyncSession, sign_in
 from tests.conftest import Clock, OpenSession, Statements
+from tests.running import ROOT
 
 Record = Callable[[], AbstractContextManager[Statements]]
 
@@ -186,10 +189,55 @@ store = import_module("django_sessions_plus.backends.db").SessionStore
 store(), store("a" * 32), store(session_key=None)
 assert not apps.models_ready
 """
-    subprocess.run([sys.executable, "-W", "error", "-c", code], check=True, timeout=300)
+    command = [sys.executable, "-W", "error", "-c", code]
+    subprocess.run(command, cwd=ROOT, check=True, timeout=300)
 
 
 def test_a_store_needs_no_argument_and_takes_the_token_by_position_or_name():
     assert SessionStore().session_key is None
     assert SessionStore("a" * 32).session_key == "a" * 32
     assert SessionStore(session_key="a" * 32).session_key == "a" * 32
+
+
+@pytest.mark.django_db(transaction=True)
+def test_coroutines_that_write_at_once_into_a_session_nobody_has_loaded_keep_all_they_wrote():
+    session = AsyncSession()
+    session.set("colour", "red")
+    session.save()
+    store = session.engine(session.token)
+
+    @async_to_sync
+    async def write() -> None:
+        await asyncio.gather(
+            *(store.aset(f"key{number}", number) for number in range(5)),
+            store.aupdate({"more": True}),
+            store.aget("colour"),
+        )
+        await store.asave()
+
+    write()
+    expected = {f"key{number}": number for number in range(5)}
+    assert session.stored.get_decoded() == expected | {"colour": "red", "more": True}
+
+
+@pytest.mark.django_db(transaction=True)
+def test_what_was_loaded_first_is_the_base_of_the_save():
+    """Also if a parallel request has saved between the two loads of one store."""
+    session = AsyncSession()
+    session.set("colour", "red")
+    session.save()
+    store = session.engine(session.token)
+    rival = session.engine(session.token)
+
+    @async_to_sync
+    async def write() -> None:
+        async def second() -> None:
+            await rival.aset("colour", "blue")
+            await rival.asave()
+            await store.aset("two", 2)
+
+        await asyncio.gather(store.aset("one", 1), second(), store.aset("three", 3))
+        await store.asave()
+
+    write()
+    assert session.stored.get_decoded() == {"colour": "blue", "one": 1, "two": 2, "three": 3}

@@ -74,8 +74,8 @@ def test_32_requests_that_each_change_a_key_lose_nothing(open_session: OpenSessi
 def test_of_50_requests_that_see_the_update_due_one_writes(open_session: OpenSession, told: Told):
     token = start(open_session, person("alice"))
     Session.objects.update(
-        updated_at=timezone.now() - timedelta(days=2),
         last_seen_at=timezone.now() - timedelta(days=2),
+        expires_at=timezone.now() + timedelta(days=12),
         user_agent="Firefox",
     )
     stores = [load(open_session, token, HTTP_USER_AGENT="Safari") for _ in range(50)]
@@ -124,38 +124,68 @@ def test_a_save_that_races_the_delete_of_an_anonymous_session_never_brings_it_ba
             assert not Session.objects.exists()
 
 
-def test_of_two_rotations_one_wins(open_session: OpenSession):
-    with racers(2) as racing:
+def test_rotations_of_one_signed_in_session_leave_one_token_that_opens_it(
+    open_session: OpenSession,
+):
+    alice = person("alice")
+    with racers(4) as racing:
         for _ in range(ROUNDS):
+            token = start(open_session, alice)
+            stores = [load(open_session, token) for _ in range(4)]
+            assert racing.run(*(store.cycle_key for store in stores)) == [None] * 4
+            for number, store in enumerate(stores):
+                store.set(f"key{number}", number)
+                store.save()
+            row = stores[0].stored
+            assert row.get_decoded().items() >= {f"key{n}": n for n in range(4)}.items()
+            assert {store.row.pk for store in stores} == {row.pk}
+            # The one who rotated has it, and nobody else was given any.
+            opening = [store for store in stores if store.exists(store.token)]
+            assert len(opening) == 1
+            assert [store.is_cookie_due for store in stores].count(True) == 1
+            assert opening[0].is_cookie_due
+            assert not opening[0].exists(token)
+
+
+def test_rotations_of_one_anonymous_session_leave_each_a_session_with_its_data(
+    open_session: OpenSession,
+):
+    with racers(3) as racing:
+        for _ in range(ROUNDS // 2):
             token = start(open_session)
-            stores = [load(open_session, token) for _ in range(2)]
-            results = racing.run(*(store.cycle_key for store in stores))
-            assert sorted(map(is_refused, results)) == [False, True]
-            (winner,) = (s for s, r in zip(stores, results, strict=True) if not is_refused(r))
-            assert winner.exists(winner.token)
-            assert not winner.exists(token)
+            stores = [load(open_session, token) for _ in range(3)]
+            assert racing.run(*(store.cycle_key for store in stores)) == [None] * 3
+            for store in stores:
+                assert open_session(store.token).load() == {"colour": "red"}
+            assert len({store.row.pk for store in stores}) == 3
+            assert load(open_session, token).load() == {}
 
 
 @pytest.mark.parametrize("is_signed_in", [False, True], ids=["anonymous", "signed in"])
-def test_of_two_sign_ins_on_one_session_one_wins(
-    open_session: OpenSession, told: Told, is_signed_in: bool
+@pytest.mark.parametrize("is_same", [False, True], ids=["two users", "one user"])
+def test_sign_ins_on_one_session_at_once_all_succeed(
+    open_session: OpenSession, told: Told, is_signed_in: bool, is_same: bool
 ):
+    """Each answer brings a cookie that works, as with Django: the browser keeps whichever comes last."""
     alice, bob = person("alice"), person("bob")
+    people = [alice, alice if is_same or is_signed_in else bob]
     with racers(2) as racing:
-        for _ in range(ROUNDS // 2):
+        for _ in range(ROUNDS // 4):
             token = start(open_session, alice if is_signed_in else None)
             told.clear()
             stores = [load(open_session, token) for _ in range(2)]
-            people = [alice, alice] if is_signed_in else [alice, bob]
             results = racing.run(
                 *(partial(sign_in, *entry) for entry in zip(stores, people, strict=True))
             )
-            assert sorted(map(is_refused, results)) == [False, True]
-            won = [is_refused(result) for result in results].index(False)
-            row = stores[won].stored
-            assert row.user == people[won]
-            assert row.get_decoded() == {"colour": "red"} | identity(people[won])
-            assert len(told.of(session_started)) == (0 if is_signed_in else 1)
+            assert results == [None, None]
+            for store, user in zip(stores, people, strict=True):
+                again = load(open_session, store.token)
+                assert again.row.user == user
+                assert again.load() == {"colour": "red"} | identity(user)
+                assert store.is_cookie_due
+            assert load(open_session, token).load() == {}
+            # One of them in the row that was there.
+            assert len(told.of(session_started)) == (1 if is_signed_in else 2)
 
 
 def test_revoking_all_while_somebody_signs_in_leaves_no_half_ended_session(
@@ -197,3 +227,28 @@ def test_two_who_revoke_all_at_once_end_each_session_once(open_session: OpenSess
             told.clear()
             results = racing.run(*[partial(sessions.revoke_all, alice)] * 2)
             assert sum(results) == len(told.of(session_ended)) == 10
+
+
+@pytest.mark.parametrize("earlier", [0, 1, 3, 5], ids=lambda number: f"{number} before")
+def test_parallel_sign_ins_leave_as_many_sessions_as_the_limit_lets(
+    earlier: int, settings: Any, told: Told
+):
+    alice = person("alice")
+
+    def sign_in_anew() -> None:
+        sign_in(SyncSession(), alice)
+
+    with racers(8) as racing:
+        for _ in range(1 + ROUNDS // 10):
+            settings.SESSIONS_PLUS_MAX_PER_USER = None
+            for _ in range(earlier):
+                sign_in_anew()
+            before = set(sessions.list_for(alice).values_list("pk", flat=True))
+            told.clear()
+            settings.SESSIONS_PLUS_MAX_PER_USER = 3
+            assert racing.run(*[sign_in_anew] * 8) == [None] * 8
+            left = set(sessions.list_for(alice).values_list("pk", flat=True))
+            assert len(left) == 3
+            assert not left & before
+            assert len(told.of(session_ended)) == earlier + 8 - 3
+            sessions.revoke_all(alice)

@@ -181,7 +181,7 @@ def test_after_a_commit_nothing_is_left_to_settle(
     assert len(executed) == 1
     with transaction.atomic():
         session.store.flush()
-    assert not session.is_end_uncommitted
+    assert session.uncommitted.ended is None
 
 
 def test_after_a_commit_a_deleted_row_is_not_inserted_again(open_session: OpenSession):

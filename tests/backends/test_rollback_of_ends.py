@@ -36,10 +36,10 @@ def test_a_sign_out_there_still_counts(open_session: OpenSession, alice: User, i
     with rolled_back():
         session.store.flush()
     assert session.exists(token)
-    assert session.is_end_uncommitted
-    session.settle_end()
+    assert session.uncommitted.ended is not None
+    session.repeat_end()
     assert not session.exists(token)
-    assert not session.is_end_uncommitted
+    assert session.uncommitted.ended is None
     assert open_session(token).load() == {}
 
 
@@ -50,7 +50,7 @@ def test_a_sign_out_after_a_rotation_there_still_counts(open_session: OpenSessio
     with rolled_back():
         session.store.cycle_key()
         session.store.flush()
-    session.settle_end()
+    session.repeat_end()
     assert not session.exists(token)
 
 
@@ -76,7 +76,7 @@ def test_what_is_stored_after_a_sign_out_there_is_another_session(
         session.store["colour"] = "red"
         session.store.save()
         session.store.flush()
-    session.settle_end()
+    session.repeat_end()
     go_on_beside_a_rival(session, open_session)
     assert session.row.pk != old
     assert session.stored.get_decoded() == {"size": 2, "rival": 1}
@@ -88,7 +88,7 @@ def test_a_session_created_and_flushed_there_leaves_nothing_behind(open_session:
         session.store["colour"] = "red"
         session.store.save()
         session.store.flush()
-    session.settle_end()
+    session.repeat_end()
     go_on_beside_a_rival(session, open_session)
     assert Session.objects.get().get_decoded() == {"size": 2, "rival": 1}
 

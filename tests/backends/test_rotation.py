@@ -83,17 +83,6 @@ def test_cycle_key_of_an_ended_session_raises_and_does_not_bring_it_back(
     assert list(Session.objects.values()) == before
 
 
-def test_of_two_rotations_of_one_token_the_second_raises(open_session: OpenSession):
-    session = open_session()
-    session.save()
-    rival = open_session(session.token)
-    rival.get("")
-    session.cycle_key()
-    with pytest.raises(UpdateError):
-        rival.cycle_key()
-    assert session.exists(session.token)
-
-
 def test_signing_in_rotates_the_token_of_an_anonymous_session(
     open_session: OpenSession, alice: User
 ):
@@ -167,14 +156,3 @@ def test_signing_in_unremembered_on_an_anonymous_session_is_not_remembered(
     sign_in(again, alice)
     assert again.stored.remember is False
     assert again.stored.expires_at - clock.moment == config.UNREMEMBERED_AGE
-
-
-def test_a_save_that_raced_a_rotation_is_refused(open_session: OpenSession):
-    session = open_session()
-    session.save()
-    late = open_session(session.token)
-    late.set("colour", "red")
-    session.cycle_key()
-    with pytest.raises(UpdateError):
-        late.save()
-    assert session.stored.get_decoded() == {}

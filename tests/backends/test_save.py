@@ -242,7 +242,7 @@ def reach_limit(session: Any) -> None:
     Session.objects.update(authenticated_at="2020-01-01T00:00Z")
 
 
-@pytest.mark.parametrize("stop", [end, delete, rotate, expire, reach_limit])
+@pytest.mark.parametrize("stop", [end, delete, expire, reach_limit])
 @pytest.mark.parametrize("is_changed", [True, False], ids=["changed", "unchanged"])
 def test_a_session_that_stopped_since_it_was_loaded_is_never_written(
     open_session: OpenSession, alice: User, stop: Callable[[Any], None], is_changed: bool

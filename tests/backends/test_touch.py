@@ -202,13 +202,24 @@ def test_another_device_is_recorded_when_activity_is(
     assert (session.stored.ip_address, session.stored.user_agent) == ("192.0.2.2", "Safari")
 
 
-def test_another_device_alone_is_no_reason_to_write(
+def test_another_address_of_the_network_alone_is_no_reason_to_write(
     open_session: OpenSession, clock: Clock, token: str, statements: Record
 ):
-    session = load(open_session, token, MOVED)
+    session = load(open_session, token, {"REMOTE_ADDR": "192.0.2.99", "HTTP_USER_AGENT": "Firefox"})
     with statements() as executed:
         session.touch()
     assert executed == []
+
+
+def test_another_device_is_one_once_in_an_interval(
+    open_session: OpenSession, clock: Clock, token: str, statements: Record
+):
+    clock.advance(seconds=1)
+    with statements() as executed:
+        for _ in range(3):
+            load(open_session, token, MOVED).touch()
+            load(open_session, token).touch()
+    assert len(executed.writes) == 1
 
 
 def test_a_request_that_says_nothing_of_its_device_changes_nothing(

@@ -8,11 +8,13 @@ from typing import Any
 import pytest
 from django.contrib.auth import SESSION_KEY
 from django.contrib.auth.models import User
+from django.core.validators import MinValueValidator
 from django.db import models
+from django.test import Client
 
-from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.backends import user_key
 from django_sessions_plus.models import Session
-from tests.backends.drivers import SyncSession, sign_in
+from tests.backends.drivers import SyncSession, identity, sign_in
 from tests.conftest import Clock, OpenSession
 
 
@@ -87,6 +89,41 @@ def test_what_cannot_be_a_key_is_nobody(open_session: OpenSession, value: Any):
     assert open_session(session.token).get("colour") == "red"
 
 
+@pytest.mark.urls("tests.site")
+@pytest.mark.parametrize("path", ["who", "awho"])
+@pytest.mark.parametrize("value", GARBAGE, ids=lambda value: repr(value)[:12])
+def test_whom_the_row_does_not_name_no_request_has(
+    db: None, alice: User, client: Client, value: Any, path: str
+):
+    store = SyncSession.engine()
+    store.update(identity(alice) | {SESSION_KEY: value})
+    store.save()
+    client.cookies["sessionid"] = str(store.session_key)
+    assert client.get(f"/{path}").content == b""
+
+
+@pytest.mark.urls("tests.site")
+@pytest.mark.parametrize("path", ["who", "awho"])
+@pytest.mark.parametrize("name", [None, "bob"])
+def test_a_row_that_was_changed_to_name_another_lets_nobody_in(
+    alice: User, bob: User, client: Client, name: str | None, path: str
+):
+    """Neither alice, who could not see or end the session, nor whom the column names."""
+    client.force_login(alice)
+    Session.objects.update(user=bob if name else None)
+    assert client.get(f"/{path}").content == b""
+
+
+def test_a_validator_that_refuses_the_key_is_not_asked(
+    open_session: OpenSession, alice: User, monkeypatch: pytest.MonkeyPatch
+):
+    refusing = MinValueValidator(alice.pk + 1)
+    monkeypatch.setitem(vars(User._meta.pk), "validators", [refusing])
+    session = open_session()
+    sign_in(session, alice)
+    assert session.stored.user == alice
+
+
 def test_a_user_who_does_not_exist_is_no_error(open_session: OpenSession):
     session = open_session()
     session.set(SESSION_KEY, "123456")
@@ -115,23 +152,18 @@ class _PersonSession(models.Model):
 
 @pytest.mark.parametrize("form", [str, lambda key: key.hex, lambda key: key])
 def test_keys_of_another_type_are_read_as_that_type(form: Any):
-    class Store(SessionStore):
-        @classmethod
-        def get_model_class(cls) -> Any:
-            return _PersonSession
-
     key = uuid.uuid4()
-    assert Store().user_id({SESSION_KEY: form(key)}) == key
+    assert user_key.named_in({SESSION_KEY: form(key)}, _PersonSession) == key
     for garbage in ["garbage", 1, "1", 10**40, [], "\x00"]:
-        assert Store().user_id({SESSION_KEY: garbage}) is None or isinstance(garbage, int)
-    assert Store().user_id({}) is None
+        named = user_key.named_in({SESSION_KEY: garbage}, _PersonSession)
+        assert named is None or isinstance(garbage, int)
+    assert user_key.named_in({}, _PersonSession) is None
 
 
-def test_is_row_user_compares_data_and_row(open_session: OpenSession, alice: User, bob: User):
-    session: SyncSession = open_session()
-    assert session.is_row_user({}) is False
-    sign_in(session, alice)
-    assert session.is_row_user({SESSION_KEY: str(alice.pk)})
-    assert session.is_row_user({SESSION_KEY: alice.pk})
-    assert not session.is_row_user({SESSION_KEY: str(bob.pk)})
-    assert not session.is_row_user({})
+def test_data_names_the_user_of_a_row_or_does_not(alice: User, bob: User):
+    row = Session(user=alice)
+    assert user_key.is_user_of(row, {SESSION_KEY: str(alice.pk)})
+    assert user_key.is_user_of(row, {SESSION_KEY: alice.pk})
+    assert not user_key.is_user_of(row, {SESSION_KEY: str(bob.pk)})
+    assert not user_key.is_user_of(row, {})
+    assert user_key.is_user_of(Session(), {})

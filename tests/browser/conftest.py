@@ -135,7 +135,7 @@ def check(axe: str) -> Callable[..., None]:
     def run(page: Page, *, not_ours: Exceptions = ()) -> None:
         # Not as a script of the page, which the policy forbids.
         page.evaluate(axe)
-        for width in (320, 1280):
+        for width in (256, 1280):
             page.set_viewport_size({"width": width, "height": 900})
             for scheme in SCHEMES:
                 page.emulate_media(color_scheme=scheme)

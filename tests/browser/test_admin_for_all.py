@@ -117,8 +117,9 @@ def pages_of_a_user(page: Page, site: str, who: str) -> Iterator[str]:
     yield "issue"
     page.get_by_label("Days").fill("1")
     page.get_by_role("button", name="Issue the token").click()
-    page.locator(".dsp-tokens code").wait_for()
+    page.locator(".dsp-token input").wait_for()
     yield "issued"
+    look_at(page, "admin-issued", widths=(256, *WIDTHS))
 
 
 def sign_everyone_out(page: Page, start: str) -> Iterator[str]:
@@ -130,6 +131,7 @@ def sign_everyone_out(page: Page, start: str) -> Iterator[str]:
     page.get_by_role("button", name="Sign everyone out").click()
     page.locator(".errorlist").wait_for()
     yield "everyone, and another word"
+    look_at(page, "admin-everyone-wrong", widths=(256, *WIDTHS))
 
 
 @pytest.mark.parametrize("part", ["lists", "sessions", "user", "everyone"])
@@ -148,6 +150,32 @@ def test_no_page_of_the_admin_shuts_anybody_out(
         check(page, not_ours=DJANGOS)
     # Django's admin names no icon, so the browser asks for this one.
     assert {text.split()[-1] for text in complaints} <= {f"{ada.site}/favicon.ico"}
+
+
+def test_an_issued_token_is_copied_by_the_keyboard(ada: Visitor, visitor: Visitor):
+    page = ada.sign_in()
+    steps = pages_of_a_user(page, ada.site, visitor.username)
+    while next(steps) != "issued":
+        pass
+    field = page.locator(".dsp-token input")
+    assert field.evaluate("field => field === document.activeElement")
+    selected = "field => field.value.slice(field.selectionStart, field.selectionEnd)"
+    assert field.evaluate(selected) == field.input_value()
+    ada.context.grant_permissions(["clipboard-read", "clipboard-write"])
+    page.keyboard.press("Tab")
+    page.keyboard.press("Enter")
+    page.get_by_role("status").get_by_text("Copied.").wait_for()
+    assert page.evaluate("navigator.clipboard.readText()") == field.input_value()
+
+
+def test_a_result_has_the_focus(ada: Visitor, visitor: Visitor):
+    page = ada.sign_in()
+    page.goto(f"{ada.site}{LIST}?q={visitor.username}")
+    page.locator("#result_list .field-device a").first.click()
+    page.get_by_role("link", name="End this session").click()
+    page.get_by_role("button", name="Yes").click()
+    page.locator(".messagelist").wait_for()
+    assert page.evaluate("document.activeElement.getAttribute('role')") == "status"
 
 
 def test_the_work_of_signing_everyone_out_is_told_as_it_goes_on_and_can_be_stopped(

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from django_sessions_plus.api import errors, oauth
-from tests.browser.conftest import Visitor
+from tests.browser.conftest import COME_TO_REST, Visitor
 from tests.browser.test_two_browsers import look_at
 
 if TYPE_CHECKING:
@@ -60,7 +60,7 @@ def test_it_names_every_code_an_operation_can_answer_with(person: Person):
     named = {
         code.inner_text() for code in page.locator(".response-col_description__inner code").all()
     }
-    assert named == (errors.ERRORS.keys() - {"method_not_allowed"}) | (
+    assert named == (errors.ERRORS.keys() - {"method_not_allowed", "not_in_use"}) | (
         oauth.ERRORS.keys() - {"server_error"}
     )
 
@@ -77,7 +77,7 @@ def test_the_session_of_the_browser_can_be_asked_for(person: Person, complaints:
     answer = execute(block)
     assert isinstance(answer["user"], dict)
     assert answer["user"]["username"] == visitor.username
-    look_at(page, "api")
+    look_at(page, "api", widths=(320, 390, 1280))
     assert complaints == []
 
 
@@ -86,3 +86,22 @@ def test_what_needs_the_csrf_token_has_it(person: Person):
     visitor.sign_in().close()
     page = visitor.open("/api/")
     assert execute(operation(page, "revoke_sessions")) == {"revoked": 0}
+
+
+def test_the_labels_can_be_read_by_night(person: Person, axe: str):
+    page = person().open("/api/")
+    page.emulate_media(color_scheme="dark")
+    operation(page, "sign_in")
+    labels = (".header-col", ".examples-select__section-label", ".tab", ".response-col_status")
+    for label in labels:
+        page.locator(label).first.wait_for()
+    page.evaluate(axe)
+    page.evaluate(COME_TO_REST)
+    found = page.evaluate(
+        "of => axe.run({include: of}, {runOnly: ['color-contrast'], preload: false})",
+        [[label] for label in labels],
+    )
+    wrong = [node["html"] for each in found["violations"] for node in each["nodes"]]
+    assert wrong == []
+    passed = str(found["passes"])
+    assert all(label.lstrip(".") in passed for label in labels)

@@ -225,6 +225,8 @@ def test_all_others_after_the_password_again(person: Person, grow_stale: Callabl
     here.get_by_text("2 sessions end immediately.").wait_for()
     here.get_by_role("button", name="End all others").click()
 
+    # Only the page that follows has it, and the list is read at once.
+    here.get_by_text("Ended in the last 7 days").wait_for()
     assert devices_of(here) == ["Firefox on Linux"]
     for page in (second, third):
         assert click_on(page, "Session") == "/sign-in/?next=/"
@@ -285,6 +287,25 @@ def test_a_screen_reader_hears_which_session_a_button_ends(person: Person):
     button = page.get_by_role("button", name="End session")
     described = button.get_attribute("aria-describedby")
     assert "Last active" in page.locator(f"[id='{described}']").inner_text()
+
+
+def test_on_paper_no_row_is_on_two_pages_and_there_is_nothing_to_press(person: Person):
+    page = person().sign_in()
+    page.goto(page.url.rstrip("/") + "/devices/")
+    page.emulate_media(media="print")
+    row = page.locator(".dsp-session").first
+    assert row.evaluate("row => getComputedStyle(row).breakInside") == "avoid"
+    assert not row.get_by_role("button").is_visible()
+
+
+def test_japanese_lines_end_between_phrases(person: Person):
+    page = open_devices(person())
+    broken = "of => [getComputedStyle(of).lineBreak, getComputedStyle(of).wordBreak]"
+    assert page.locator(".dsp").evaluate(broken) == ["auto", "normal"]
+    page.get_by_label("Language").select_option("ja")
+    page.locator(".language button").click()
+    page.locator("html[lang=ja]").wait_for()
+    assert page.locator(".dsp").evaluate(broken) == ["strict", "auto-phrase"]
 
 
 def test_the_way_back_after_the_sign_out_shows_nothing(person: Person):

@@ -258,7 +258,19 @@ def test_no_page_is_wider_than_the_window_and_its_pictures_are_there_to_be_looke
     look_at(page, "password-wrong")
 
 
-def look_at(page: Page, name: str, widths: Sequence[int] = (320, 390, 1280)) -> None:
+def test_the_head_of_the_site_is_one_line_on_a_desk(person: Person):
+    """Also for staff, who have one link more."""
+    page = person(name="ada", password="analytical-engine-1843", user_agent=FIREFOX).sign_in()
+    for width in (1280, 1440, 1920):
+        page.set_viewport_size({"width": width, "height": 900})
+        middles = page.locator(".brand, .top nav a, .who-name, .who button").evaluate_all(
+            "all => all.map(each => each.getBoundingClientRect()).map(r => (r.top + r.bottom) / 2)"
+        )
+        assert len(middles) == 9
+        assert max(middles) - min(middles) < 3, width
+
+
+def look_at(page: Page, name: str, widths: Sequence[int] = (256, 390, 1280)) -> None:
     """Take pictures of a page, light and dark, and hold it to the width of its window."""
     SCREENSHOTS.mkdir(exist_ok=True)
     (SCREENSHOTS / ".gitignore").write_text("*\n")

@@ -106,11 +106,13 @@ class Program:
     def __init__(self, server: Server, **options: Any) -> None:
         self.server = server
         self.told: list[Tokens | None] = []
+        # What was told before a refresh, with its attempt.
+        self.pending: list[Tokens] = []
         transport = Wire(server)
         options = {
             "client": httpx.Client(transport=transport),
             "async_client": httpx.AsyncClient(transport=transport),
-            "on_tokens": self.told.append,
+            "on_tokens": self.note,
             **options,
         }
         if "tokens" in options:
@@ -118,6 +120,12 @@ class Program:
         else:
             options = {"username": "ada", "password": PASSWORD, **options}
             self.auth = SessionAuth(BASE, **options)
+
+    def note(self, tokens: Tokens | None) -> None:
+        if tokens is not None and tokens.attempt is not None:
+            self.pending.append(tokens)
+        else:
+            self.told.append(tokens)
 
     def send(self, method: str = "GET", url: str = THINGS, **options: Any) -> httpx.Response:
         with httpx.Client(transport=Wire(self.server), auth=self.auth) as client:

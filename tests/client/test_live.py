@@ -13,7 +13,8 @@ from django.db import connection
 from django.utils import timezone
 
 from django_sessions_plus import sessions
-from django_sessions_plus.client import SessionAuth, SignInError, Tokens
+from django_sessions_plus.client import SessionAuth, SignInError, Tokens, UnavailableError
+from django_sessions_plus.jwt import access
 from django_sessions_plus.models import Session
 from django_sessions_plus.policy import EndReason
 from tests.api.conftest import PASSWORD
@@ -27,10 +28,10 @@ _turns = threading.Lock()
 
 
 @pytest.fixture
-def site(settings, ada, live_server):
-    settings.SESSIONS_PLUS_SIGN_IN_RATE = None
+def site(settings, monkeypatch, ada, live_server):
+    settings.SESSIONS_PLUS_RATES = {"sign_in": None}
     settings.SESSIONS_PLUS_REFRESH_GRACE = timedelta(minutes=1)
-    settings.SESSIONS_PLUS_JWT_JITTER = 0
+    monkeypatch.setattr(access, "JITTER", 0)
     return live_server.url
 
 
@@ -106,6 +107,7 @@ def test_many_at_once_are_one_session(site, get, wire, transport):
     assert Session.objects.active().count() == 1
 
 
+@pytest.mark.thorough
 def test_many_with_an_expired_token_are_one_refresh_on_the_wire(site, get, wire, clock):
     told = []
     auth = auth_for(site, on_tokens=told.append)
@@ -115,7 +117,8 @@ def test_many_with_an_expired_token_are_one_refresh_on_the_wire(site, get, wire,
     assert statuses(get(auth, times=MANY)) == [200] * MANY
     assert wire.count("token/refresh") == 1
     assert "sign-in" not in wire
-    assert len(told) == 2
+    # The tokens of the sign-in, the attempt before it is sent, and the new tokens.
+    assert len(told) == 3
     assert Session.objects.active().count() == 1
 
 
@@ -127,6 +130,7 @@ def test_what_is_posted_arrives_also_after_a_refresh(site, ada, clock):
         assert client.post("/mine", json={}).json() == {"visits": 2}
 
 
+@pytest.mark.thorough
 def test_a_revoked_session_is_signed_in_to_anew(site, get, ada, wire):
     auth = auth_for(site)
     get(auth)
@@ -136,6 +140,7 @@ def test_a_revoked_session_is_signed_in_to_anew(site, get, ada, wire):
     assert Session.objects.active().count() == 1
 
 
+@pytest.mark.thorough
 @pytest.mark.parametrize("transport", ["jwt", "bearer"])
 def test_a_view_that_refuses_every_token_causes_no_sign_in_after_another(
     site, get, wire, transport
@@ -149,6 +154,7 @@ def test_a_view_that_refuses_every_token_causes_no_sign_in_after_another(
     assert Session.objects.active().count() == 1
 
 
+@pytest.mark.thorough
 def test_without_a_password_a_revoked_session_is_an_error(site, get, ada):
     told = []
     get(auth_for(site, on_tokens=told.append))
@@ -159,6 +165,7 @@ def test_without_a_password_a_revoked_session_is_an_error(site, get, ada):
             get(auth)
 
 
+@pytest.mark.thorough
 def test_wrong_credentials_are_an_error(site, get, wire):
     auth = SessionAuth(f"{site}/auth/", "ada", "wrong", timeout=PATIENCE)
     for _ in range(2):
@@ -167,6 +174,7 @@ def test_wrong_credentials_are_an_error(site, get, wire):
     assert wire == ["sign-in"]
 
 
+@pytest.mark.thorough
 def test_stored_tokens_go_on_where_they_were(site, get, clock, wire):
     told = []
     get(auth_for(site, on_tokens=told.append))
@@ -177,30 +185,57 @@ def test_stored_tokens_go_on_where_they_were(site, get, clock, wire):
     assert wire == ["sign-in", "/mine", "token/refresh", "/mine"]
 
 
-def test_a_lost_answer_is_had_again_within_the_grace(site, ada, wire):
-    """The server has rotated; the second time it answers with the same successor."""
+class Losing(httpx.HTTPTransport):
+    """Loses answers on their way back: what was asked for is done."""
 
-    class Losing(httpx.HTTPTransport):
-        loses = False
+    loses = 0
 
-        def handle_request(self, request):
-            answer = super().handle_request(request)
-            if self.loses:
-                self.loses = False
-                answer.close()
-                raise httpx.ReadError("lost")
-            return answer
+    def handle_request(self, request):
+        answer = super().handle_request(request)
+        if self.loses:
+            self.loses -= 1
+            answer.close()
+            raise httpx.ReadError("lost")
+        return answer
 
+
+@pytest.mark.parametrize("lost", [1, 2, 3])
+def test_lost_answers_cost_no_session(site, ada, wire, clock, lost):
+    """The server has rotated; hours later it still answers with the same successor."""
     transport = Losing()
-    told = []
-    with httpx.Client(transport=transport) as asking:
-        auth = auth_for(site, client=asking, on_tokens=told.append)
+    with httpx.Client(transport=transport, timeout=PATIENCE) as asking:
+        auth = auth_for(site, client=asking)
         with client_of(site, auth=auth) as client:
             client.get("/mine")
-            auth._keeper.held = type(auth._keeper.held)(told[0], due_at=0.0)
-            transport.loses = True
+            clock.advance(minutes=16)
+            transport.loses = lost
+            for _ in range(lost // 2):
+                with pytest.raises(UnavailableError):
+                    client.get("/mine")
+                clock.advance(hours=2)
             assert client.get("/mine").status_code == 200
-    assert wire.count("token/refresh") == 2
+    assert wire.count("token/refresh") == lost + 1
+    assert Session.objects.active().count() == 1
+
+
+def test_a_program_that_was_stopped_in_a_refresh_goes_on_from_what_it_had_stored(
+    site, ada, wire, clock
+):
+    stored = []
+    transport = Losing()
+    with httpx.Client(transport=transport, timeout=PATIENCE) as asking:
+        auth = auth_for(site, client=asking, on_tokens=stored.append)
+        with client_of(site, auth=auth) as client:
+            client.get("/mine")
+            clock.advance(minutes=16)
+            transport.loses = 2
+            with pytest.raises(UnavailableError):
+                client.get("/mine")
+    clock.advance(hours=2)
+    restarted = SessionAuth.from_tokens(f"{site}/auth/", stored[-1], timeout=PATIENCE)
+    with client_of(site, auth=restarted) as client:
+        assert client.get("/mine").status_code == 200
+    assert "sign-in" not in wire[1:]
     assert Session.objects.active().count() == 1
 
 
@@ -214,6 +249,7 @@ def test_signing_out_ends_the_row(site, get, transport):
         get(auth)
 
 
+@pytest.mark.thorough
 def test_signing_out_with_an_expired_token_ends_the_row(site, get, clock):
     auth = auth_for(site)
     get(auth)
@@ -222,6 +258,7 @@ def test_signing_out_with_an_expired_token_ends_the_row(site, get, clock):
     assert Session.objects.get().end_reason == EndReason.SIGNED_OUT
 
 
+@pytest.mark.thorough
 def test_the_row_shows_the_program(site, ada):
     headers = {"User-Agent": "nightly export"}
     with client_of(site, auth=auth_for(site), headers=headers) as client:

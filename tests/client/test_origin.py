@@ -1,6 +1,7 @@
 """Passwords and tokens go to the server they are for, and nowhere else."""
 
 import traceback
+import warnings
 
 import httpx
 import pytest
@@ -60,6 +61,27 @@ def test_a_redirect_to_another_origin_takes_no_token_along(program, server, stat
     assert (answer.status_code, answer.url.host) == (401, "evil.test")
     assert [request.url.host for request in server.seen] == ["api.test", "api.test", "evil.test"]
     assert "Authorization" not in server.seen[-1].headers
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [refused("token_expired"), httpx.Response(200, headers={"Session-Token": "foreign"})],
+)
+@pytest.mark.parametrize("transport", ["jwt", "bearer"])
+def test_what_another_origin_answers_to_a_redirect_changes_no_tokens(
+    program, server, transport, answer
+):
+    if transport == "bearer":
+        server.next["/auth/sign-in"] = [ok(token="access-1")]
+        server.issued = 1
+    running = program(transport=transport)
+    running.send()
+    before = running.auth.tokens
+    redirect = httpx.Response(307, headers={"Location": "https://evil.test/things"})
+    server.next["/things"] = [redirect, answer]
+    assert running.send(follow_redirects=True).url.host == "evil.test"
+    assert running.auth.tokens == before
+    assert server.paths == ["sign-in", "things", "things", "things"]
 
 
 @pytest.mark.parametrize("path", ["/auth/sign-in", "/auth/token/refresh", "/auth/sign-out"])
@@ -147,8 +169,8 @@ def test_without_a_client_of_its_own_one_is_made_with_a_timeout(monkeypatch, ser
 
     running = program(client=None, async_client=None, timeout=1.5)
     with monkeypatch.context() as patch:
-        patch.setattr("django_sessions_plus.client.auth.httpx.Client", Made)
-        patch.setattr("django_sessions_plus.client.auth.httpx.AsyncClient", AsyncMade)
+        patch.setattr("django_sessions_plus.client.driving.httpx.Client", Made)
+        patch.setattr("django_sessions_plus.client.driving.httpx.AsyncClient", AsyncMade)
         auth = running.auth
         held = (
             auth._ready(httpx.Request("GET", THINGS))
@@ -205,8 +227,33 @@ def test_no_repr_shows_a_secret(program, server):
     running = program()
     running.send()
     auth = running.auth
-    told = repr([auth, auth._keeper, auth._keeper.held, *running.told])
-    for secret in SECRETS:
+    server.expire()
+    server.next["/auth/token/refresh"] = [httpx.ReadError("lost")] * 2
+    with pytest.raises(UnavailableError):
+        running.send()
+    kept = [auth.tokens, *running.pending, *running.told]
+    told = repr([auth, auth._keeper, auth._keeper.held, auth._driver, *kept])
+    for secret in (*SECRETS, auth.tokens.attempt):
         assert secret not in told
     assert repr(auth) == "<SessionAuth as 'ada' at https://api.test/auth/>"
     assert repr(SessionAuth(BASE)) == "<SessionAuth at https://api.test/auth/>"
+
+
+@pytest.mark.parametrize(
+    ("url", "is_warned_of"),
+    [
+        ("http://api.example.com/auth/", True),
+        ("http://192.0.2.1/auth/", True),
+        ("https://api.example.com/auth/", False),
+        ("http://localhost:8000/auth/", False),
+        ("http://app.localhost/auth/", False),
+        ("http://127.0.0.1/auth/", False),
+        ("http://[::1]/auth/", False),
+    ],
+)
+def test_plain_http_to_another_machine_is_warned_of(url, is_warned_of):
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        SessionAuth(url)
+    assert [each.filename for each in caught] == [__file__] * is_warned_of
+    assert all("plain HTTP" in str(each.message) for each in caught)

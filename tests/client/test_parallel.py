@@ -119,7 +119,7 @@ class Waiters:
     ("answer", "error", "lost"),
     [
         (httpx.ReadTimeout("lost"), UnavailableError, 2),
-        (httpx.Response(503), UnavailableError, 1),
+        (httpx.Response(503, headers={"Retry-After": "7"}), UnavailableError, 1),
         (refused("session_ended"), SignInError, 1),
     ],
 )
@@ -127,7 +127,7 @@ def test_threads_that_waited_for_an_attempt_share_its_failure(answer, error, los
     server = Server()
     running = Program(server, tokens=Tokens(refresh="refresh-0"))
     waiters = Waiters(MANY)
-    running.auth._lock = waiters
+    running.auth._driver.lock = waiters
 
     def slow(request):
         assert waiters.all_wait.wait(30)
@@ -141,6 +141,8 @@ def test_threads_that_waited_for_an_attempt_share_its_failure(answer, error, los
     assert server.paths == ["token/refresh"] * lost
     # Each has an error of its own: one that is raised in many threads grows by their frames.
     assert len({id(each) for each in answers}) == MANY
+    if isinstance(answer, httpx.Response) and error is UnavailableError:
+        assert {each.retry_after for each in answers} == {7.0}
     if error is UnavailableError:
         server.next.clear()
         assert running.send().status_code == 200
@@ -209,7 +211,7 @@ def test_what_a_cancelled_task_asked_for_is_kept_for_the_others(stored):
     server, answers = asyncio.run(story())
     assert statuses(answers) == [200, 200]
     assert server.paths == ["sign-in" if stored is None else "token/refresh", "things", "things"]
-    assert [tokens.access for tokens in told] == ["access-1"]
+    assert [tokens.access for tokens in told if not tokens.attempt] == ["access-1"]
 
 
 async def give_up_by_asyncio(sending):
@@ -255,11 +257,11 @@ def test_a_failure_that_nobody_waits_for_is_no_noise(caplog):
             with pytest.raises(asyncio.CancelledError):
                 await task
             wire.go_on.set()
-            (driving,) = auth._driving
+            (driving,) = auth._driver.running
             await driving
             del driving, task
             gc.collect()
-            assert auth._driving == set()
+            assert auth._driver.running == set()
             return await client.get(THINGS)
 
     assert asyncio.run(story()).status_code == 200

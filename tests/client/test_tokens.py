@@ -1,6 +1,7 @@
 """Tokens are fetched, kept, renewed in time and given up, in both modes."""
 
 import json
+import re
 from inspect import signature
 from pathlib import Path
 from re import findall
@@ -152,7 +153,9 @@ def test_an_expired_token_is_refreshed_and_the_request_sent_again(program, serve
     answer = running.send("POST", content="body")
     assert (answer.status_code, answer.json()) == (200, {"thing": "body"})
     assert server.paths[2:] == ["things", "token/refresh", "things"]
-    assert body(server.seen[3]) == {"refresh": "refresh-1"}
+    sent = body(server.seen[3])
+    assert sent["refresh"] == "refresh-1"
+    assert re.fullmatch("[0-9a-f]{32}", sent["attempt"])
 
 
 def test_each_refresh_uses_the_newest_token(program, server):
@@ -278,23 +281,6 @@ def test_a_refresh_whose_answer_was_lost_is_sent_once_more(program, server):
     assert running.send().status_code == 200
     assert server.paths[2:] == ["things", "token/refresh", "token/refresh", "things"]
     assert server.seen[3].content == server.seen[4].content
-
-
-@pytest.mark.parametrize(("grace", "elapsed"), [(10, 5), (0, 0), (2, 1)])
-def test_a_lost_answer_is_not_asked_for_again_when_the_grace_may_be_over(
-    program, server, ticks, grace, elapsed
-):
-    def slow(request):
-        ticks.now += elapsed
-        raise LOST
-
-    running = program(grace=grace)
-    running.send()
-    server.expire()
-    server.next["/auth/token/refresh"] = [slow]
-    with pytest.raises(UnavailableError):
-        running.send()
-    assert server.paths.count("token/refresh") == 1
 
 
 # The end of a session
@@ -641,3 +627,41 @@ def test_the_package_offers_what_the_page_describes():
         name for row in table.splitlines()[2:] for name in findall(r"`(\w+)`", row.split("|")[1])
     ]
     assert described == parameters
+
+
+# A view that replaces the session token
+
+
+def test_the_token_that_a_view_puts_in_its_place_is_used_from_then_on(program, server):
+    server.next["/auth/sign-in"] = [ok(token="access-1")]
+    server.issued = 1
+    running = program(transport="bearer")
+    running.send()
+    server.next["/things"] = [httpx.Response(200, headers={"Session-Token": "access-2"})]
+    assert running.send().status_code == 200
+    server.next["/things"] = [httpx.Response(200)]
+    running.send()
+    assert server.seen[-1].headers["Authorization"] == "Bearer access-2"
+    assert running.told == [Tokens("access-1"), Tokens("access-2")]
+    assert server.paths.count("sign-in") == 1
+
+
+@pytest.mark.parametrize("token", ["", "with a space", "\u00e9"])
+def test_what_can_be_no_token_is_not_taken(program, server, token):
+    server.next["/auth/sign-in"] = [ok(token="access-1")]
+    server.issued = 1
+    running = program(transport="bearer")
+    running.send()
+    server.next["/things"] = [
+        httpx.Response(200, headers=[(b"Session-Token", token.encode("latin1"))])
+    ]
+    running.send()
+    assert running.told == [Tokens("access-1")]
+
+
+def test_a_pair_is_replaced_by_no_header(program, server):
+    running = program()
+    running.send()
+    server.next["/things"] = [httpx.Response(200, headers={"Session-Token": "x" * 32})]
+    running.send()
+    assert len(running.told) == 1

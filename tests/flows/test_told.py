@@ -106,7 +106,7 @@ class TestNewDevice:
     @staticmethod
     def sign_in(agent):
         store = SessionStore()
-        store.bind({"REMOTE_ADDR": "192.0.2.1", "HTTP_USER_AGENT": agent})
+        store.meta = {"REMOTE_ADDR": "192.0.2.1", "HTTP_USER_AGENT": agent}
         store["_auth_user_id"] = str(User.objects.get().pk)
         store.save()
         return store

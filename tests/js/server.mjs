@@ -38,6 +38,10 @@ export function answer(status, body, headers = {}) {
 
 export const refusal = (status, code, more = {}) => answer(status, { code, detail: `${code}.`, ...more });
 
+const plainRequest = (url, { method = "GET", headers, body = "", credentials }) => {
+  return { url, method, headers: new Headers(headers), credentials, text: async () => body };
+};
+
 /** A server with one session; `requests` is what it was asked. */
 export class Server {
   requests = [];
@@ -82,29 +86,42 @@ export class Server {
   }
 
   fetch = async (address, init = {}) => {
-    const request = address instanceof Request ? address : new Request(address, { ...init, signal: null });
+    // A runtime without AbortController has no Request either.
+    const request = address instanceof Request ? address : plainRequest(address, init);
     const { pathname, search } = new URL(request.url);
     const isPassive = search === "?passive=true";
     const path = pathname.replace("/auth/", "") + (isPassive ? "" : search);
     const body = await request.text();
-    const sent = { method: request.method, path, isPassive, url: request.url, headers: request.headers, body };
+    const { method, url, headers } = request;
+    // Of a request that the client has not made itself, the first argument has them.
+    const credentials = init.credentials ?? request.credentials;
+    const sent = { method, path, isPassive, url, headers, body, credentials };
     this.requests.push(sent);
     const special = this.answers[path];
     const made = special && (await (Array.isArray(special) ? special.shift() : special)?.(sent));
     return made ?? this.usual(sent);
   };
 
-  usual({ path, headers }) {
+  usual({ path, headers, body }) {
     if (this.isSignedIn && this.time > this.expiresAt) this.end();
     const bearer = headers.get("Authorization");
     if (path === "sign-in") {
       this.start();
-      return answer(200, { ...this.body(), ...this.disclosed });
+      const { refresh_cookie: asCookie } = JSON.parse(body || "{}");
+      this.hasRefreshCookie ||= asCookie;
+      return answer(200, { ...this.body(), ...this.disclosed, ...(asCookie && { refresh: undefined }) });
     }
     if (path === "sign-out") return answer(204);
-    if (path === "token/refresh") return this.isSignedIn ? answer(200, this.pair()) : this.ended();
+    if (path === "token/refresh") {
+      if (!this.isSignedIn) return this.ended();
+      const { refresh: sent } = JSON.parse(body || "{}");
+      return answer(200, { ...this.pair(), ...(!sent && { refresh: undefined }) });
+    }
     if (bearer && (!this.isSignedIn || bearer !== `Bearer ${this.token}`)) return this.ended();
-    if (path === "session") return answer(200, this.isSignedIn ? this.body() : this.nobody());
+    if (path === "session") {
+      const told = this.isSignedIn && (bearer || this.takesCookies) ? this.body() : this.nobody();
+      return answer(200, { ...told, refresh_cookie: (!bearer && this.hasRefreshCookie) || undefined });
+    }
     return answer(200, { results: [], next: null, previous: null });
   }
 
@@ -120,6 +137,9 @@ export class Server {
   }
 
   disclosed = {};
+  /** False where the client has no cookie. */
+  takesCookies = true;
+  hasRefreshCookie = false;
 
   pair() {
     this.number = (this.number ?? 0) + 1;
@@ -140,12 +160,14 @@ export class Server {
 
 /** Give the tests a document, with the cookies and meta tags of a page. */
 export function useDocument({ cookie = "", meta } = {}) {
+  globalThis.origin = "https://site.example";
   globalThis.document = {
     baseURI: "https://site.example/",
     cookie,
     visibilityState: "visible",
     querySelector: () => (meta ? { content: meta } : null),
     addEventListener() {},
+    removeEventListener() {},
   };
   return globalThis.document;
 }

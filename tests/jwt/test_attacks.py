@@ -10,7 +10,6 @@ import jwt
 import pytest
 from django.test import override_settings
 from hypothesis import given
-from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 
 from django_sessions_plus import tokens
@@ -19,7 +18,6 @@ from django_sessions_plus.jwt import access, compact, keys
 from tests.jwt.conftest import ASYMMETRIC, NOW, SECRETS
 from tests.jwt.forging import parts, segment, signed, with_hmac
 
-briefly = hypothesis_settings(max_examples=150)
 BASE64URL = string.ascii_uppercase + string.ascii_lowercase + string.digits + "-_"
 
 
@@ -273,18 +271,14 @@ def test_every_claim_of_the_package_is_required(header, claims, name):
 NO_TEXTS: list[Any] = [None, True, False, "", [], {}, 1, 1.5, -1]
 NO_MOMENTS: list[Any] = [None, True, False, "", [], {}, "1", 1.5, -1, 2**63, 10**400]
 OF_ANOTHER_TYPE = [
-    *(
-        (name, value)
-        for name in ("type", "sub", "sid", "iss", "aud", "jti", "cred")
-        for value in NO_TEXTS
-    ),
-    *((name, value) for name in ("exp", "nbf", "iat", "auth_time") for value in NO_MOMENTS),
+    *((name, NO_TEXTS) for name in ("type", "sub", "sid", "iss", "aud", "jti", "cred")),
+    *((name, NO_MOMENTS) for name in ("exp", "nbf", "iat", "auth_time")),
 ]
 
 
-@pytest.mark.parametrize(("name", "value"), OF_ANOTHER_TYPE)
-def test_no_claim_of_the_package_may_be_of_another_type(header, claims, name, value):
-    refuse(signed(header, {**claims, name: value}))
+@pytest.mark.parametrize(("name", "values"), OF_ANOTHER_TYPE)
+def test_no_claim_of_the_package_may_be_of_another_type(header, claims, name, values):
+    refuse(*(signed(header, {**claims, name: value}) for value in values))
 
 
 @pytest.mark.parametrize("value", [NOW.timestamp() + 60.5, f"{int(NOW.timestamp()) + 60}"])
@@ -541,13 +535,11 @@ def test_letters_of_all_scripts_come_through(session):
 
 
 @given(st.text(max_size=60))
-@briefly
 def test_no_text_is_a_token(text):
     refuse(text, f"{text}.{text}.{text}", f"{keys.signing_key().header}.{text}.{text}")
 
 
 @given(data=st.data())
-@briefly
 def test_no_token_grows_out_of_two_others(session, data):
     one, other = (access.issue(session, now=NOW).token for _ in range(2))
     cut = data.draw(st.integers(1, len(one) - 1))
@@ -556,7 +548,6 @@ def test_no_token_grows_out_of_two_others(session, data):
 
 
 @given(data=st.data())
-@briefly
 def test_whatever_is_accepted_would_be_accepted_by_others_too(header, claims, data):
     """PyJWT, told everything there is to check, refuses nothing that gets through here."""
     odd = (

@@ -8,18 +8,15 @@ from uuid import UUID
 
 import pytest
 from django.utils.translation import gettext_lazy
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from django_sessions_plus.jwt import compact
 from tests.jwt.forging import segment
 
-briefly = settings(max_examples=100)
-
 ALPHABET = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
 
-@briefly
 @given(st.binary(max_size=64))
 def test_what_is_encoded_is_base64url_without_padding_and_comes_back(data):
     text = compact.encode(data)
@@ -27,7 +24,6 @@ def test_what_is_encoded_is_base64url_without_padding_and_comes_back(data):
     assert compact.decode(text) == data
 
 
-@briefly
 @given(st.binary(min_size=1, max_size=8))
 def test_no_other_text_is_read_as_the_same_bytes(data):
     text = compact.encode(data)
@@ -36,7 +32,6 @@ def test_no_other_text_is_read_as_the_same_bytes(data):
         assert changed == text or compact.decode(changed) != data
 
 
-@briefly
 @given(st.text(alphabet=ALPHABET + "+/= \n.\0é", max_size=12))
 def test_a_text_is_read_only_if_it_is_the_one_that_would_be_written(text):
     data = compact.decode(text)
@@ -59,7 +54,6 @@ json_values = st.recursive(
 )
 
 
-@briefly
 @given(st.dictionaries(st.text(max_size=5), json_values, max_size=4))
 def test_an_object_comes_back_as_it_was_written(claims):
     assert compact.read(compact.write(claims)) == claims

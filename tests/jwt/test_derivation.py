@@ -2,14 +2,12 @@
 
 import pytest
 from django.test import override_settings
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from django_sessions_plus.exceptions import ConfigurationError
 from django_sessions_plus.jwt import derivation, keys
 from django_sessions_plus.jwt.derivation import derive, hkdf
-
-briefly = settings(max_examples=30)
 
 # RFC 5869 appendix A.1 to A.3: secret, salt, info, length, what comes out.
 VECTORS = [
@@ -80,7 +78,6 @@ def test_a_secret_may_be_bytes():
         assert derive("one") == as_bytes
 
 
-@briefly
 @given(
     st.tuples(st.text(max_size=6), st.integers(16, 64)),
     st.tuples(st.text(max_size=6), st.integers(16, 64)),

@@ -21,10 +21,10 @@ from django.utils import timezone
 
 from django_sessions_plus import sessions
 from django_sessions_plus.backends.configured import new_store
-from django_sessions_plus.exceptions import SessionOverError, StaleSessionError, TokenError
+from django_sessions_plus.exceptions import InactiveSessionError, StaleSessionError, TokenError
 from django_sessions_plus.jwt import access
 from django_sessions_plus.jwt import refresh as refreshing
-from django_sessions_plus.jwt.refresh import IssuedTokens
+from django_sessions_plus.jwt.issuing import IssuedTokens
 from django_sessions_plus.models import Session
 from django_sessions_plus.signals import refresh_token_reused, session_ended
 from tests.backends.drivers import SyncSession, sign_in
@@ -38,6 +38,7 @@ Ending = Callable[[SyncSession], Any]
 ROOT = Path(__file__).resolve().parents[2]
 # The longest there may be: all who ask at once have to be served within it, on a busy machine too.
 GRACE = timedelta(minutes=1)
+LEEWAY = timedelta(minutes=1)
 PARALLEL = 32
 PROCESSES = 4
 
@@ -73,7 +74,7 @@ def attempt(refresh: Refresh, token: str) -> IssuedTokens | None:
     """Refresh and return the pair; None where the token is refused."""
     try:
         return refresh(token)
-    except (SessionOverError, TokenError):
+    except (InactiveSessionError, TokenError):
         return None
 
 
@@ -84,7 +85,7 @@ def drop_and_retry(refresh: Refresh, token: str) -> IssuedTokens:
 
 def wait_until_the_grace_is_over(session: SyncSession) -> None:
     rows = Session.objects.filter(pk=session.row.pk)
-    rows.update(refreshed_at=F("refreshed_at") - GRACE - timedelta(seconds=1))
+    rows.update(refreshed_at=F("refreshed_at") - GRACE - LEEWAY - timedelta(seconds=1))
 
 
 def assert_nothing_opens(session: SyncSession, *given: IssuedTokens | None) -> None:
@@ -94,7 +95,7 @@ def assert_nothing_opens(session: SyncSession, *given: IssuedTokens | None) -> N
     assert row.session_data == ""
     assert SyncSession(session.token).load() == {}
     for pair in filter(None, given):
-        with pytest.raises(SessionOverError):
+        with pytest.raises(InactiveSessionError):
             refreshing.refresh(pair.refresh)
     # What every access token of the session names.
     assert not new_store().open_by_id(row.pk)
@@ -121,7 +122,7 @@ def test_32_refreshes_of_one_token_converge_and_its_replay_ends_them_all(
     assert_converged(session, first, pairs)
     assert told.of(session_ended) == []
     wait_until_the_grace_is_over(session)
-    with pytest.raises(SessionOverError):
+    with pytest.raises(InactiveSessionError):
         refresh(first.refresh)
     assert Session.objects.get(pk=session.row.pk).end_reason == "refresh_reused"
     assert_nothing_opens(session, first, *pairs)
@@ -137,6 +138,72 @@ def test_32_replays_after_the_grace_end_the_session_once(refresh: Refresh, alice
     assert results == [None] * PARALLEL
     assert_nothing_opens(session, first, second)
     assert len(told.of(refresh_token_reused)) == len(told.of(session_ended)) == 1
+
+
+def with_attempt(token: str, attempt: str) -> IssuedTokens | None:
+    try:
+        return refreshing.refresh(token, attempt=attempt)
+    except (InactiveSessionError, TokenError):
+        return None
+
+
+@pytest.mark.parametrize("is_equal", [True, False])
+def test_refreshes_with_attempts_converge_and_the_first_one_stored_counts(
+    alice: User, is_equal: bool
+):
+    attempts = ["0" * 32 if is_equal else f"{number:032x}" for number in range(PARALLEL)]
+    session, first = start(alice)
+    with racers(PARALLEL) as racing:
+        pairs = racing.run(*[partial(with_attempt, first.refresh, each) for each in attempts])
+    assert_converged(session, first, pairs)
+    wait_until_the_grace_is_over(session)
+    row = Session.objects.get(pk=session.row.pk)
+    presented = parsed(first.refresh)
+    stored = [each for each in attempts if of_rotation(presented, each) == row.refresh_attempt]
+    assert with_attempt(first.refresh, stored[0]) is not None
+    if not is_equal:
+        other = next(each for each in attempts if each != stored[0])
+        assert with_attempt(first.refresh, other) is None
+        assert_nothing_opens(session, first)
+
+
+def of_rotation(presented: Any, attempt: str) -> str:
+    digests = presented.with_attempt(attempt).attempt
+    assert digests is not None
+    return str(digests.of_rotation)
+
+
+@pytest.mark.parametrize("parallel", [5, 6])
+def test_five_replays_at_once_are_answered_and_a_sixth_ends_the_session(alice: User, parallel: int):
+    session, first = start(alice)
+    lost = refreshing.refresh(first.refresh, attempt="0" * 32)
+    wait_until_the_grace_is_over(session)
+    with racers(parallel) as racing:
+        pairs = racing.run(*[partial(with_attempt, first.refresh, "0" * 32)] * parallel)
+    answered = [parsed(pair.refresh).digest() for pair in pairs if pair is not None]
+    assert answered == [parsed(lost.refresh).digest()] * 5
+    assert Session.objects.get(pk=session.row.pk).is_active() is (parallel == 5)
+
+
+def test_a_replay_that_races_the_refresh_of_its_successor_leaves_one_token_or_none(
+    alice: User,
+):
+    with racers(2) as racing:
+        for number in range(ROUNDS):
+            session, first = start(alice)
+            second = refreshing.refresh(first.refresh, attempt="0" * 32)
+            wait_until_the_grace_is_over(session)
+            replayed, third = racing.run(
+                partial(with_attempt, first.refresh, "0" * 32),
+                partial(with_attempt, second.refresh, f"{number + 1:032x}"),
+            )
+            if replayed is not None:
+                # It came first, and yields what has been rotated since.
+                assert parsed(replayed.refresh).digest() == parsed(second.refresh).digest()
+                assert third is not None
+                assert attempt(refreshing.refresh, third.refresh) is not None
+            else:
+                assert_nothing_opens(session, first, second, third)
 
 
 def sign_out(session: SyncSession) -> None:
@@ -293,7 +360,7 @@ def test_a_refresh_that_races_set_expiry_does_not_undo_it(
         for _ in range(rounds):
             session, first = start(alice)
             # Long ago, so that the refresh has to move the expiry.
-            Session.objects.update(updated_at=F("updated_at") - timedelta(days=2))
+            Session.objects.update(expires_at=timezone.now() + timedelta(days=12))
             browser = reopened(session)
             browser.set_expiry(soon)
             pair, _ = racing.run(partial(attempt, refresh, first.refresh), browser.save)
@@ -331,6 +398,7 @@ def test_a_replay_that_races_a_new_line_ends_the_session_or_leaves_the_line(
 
 
 @pytest.mark.skipif(connection.vendor != "sqlite", reason="elsewhere connections are what counts")
+@pytest.mark.thorough
 def test_processes_converge_like_threads(alice: User, tmp_path: Path):
     session, first = start(alice)
     arguments = [str(tmp_path / "race.sqlite3"), str(PARALLEL // PROCESSES), str(GRACE.seconds)]
@@ -362,8 +430,8 @@ def test_processes_converge_like_threads(alice: User, tmp_path: Path):
     only = parsed(first.refresh).successor(row.refreshed_at)
     assert (only.text(), only.digest()) == (text, row.refresh_digest)
     wait_until_the_grace_is_over(session)
-    with pytest.raises(SessionOverError):
+    with pytest.raises(InactiveSessionError):
         refreshing.refresh(first.refresh)
-    with pytest.raises(SessionOverError):
+    with pytest.raises(InactiveSessionError):
         refreshing.refresh(text)
     assert_nothing_opens(session)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import uuid
 from base64 import urlsafe_b64decode, urlsafe_b64encode
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 
@@ -17,10 +18,13 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from django_sessions_plus import tokens
 from django_sessions_plus.jwt import refresh_token
-from django_sessions_plus.jwt.refresh_token import Kept, RefreshToken, Verdict, decide, parse
+from django_sessions_plus.jwt.refresh_token import RefreshToken, parse
+from django_sessions_plus.jwt.verdicts import StoredRefresh, Tolerance, Verdict, decide
 
 NOW = datetime(2030, 1, 1, 12, tzinfo=UTC)
 GRACE = timedelta(seconds=10)
+LEEWAY = timedelta(minutes=1)
+RETRY_AGE = timedelta(days=1)
 TICK = timedelta(microseconds=1)
 BASE64 = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789-_"
 
@@ -207,7 +211,7 @@ def test_a_moment_is_the_same_number_after_a_database_kept_it(moment: datetime, 
 # The decision
 
 
-def line(length: int, moment: datetime = NOW) -> list[RefreshToken]:
+def family(length: int, moment: datetime = NOW) -> list[RefreshToken]:
     """Return a token and those that follow it, a minute apart."""
     found = [a_token(moment)]
     for number in range(1, length):
@@ -215,9 +219,9 @@ def line(length: int, moment: datetime = NOW) -> list[RefreshToken]:
     return found
 
 
-def kept_of(current: RefreshToken, refreshed_at: datetime | None = None) -> Kept:
+def kept_of(current: RefreshToken, refreshed_at: datetime | None = None) -> StoredRefresh:
     started_at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=current.family)
-    return Kept(current.digest(), started_at, refreshed_at)
+    return StoredRefresh(current.digest(), started_at, refreshed_at)
 
 
 @pytest.mark.parametrize(
@@ -225,60 +229,111 @@ def kept_of(current: RefreshToken, refreshed_at: datetime | None = None) -> Kept
     [
         (timedelta(0), GRACE, Verdict.PRECEDING),
         (GRACE, GRACE, Verdict.PRECEDING),
-        (GRACE + TICK, GRACE, Verdict.REUSED),
+        # The clock of the host that rotated is behind.
+        (GRACE + LEEWAY, GRACE, Verdict.PRECEDING),
+        (GRACE + LEEWAY + TICK, GRACE, Verdict.REUSED),
         (timedelta(days=1), GRACE, Verdict.REUSED),
         # Strict: every second use is one too many.
         (timedelta(0), timedelta(0), Verdict.REUSED),
         (-TICK, timedelta(0), Verdict.REUSED),
         (TICK, timedelta(0), Verdict.REUSED),
         # The clock of the host that rotated is ahead.
-        (-timedelta(seconds=60), GRACE, Verdict.PRECEDING),
-        (-timedelta(seconds=60) - TICK, GRACE, Verdict.REUSED),
-        (-timedelta(minutes=2), timedelta(minutes=2), Verdict.PRECEDING),
+        (-LEEWAY, GRACE, Verdict.PRECEDING),
+        (-LEEWAY - TICK, GRACE, Verdict.REUSED),
+        (-timedelta(minutes=2), timedelta(minutes=2), Verdict.REUSED),
     ],
 )
 def test_the_token_before_the_current_one_is_good_for_the_grace(elapsed, grace, verdict):
-    first, second = line(2)
+    first, second = family(2)
     rotated_at = NOW + timedelta(minutes=1)
-    found = decide(first, kept_of(second, rotated_at), now=rotated_at + elapsed, grace=grace)
+    found = decide(
+        first,
+        kept_of(second, rotated_at),
+        now=rotated_at + elapsed,
+        tolerance=Tolerance(grace, leeway=LEEWAY),
+    )
     assert found is verdict
 
 
+@pytest.mark.parametrize(
+    ("elapsed", "verdict"),
+    [
+        (RETRY_AGE + LEEWAY, Verdict.RETRIED),
+        (RETRY_AGE + LEEWAY + TICK, Verdict.REUSED),
+        (-LEEWAY, Verdict.RETRIED),
+        (-LEEWAY - TICK, Verdict.REUSED),
+    ],
+)
+def test_a_retry_of_an_attempt_is_good_with_clocks_that_differ_as_much(elapsed, verdict):
+    first, second = family(2)
+    presented = first.with_attempt("0123456789abcdef" * 2)
+    assert presented.attempt is not None
+    rotated_at = NOW + timedelta(minutes=1)
+    kept = replace(
+        kept_of(second, rotated_at), attempt=presented.attempt.of_rotation, replays_left=1
+    )
+    tolerance = Tolerance(timedelta(0), RETRY_AGE, LEEWAY)
+    assert decide(presented, kept, now=rotated_at + elapsed, tolerance=tolerance) is verdict
+
+
 def test_the_current_token_is_good_whatever_the_clock_says():
-    first, second = line(2)
+    first, second = family(2)
     for token, rotated_at in ((first, None), (second, NOW), (second, NOW + timedelta(days=9))):
         for now in (NOW - timedelta(days=900), NOW, NOW + timedelta(days=900)):
             for grace in (timedelta(0), GRACE):
                 kept = kept_of(token, rotated_at)
-                assert decide(token, kept, now=now, grace=grace) is Verdict.CURRENT
+                assert decide(token, kept, now=now, tolerance=Tolerance(grace)) is Verdict.CURRENT
 
 
 def test_an_earlier_one_of_the_line_is_a_copy_even_within_the_grace():
-    first, second, third = line(3)
+    first, second, third = family(3)
     kept = kept_of(third, NOW)
-    assert decide(first, kept, now=NOW, grace=GRACE) is Verdict.REUSED
-    assert decide(second, kept, now=NOW, grace=GRACE) is Verdict.PRECEDING
+    assert decide(first, kept, now=NOW, tolerance=Tolerance(GRACE)) is Verdict.REUSED
+    assert decide(second, kept, now=NOW, tolerance=Tolerance(GRACE)) is Verdict.PRECEDING
 
 
 def test_a_token_of_another_line_is_replaced_and_no_copy():
-    first, second = line(2)
+    first, second = family(2)
     later = RefreshToken(first.session_id, first.family + 1, first.issued_at, bytes(32))
-    for kept in (kept_of(later), kept_of(later, NOW), Kept(None, None, None)):
+    for kept in (kept_of(later), kept_of(later, NOW), StoredRefresh(None, None, None)):
         for token in (first, second):
-            assert decide(token, kept, now=NOW, grace=GRACE) is Verdict.REPLACED
+            assert decide(token, kept, now=NOW, tolerance=Tolerance(GRACE)) is Verdict.REPLACED
+
+
+@pytest.mark.parametrize(("left", "is_over"), [(TICK, False), (timedelta(0), True), (-TICK, True)])
+def test_a_family_is_good_until_its_deadline(left, is_over):
+    first, second, third = family(3)
+    kept = replace(kept_of(third, NOW), limited_until=NOW + left)
+    found = [decide(each, kept, now=NOW, tolerance=Tolerance(GRACE)) for each in (third, second)]
+    good = [Verdict.CURRENT, Verdict.PRECEDING]
+    assert found == ([Verdict.EXPIRED] * 2 if is_over else good)
+    # Whoever copied one gives it away by that, and of another family nothing more has to be said.
+    assert decide(first, kept, now=NOW, tolerance=Tolerance(GRACE)) is Verdict.REUSED
+    other = RefreshToken(first.session_id, first.family + 1, first.issued_at, bytes(32))
+    assert decide(other, kept, now=NOW, tolerance=Tolerance(GRACE)) is Verdict.REPLACED
 
 
 def test_a_line_that_lost_its_times_is_replaced():
     token = a_token()
-    assert decide(token, Kept(None, NOW, NOW), now=NOW, grace=GRACE) is Verdict.REPLACED
-    assert decide(token, Kept(token.digest(), None, None), now=NOW, grace=GRACE) is Verdict.REPLACED
+    assert (
+        decide(token, StoredRefresh(None, NOW, NOW), now=NOW, tolerance=Tolerance(GRACE))
+        is Verdict.REPLACED
+    )
+    assert (
+        decide(
+            token, StoredRefresh(token.digest(), None, None), now=NOW, tolerance=Tolerance(GRACE)
+        )
+        is Verdict.REPLACED
+    )
 
 
 def test_a_secret_that_is_not_of_this_line_s_current_token_is_a_copy():
     """Nobody can make one without SECRET_KEY: the MAC would be wrong."""
-    first, second = line(2)
+    first, second = family(2)
     guessed = RefreshToken(first.session_id, first.family, first.issued_at, bytes(32))
-    assert decide(guessed, kept_of(second, NOW), now=NOW, grace=GRACE) is Verdict.REUSED
+    assert (
+        decide(guessed, kept_of(second, NOW), now=NOW, tolerance=Tolerance(GRACE)) is Verdict.REUSED
+    )
 
 
 class Rotation(RuleBasedStateMachine):
@@ -287,7 +342,7 @@ class Rotation(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
         self.now = NOW
-        self.lines: list[list[tuple[RefreshToken, datetime | None]]] = []
+        self.families: list[list[tuple[RefreshToken, datetime | None]]] = []
         self.is_over = False
 
     @initialize()
@@ -300,8 +355,8 @@ class Rotation(RuleBasedStateMachine):
     def begin_a_line(self) -> None:
         self.now += TICK
         token = refresh_token.first(self.session_id, self.now)
-        self.kept = Kept(token.digest(), self.now, None)
-        self.lines.append([(token, None)])
+        self.kept = StoredRefresh(token.digest(), self.now, None)
+        self.families.append([(token, None)])
 
     @rule(seconds=st.sampled_from([0, 0, 1, 9, 10, 11, 900]))
     def wait(self, seconds: int) -> None:
@@ -310,26 +365,26 @@ class Rotation(RuleBasedStateMachine):
     @precondition(lambda self: not self.is_over)
     @rule(data=st.data())
     def present(self, data: st.DataObject) -> None:
-        number = data.draw(st.integers(0, len(self.lines) - 1))
-        position = data.draw(st.integers(0, len(self.lines[number]) - 1))
-        token = parsed(self.lines[number][position][0].text())
-        verdict = decide(token, self.kept, now=self.now, grace=GRACE)
+        number = data.draw(st.integers(0, len(self.families) - 1))
+        position = data.draw(st.integers(0, len(self.families[number]) - 1))
+        token = parsed(self.families[number][position][0].text())
+        verdict = decide(token, self.kept, now=self.now, tolerance=Tolerance(GRACE))
         assert verdict is self.expected(number, position)
         if verdict is Verdict.CURRENT:
             successor = token.successor(self.now)
             assert self.kept.started_at is not None
-            self.kept = Kept(successor.digest(), self.kept.started_at, self.now)
-            self.lines[-1].append((successor, self.now))
+            self.kept = StoredRefresh(successor.digest(), self.kept.started_at, self.now)
+            self.families[-1].append((successor, self.now))
         elif verdict is Verdict.PRECEDING:
             assert self.kept.refreshed_at is not None
             text = token.successor(self.kept.refreshed_at).text()
-            assert text == self.lines[-1][-1][0].text()
+            assert text == self.families[-1][-1][0].text()
         self.is_over = verdict is Verdict.REUSED
 
     def expected(self, number: int, position: int) -> Verdict:
-        if number != len(self.lines) - 1:
+        if number != len(self.families) - 1:
             return Verdict.REPLACED
-        present = self.lines[number]
+        present = self.families[number]
         if position == len(present) - 1:
             return Verdict.CURRENT
         rotated_at = present[-1][1]
@@ -339,11 +394,13 @@ class Rotation(RuleBasedStateMachine):
 
     @invariant()
     def one_token_is_good(self) -> None:
-        every = [token for each in self.lines for token, _ in each]
-        verdicts = [decide(token, self.kept, now=self.now, grace=GRACE) for token in every]
+        every = [token for each in self.families for token, _ in each]
+        verdicts = [
+            decide(token, self.kept, now=self.now, tolerance=Tolerance(GRACE)) for token in every
+        ]
         assert verdicts.count(Verdict.CURRENT) == 1
         assert verdicts.count(Verdict.PRECEDING) <= 1
 
 
 TestRotation = Rotation.TestCase
-TestRotation.settings = settings(max_examples=50, stateful_step_count=20)
+TestRotation.settings = settings(stateful_step_count=20)

@@ -26,7 +26,7 @@ pytestmark = pytest.mark.schema
 CONFIGURATION = Path(__file__).with_name("schemathesis.toml")
 SCHEMATHESIS = (sys.executable, "-m", "schemathesis.cli")
 ADA, GRACE = demo_data.PEOPLE
-OPERATIONS = 11
+OPERATIONS = 12
 # What is asked for by whom. Grace may not introspect tokens, and Ada may everything.
 RUNS = [
     *((transport, GRACE, OPERATIONS, []) for transport in ("nobody", "cookie", "bearer", "jwt")),

@@ -15,12 +15,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SECTION = "Add it to your project"
-STEPS = 5
+STEPS = 6
 SHELLS = {"bash", "console", "sh", "shell"}
 
 _SECTION = re.compile(rf"^## {SECTION}\s*\n(.*?)(?=^## |\Z)", re.MULTILINE | re.DOTALL)
 _STEP = re.compile(r"^(?:#+ )?\d+\. ", re.MULTILINE)
 _BLOCK = re.compile(r"^( *)```(\w+)[^\n]*\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
+_CHECKOUT = re.compile(r"^/path/to/django-sessions-plus(?=\[|$)")
 _FILE_NAME = re.compile(r"`(?:[\w.-]+/)*([\w-]+\.py)`")
 
 
@@ -57,7 +58,7 @@ def blocks(readme: str) -> Iterator[Block]:
 
 
 def follow(readme: str, project: Path, python: Path, wheel: Path) -> None:
-    """Do in ``project`` what the README says, with ``wheel`` in the place of the published one.
+    """Do in ``project`` what the README says, with ``wheel`` in the place of the checkout.
 
     Raises:
         LookupError: a block of Python names no file of a new project.
@@ -102,4 +103,4 @@ def commands(text: str, python: Path, wheel: Path) -> Iterator[list[str]]:
             words[:1] = [str(python), "-m", "pip"]
         elif words[0] in {"python", "python3"}:
             words[0] = str(python)
-        yield [re.sub(r"^django-sessions-plus(?=\[|$)", str(wheel), word) for word in words]
+        yield [_CHECKOUT.sub(str(wheel), word) for word in words]

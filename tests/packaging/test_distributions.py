@@ -34,7 +34,15 @@ def test_the_wheel_holds_the_whole_package_and_nothing_else(
     assert names == expected
     assert "django_sessions_plus/py.typed" in names
     client = "django_sessions_plus/static/django_sessions_plus"
-    for file in ("client.js", "client.d.ts", "react.js", "react.d.ts", "tokens.js", "package.json"):
+    for file in (
+        "client.js",
+        "client.d.ts",
+        "codes.d.ts",
+        "react.js",
+        "server.js",
+        "tokens.js",
+        "package.json",
+    ):
         assert f"{client}/{file}" in names
     for directory in DIRECTORIES.values():
         for suffix in (".po", ".mo"):
@@ -48,7 +56,7 @@ def test_the_source_distribution_holds_all_that_the_tests_need(
         names = {name.partition("/")[2] for name in archive.getnames()}
     files = {"CHANGELOG.md", "CONTRIBUTING.md", "LICENSE", "Makefile", "README.md", "manage.py"}
     assert files <= names
-    for directory in ("django_sessions_plus", "docs", "example_project", "tests"):
+    for directory in ("django_sessions_plus", "docs", "example_project", "npm", "tests"):
         expected = {
             path.relative_to(root).as_posix()
             for path in (root / directory).rglob("*")

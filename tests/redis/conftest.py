@@ -19,7 +19,7 @@ import pytest
 from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
 
-from tests.backends.caching import ENGINE
+from tests.backends.cached import ENGINE
 from tests.running import free_port
 
 # In seconds. What a busy machine does not exceed, unless Redis is made to be silent.

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import random
+import runpy
 import threading
 import time
 from collections import Counter
@@ -12,16 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import redis as redis_client
+import redis
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
-from django.core.cache import caches
+from django.core.cache import cache, caches
 from django.db import connections
 from django.test import Client
 
 from django_sessions_plus import sessions, tokens
-from django_sessions_plus.backends import circuit
-from tests.backends.caching import CachedSync
+from django_sessions_plus.backends.caching import circuit
+from tests.backends.cached import CachedSync
 from tests.backends.drivers import sign_in
 from tests.backends.racing import shared_database
 from tests.redis.conftest import Server, redis_cache
@@ -58,7 +59,7 @@ def start(user: User) -> str:
 
 
 def commands(url: str) -> int:
-    with redis_client.Redis.from_url(url) as client:
+    with redis.Redis.from_url(url) as client:
         found: int = client.info("stats")["total_commands_processed"]
         return found
 
@@ -77,17 +78,34 @@ def test_nothing_in_redis_opens_a_session(shared_redis: str, alice: User):
     browser_of(token).get("/sync/who")
     dumped = []
     prefix = caches["default"].key_prefix
-    with redis_client.Redis.from_url(shared_redis) as client:
+    with redis.Redis.from_url(shared_redis) as client:
         for key in client.scan_iter(f"{prefix}:*django_sessions_plus*"):
             value = client.get(key) or b""
             dumped.append(key + b" " + value)
-            assert key.endswith(b":epoch") or 0 < client.ttl(key) <= 120
+            assert key.endswith(b":generation:all") or 0 < client.ttl(key) <= 120
         # And nothing of others, who may be testing on the same server.
         client.delete(*client.scan_iter(f"{prefix}:*"))
     assert any(tokens.digest(token).encode() in entry for entry in dumped)
     for entry in dumped:
         assert token.encode() not in entry
         assert alice.password.encode() not in entry
+
+
+def test_the_suite_deletes_only_its_own_keys(own_redis: Server):
+    cache.set("mine", 1)
+    with redis.Redis.from_url(own_redis.url) as client:
+        client.set("somebody's", 1)
+        cache.clear()
+        assert client.keys() == [b"somebody's"]
+
+
+def test_each_process_of_the_suite_has_keys_of_its_own(monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setenv("REDIS_URL", "redis://127.0.0.1:6379/0")
+    path = str(Path(__file__).parent.parent / "settings.py")
+    caches_of_two = [runpy.run_path(path)["CACHES"]["default"] for _ in range(2)]
+    prefixes = {found["KEY_PREFIX"] for found in caches_of_two}
+    assert len(prefixes) == 2
+    assert all(prefixes)
 
 
 class Load:
@@ -222,7 +240,7 @@ def test_a_paused_redis_costs_a_timeout_and_then_nothing(
     silent_redis.resume()
     assert failures == [1, 1, 1, 2, 2]
     assert {record.exc_info and record.exc_info[0] for record in caplog.records} == {
-        redis_client.exceptions.TimeoutError
+        redis.exceptions.TimeoutError
     }
 
 

@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 
 import polib
+import pytest
 from django.utils.translation.template import templatize
 
 PACKAGE = Path(__file__).resolve().parents[2] / "django_sessions_plus"
@@ -25,6 +26,14 @@ DIRECTORIES = {
 """By language, where its catalog is."""
 
 LANGUAGES = list(DIRECTORIES)
+USUAL = {"ar", "de"}
+"""Those that every run tries: one with Latin letters, one with other letters and the most plural forms."""
+
+EACH_LANGUAGE = [
+    language if language in USUAL else pytest.param(language, marks=pytest.mark.thorough)
+    for language in LANGUAGES
+]
+"""All of them, for ``parametrize``."""
 
 Key = tuple[str | None, str, str]
 """What a catalog knows a text by: its context, itself, its plural."""

@@ -18,6 +18,7 @@ from django.utils.translation import to_locale
 from tests.running import need
 from tests.translations.catalogs import (
     DIRECTORIES,
+    EACH_LANGUAGE,
     LANGUAGES,
     PACKAGE,
     catalog,
@@ -31,8 +32,24 @@ PLACEHOLDER = re.compile(r"%\(\w+\)[a-z]|%%|\{\w*\}")
 TAG = re.compile(r"</?\w[^>]*>")
 # What is typed, and names that are the same in every language.
 KEPT = {"“everyone”": "everyone"} | {name: name for name in ("JSON", "JWT", "CSRF", "192.0.2.0/24")}
+# What people who speak the language stumbled over, and what they would say.
+ODD = {
+    "de": ["anderes Wort", "Grund des Endes", "Hier sind Sie angemeldet", "in Ihrem Konto"],
+    "es": ["reconoce?", "en %(count)d", "Aquí es donde", "le conocíamos", "Esa no es"],
+    "fr": ["connecté nulle", "connecté ici", "êtes connecté", "La vôtre reste"],
+}
+ASKED_FOR = {
+    "de": [
+        "Auf diesen Geräten sind Sie angemeldet.",
+        "Grund der Beendigung",
+        "Das eingegebene Wort stimmt nicht.",
+        "Anmeldung bei Ihrem Konto",
+    ],
+    "es": ["reconozca?", "dentro de %(count)d minutos"],
+    "fr": ["est conservée"],
+}
 
-each_language = pytest.mark.parametrize("language", LANGUAGES)
+each_language = pytest.mark.parametrize("language", EACH_LANGUAGE)
 
 
 def extracted(directory: Path) -> polib.POFile:
@@ -150,3 +167,15 @@ def test_the_compiled_catalog_is_that_of_the_edited_one(language):
     po, mo = catalog(language), polib.mofile(str(compiled))
     assert content(mo) == content(po)
     assert mo.metadata["Plural-Forms"] == po.metadata["Plural-Forms"]
+
+
+@pytest.mark.parametrize("language", ODD)
+def test_texts_that_were_put_right_stay_so(language):
+    said = "\n".join(text for entry in catalog(language) for text in forms(entry))
+    assert [words for words in ODD[language] if words in said] == []
+    assert [words for words in ASKED_FOR[language] if words not in said] == []
+
+
+def test_no_text_is_one_that_read_oddly():
+    texts = " ".join(str(entry) for entry in marked_texts()).lower()
+    assert [words for words in ("take me back", "another word") if words in texts] == []

@@ -17,18 +17,19 @@ from django.urls import include
 from django.urls import path as url_path
 from django.utils import timezone, translation
 
-from django_sessions_plus import ending, notices
+from django_sessions_plus.accounts import new_devices
 from django_sessions_plus.admin import everyone
+from django_sessions_plus.bulk import ending
 from django_sessions_plus.models import Session
+from django_sessions_plus.pages.views import DevicesView
 from django_sessions_plus.policy import EndReason
-from django_sessions_plus.views import DevicesView
-from tests import test_admin
-from tests.test_admin import CHROME, IPHONE, make_ended, make_session
-from tests.translations.catalogs import LANGUAGES, catalog, forms
+from tests.admin import site as admin_site
+from tests.admin.site import CHROME, IPHONE, make_ended, make_session
+from tests.translations.catalogs import EACH_LANGUAGE, catalog, forms
 
 urlpatterns = [
     url_path("devices/", include("django_sessions_plus.urls")),
-    *test_admin.urlpatterns,
+    *admin_site.urlpatterns,
 ]
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls(__name__)]
@@ -57,14 +58,15 @@ DATA = re.compile(
 )
 NAMES = {
     *("chrome", "windows", "safari", "ios", "linux", "firefox", "mobile", "acme", "ada", "bob"),
-    *("ip", "api", "jwt", "django", "token", "everyone", "utc", "am", "pm"),
-    *("manage", "py", "revoke_sessions", "all", "bearer"),
+    *("ip", "api", "jwt", "django", "token", "everyone", "utc", "cst", "cdt", "am", "pm"),
+    *("america", "chicago"),
+    *("manage", "py", "revoke_sessions", "all", "bearer", "cookie"),
 }
 _SHOWN = {"title", "aria-label", "alt", "placeholder"}
 _NOT_READ = {"script", "style", "code"}
 
 
-@pytest.fixture(params=LANGUAGES)
+@pytest.fixture(params=EACH_LANGUAGE)
 def language(request):
     with translation.override(request.param), override_settings(LANGUAGE_CODE=request.param):
         yield request.param
@@ -226,7 +228,7 @@ def test_the_email_about_a_new_device(ada, language, settings, agent):
     settings.TIME_ZONE = "UTC"
     settings.SESSIONS_PLUS_DEVICES_URL = "https://192.0.2.1/1"
     session = make_session(ada, agent=agent)
-    message = notices.email_about(session, ada)
+    message = new_devices.email_about(session, ada)
     assert message is not None
     ((html, _),) = message.alternatives
     for text in (f"{message.subject} {message.body}", read(str(html))):

@@ -1,11 +1,20 @@
 """Every page of the admin under django-unfold; test_unfold.py has these run in a process of their own."""
 
+import shutil
+from importlib import import_module
+from importlib.util import find_spec
+from typing import Any
+from urllib.parse import urlsplit
+
 import pytest
 from django.contrib.auth.models import User
+from django.contrib.staticfiles import finders
 from django.test import Client
 
 from django_sessions_plus.models import Session
-from tests.test_admin import make_ended, make_session
+from tests.admin.site import make_ended, make_session
+from tests.browser.conftest import CHROMIUM
+from tests.running import need
 
 pytestmark = [
     pytest.mark.django_db,
@@ -90,3 +99,49 @@ def test_a_users_page_has_the_sessions(client, base, alice):
     html = html_of(client.get(f"/{base.split('/')[1]}/auth/user/{alice.pk}/change/"))
     assert "Active sessions" in html
     assert "Sessions of this user" in html
+
+
+def looks_of(html_of_pages: dict[str, str], selectors: dict[str, tuple[str, ...]]) -> Any:
+    """Return border and padding of what the selectors name in each page, as Chromium shows it."""
+    need(find_spec("playwright"), "Playwright")
+    path = next(filter(None, map(shutil.which, CHROMIUM)), None)
+    need(path, "Chromium")
+    found: dict[tuple[str, str], list[str]] = {}
+
+    def serve(route: Any) -> None:
+        address = urlsplit(route.request.url).path
+        file = finders.find(address.partition("/static/")[2] or "none")
+        if file:
+            route.fulfill(path=file)
+        else:
+            route.fulfill(body=html_of_pages.get(address, ""), content_type="text/html")
+
+    # Only here, for Django lets nobody at the database while Playwright is running.
+    with import_module("playwright.sync_api").sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=path, args=["--no-sandbox"])
+        page = browser.new_page(viewport={"width": 1280, "height": 900})
+        page.route("**/*", serve)
+        for address, wanted in selectors.items():
+            page.goto(f"http://admin.test{address}")
+            for selector in wanted:
+                found[address, selector] = page.locator(selector).first.evaluate(
+                    "of => [getComputedStyle(of).borderTopWidth, getComputedStyle(of).paddingLeft]"
+                )
+        browser.close()
+    return found
+
+
+def test_what_is_pressed_and_filled_in_looks_like_it(client, base, alice):
+    """Unfold takes the look from fields and buttons that have none of its classes."""
+    row = make_session(alice)
+    page, buttons = ".dsp-page", ".dsp-button > a"
+    selectors = {
+        f"/{base.split('/')[1]}/auth/user/{alice.pk}/change/": (buttons, ".dsp-end"),
+        f"{base}{row.pk}/change/": (buttons,),
+        f"{base}{row.pk}/end/": (f"{page} [type=submit]", f"{page} a.button"),
+        f"{base}everyone/": (f"{page} [type=text]", f"{page} [type=submit]", f"{page} a.button"),
+        f"{base}issue-token/{alice.pk}/": (".dsp-issue [type=text]", ".dsp-issue [type=submit]"),
+    }
+    pages = {address: html_of(client.get(address)) for address in selectors}
+    for where, look in looks_of(pages, selectors).items():
+        assert look == ["1px", "12px"], where

@@ -1,9 +1,9 @@
-"""What drf-spectacular has to know to describe the API in OpenAPI (extra ``openapi``).
+"""Extensions of drf-spectacular that describe the API in OpenAPI (extra ``openapi``).
 
-The app imports this when ``drf_spectacular`` is among INSTALLED_APPS, which is all it
-takes; nothing else of the package imports it, or drf-spectacular.
+The app imports this if ``drf_spectacular`` is in INSTALLED_APPS. No other module of the package may
+import it, or drf-spectacular.
 """
 
-from django_sessions_plus.api.schema import authentication, bodies, views
+from django_sessions_plus.api.schema import authentication, bodies, servers, users, views
 
-__all__ = ["authentication", "bodies", "views"]
+__all__ = ["authentication", "bodies", "servers", "users", "views"]

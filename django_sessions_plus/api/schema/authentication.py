@@ -24,7 +24,7 @@ CSRF = "csrfToken"
 
 _SAFE = ("GET", "HEAD", "OPTIONS", "TRACE")
 
-# A subclass has its parent's scheme, which drf-spectacular would take for an accident.
+# drf-spectacular would warn about these base classes, because their subclasses have schemes.
 for _class in (BearerAuthentication, CookieAuthentication):
     set_override(_class, "suppress_collision_warning", True)
 
@@ -47,7 +47,7 @@ class SessionTokenScheme(OpenApiAuthenticationExtension):
 
 
 class AccessTokenScheme(OpenApiAuthenticationExtension):
-    """``Authorization: Bearer <access token>``, whether the database is asked or not."""
+    """``Authorization: Bearer <access token>``, with or without a query."""
 
     target_class = AccessTokenAuthentication
     match_subclasses = True
@@ -64,14 +64,14 @@ class AccessTokenScheme(OpenApiAuthenticationExtension):
 
 
 class CookieScheme(OpenApiAuthenticationExtension):
-    """The session cookie, and with it the CSRF token where the method is not safe."""
+    """The session cookie, with the CSRF token for unsafe methods."""
 
     target_class = CookieAuthentication
     match_subclasses = True
     name = [SESSION_COOKIE, CSRF]
 
     def get_security_requirement(self, auto_schema: AutoSchema) -> dict[str, list[Any]]:
-        """Return what a request needs."""
+        """Return the security requirement."""
         needed = self.name[:1] if auto_schema.method in _SAFE else self.name
         return {name: [] for name in needed}
 
@@ -81,7 +81,7 @@ class CookieScheme(OpenApiAuthenticationExtension):
 
 
 def cookie_schemes() -> dict[str, dict[str, Any]]:
-    """Return what has to do with cookies, under the names this project has given them."""
+    """Return the schemes of cookies and of the CSRF header, with the names in the project's settings."""
     return {
         SESSION_COOKIE: {
             "type": "apiKey",
@@ -94,8 +94,8 @@ def cookie_schemes() -> dict[str, dict[str, Any]]:
             "in": "cookie",
             "name": config.REFRESH_COOKIE_NAME,
             "description": (
-                "Set by a sign-in with the transport `jwt` and `refresh_cookie`. Sent to the refresh "
-                "alone; scripts cannot read it."
+                "Set by a sign-in with the transport `jwt` and `refresh_cookie`. The refresh and "
+                "the sign-out read it; scripts cannot."
             ),
         },
         CSRF: {
@@ -111,6 +111,6 @@ def cookie_schemes() -> dict[str, dict[str, Any]]:
 
 
 def csrf_header() -> str:
-    """Return the header that carries the CSRF token, as clients write it."""
+    """Return the name of the header with the CSRF token, as clients write it."""
     name = HttpHeaders.parse_header_name(settings.CSRF_HEADER_NAME) or settings.CSRF_HEADER_NAME
     return "X-CSRFToken" if name == "X-Csrftoken" else name

@@ -8,18 +8,23 @@ from drf_spectacular.utils import OpenApiExample
 
 _SESSION: dict[str, Any] = {
     "id": "01980c1e-5f0a-7c3e-9d52-0c1f5a3b7e11",
+    "user_id": 1,
     "created_at": "2026-01-05T09:00:00Z",
+    "updated_at": "2026-01-05T09:00:00Z",
     "authenticated_at": "2026-01-05T09:00:00Z",
+    "reauthentication_required": False,
     "last_seen_at": "2026-01-05T09:05:00Z",
     "expires_at": "2026-01-19T09:00:00Z",
     "expires_in": 1209300,
     "ip_address": "203.0.113.9",
+    "name": "",
     "user_agent": "Mozilla/5.0 (X11; Linux x86_64; rv:128.0) Gecko/20100101 Firefox/128.0",
     "device": {
         "label": "Firefox on Linux",
         "browser": "Firefox",
         "os": "Linux",
         "kind": "desktop",
+        "version": "",
     },
     "remember": True,
     "is_current": True,
@@ -45,6 +50,10 @@ def _answered(name: str, value: Any) -> OpenApiExample:
     return OpenApiExample(name, value, response_only=True, status_codes=["200"])
 
 
+def _unsettled(name: str, value: Any) -> OpenApiExample:
+    return OpenApiExample(name, value, response_only=True, status_codes=["202"])
+
+
 CURRENT = (
     _answered("Signed in", _SIGNED_IN),
     _answered("Not signed in", {"session": None, "user": None}),
@@ -66,12 +75,23 @@ REVOKE = (
     _sent("The others", {"scope": "others"}),
     _sent("All", {"scope": "all"}),
 )
-REVOKED = (_answered("Two", {"revoked": 2}),)
-REFRESH = (_sent("In the body", {"refresh": _PAIR["refresh"]}), _sent("As a cookie", {}))
+_NOT_YET = {"settled": False, "within": 65}
+UNSETTLED = (_unsettled("The cache does not answer", _NOT_YET),)
+REVOKED = (
+    _answered("Two", {"revoked": 2}),
+    _unsettled("Two, and the cache does not answer", {"revoked": 2, **_NOT_YET}),
+)
+_ATTEMPT = {"attempt": "6f1c0e4b9a7d42d38c55e0f1a2b3c4d5"}
+REFRESH = (
+    _sent("In the body", {"refresh": _PAIR["refresh"], **_ATTEMPT}),
+    _sent("As a cookie", _ATTEMPT),
+)
 PAIR = (
     _answered("In the body", _PAIR),
     _answered("As a cookie", {name: text for name, text in _PAIR.items() if name != "refresh"}),
 )
+FOR_SERVICE = (_sent("For a service", {"audience": "https://reports.example"}),)
+SERVICE_TOKEN = (_answered("The token", {"access": _PAIR["access"], "expires_in": 300}),)
 KEYS = (
     _answered(
         "EdDSA",

@@ -1,4 +1,4 @@
-"""Introspection and revocation in the table of operations: forms in, the errors of OAuth out."""
+"""Introspection and revocation in the table of operations: bodies are forms, and errors are those of OAuth."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rest_framework import serializers
 
 from django_sessions_plus.api import oauth
 from django_sessions_plus.api.fields import WordField
-from django_sessions_plus.api.schema.operations import Operation
+from django_sessions_plus.api.schema.operation import Operation
 
 _TAG = "OAuth"
 _FORM = "application/x-www-form-urlencoded"
@@ -30,15 +30,15 @@ _SCOPE_CHALLENGE = OpenApiParameter(
 
 
 class AudienceField(serializers.Field[Any, Any, Any, Any]):
-    """Whom an access token is for: one, or several."""
+    """The audience of an access token: one or several."""
 
 
 class OAuthCodeField(serializers.Field[Any, Any, Any, Any]):
-    """An error of OAuth."""
+    """An error code of OAuth."""
 
 
 class TokenSerializer(serializers.Serializer[Any]):
-    """The form that both endpoints take."""
+    """The form of both endpoints."""
 
     token = serializers.CharField(min_length=1, help_text="A token of whatever kind.")
     token_type_hint = serializers.CharField(
@@ -47,7 +47,7 @@ class TokenSerializer(serializers.Serializer[Any]):
 
 
 class IntrospectionSerializer(serializers.Serializer[Any]):
-    """What a token is good for (RFC 7662). Of one that is not active nothing else is told."""
+    """The description of a token (RFC 7662). If it is not active, nothing else is included."""
 
     active = serializers.BooleanField()
     token_type = WordField(
@@ -67,14 +67,14 @@ class IntrospectionSerializer(serializers.Serializer[Any]):
 
 
 class OAuthErrorSerializer(serializers.Serializer[Any]):
-    """A refusal (RFC 6749 section 5.2)."""
+    """An error (RFC 6749 section 5.2)."""
 
     error = OAuthCodeField(help_text="For programs. It is stable.")
     error_description = serializers.CharField(help_text="For people, in English.")
 
 
 class AudienceFieldSchema(OpenApiSerializerFieldExtension):
-    """A text or a list of texts, as ``SESSIONS_PLUS_JWT_AUDIENCE`` was."""
+    """A text or a list of texts, as in ``SESSIONS_PLUS_JWT_AUDIENCE``."""
 
     target_class = AudienceField
 
@@ -85,7 +85,7 @@ class AudienceFieldSchema(OpenApiSerializerFieldExtension):
 
 
 class OAuthCodeComponent(OpenApiSerializerFieldExtension):
-    """Every error there is. What a status can answer with is said at the operation."""
+    """All errors. Each operation lists those of each status."""
 
     target_class = OAuthCodeField
 
@@ -94,29 +94,29 @@ class OAuthCodeComponent(OpenApiSerializerFieldExtension):
         return "OAuthErrorCode"
 
     def map_serializer_field(self, auto_schema: AutoSchema, direction: Direction) -> dict[str, Any]:
-        """Return the errors, with the words of each."""
+        """Return the errors, with the message of each."""
         lines = [f"* `{error}`: {words}" for error, words in oauth.ERRORS.items()]
         return {"type": "string", "enum": list(oauth.ERRORS), "description": "\n".join(lines)}
 
 
 @dataclass(frozen=True)
 class OAuthOperation(Operation):
-    """One that refuses as OAuth does, where the status decides the error."""
+    """An operation with the errors of OAuth, which are chosen by status."""
 
     code_member: ClassVar[str] = "error"
     statuses: tuple[int, ...] = ()
-    """Every status it can refuse with."""
+    """Every status of its errors."""
 
-    def refusals(self) -> dict[int, list[str]]:
-        """Return the one error of each status."""
+    def errors_by_status(self) -> dict[int, list[str]]:
+        """Return the error of each status."""
         return {status: [oauth.body_of(status)["error"]] for status in self.statuses}
 
     def serializer_of(self, code: str) -> type[serializers.Serializer[Any]]:
-        """Return what the body of a refusal is made by."""
+        """Return the serializer of error bodies."""
         return OAuthErrorSerializer
 
-    def refused(self, status: int, code: str) -> dict[str, Any]:
-        """Return the body of a refusal."""
+    def error_example(self, status: int, code: str) -> dict[str, Any]:
+        """Return an error body."""
         return oauth.body_of(status)
 
 
@@ -150,7 +150,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
             ),
             takes=TokenSerializer,
             answer=IntrospectionSerializer,
-            statuses=(400, 401, 403, 413, 415, 429),
+            statuses=(400, 401, 403, 413, 415, 429, 503),
             parameters=(_SCOPE_CHALLENGE,),
             examples=(*_FORMS, *_INTROSPECTED),
         )
@@ -166,7 +166,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
             ),
             takes=TokenSerializer,
             answer=_NOTHING,
-            statuses=(400, 413, 415, 429),
+            statuses=(400, 413, 415, 429, 503),
             examples=(
                 *_FORMS,
                 OpenApiExample("Done", {}, response_only=True, status_codes=["200"]),
@@ -175,4 +175,4 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
         )
     },
 }
-"""By the view, under ``django_sessions_plus.api``, and the method."""
+"""By the path of the view below ``django_sessions_plus.api``, and the method."""

@@ -1,40 +1,35 @@
-"""The table of operations: what each method of each view takes, and all it can answer."""
+"""The table of operations: parameters, body and responses of each method of each view.
+
+Longer than other modules, because it is one table.
+"""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-from typing import Any, ClassVar
-
 from drf_spectacular.types import OpenApiTypes
-from drf_spectacular.utils import OpenApiExample, OpenApiParameter
-from rest_framework.serializers import Serializer
+from drf_spectacular.utils import OpenApiParameter
 
 from django_sessions_plus.api import errors, pagination, serializers
 from django_sessions_plus.api.requests import PASSIVE
 from django_sessions_plus.api.schema import bodies, examples
+from django_sessions_plus.api.schema import fields as fields
 from django_sessions_plus.api.schema.authentication import CSRF, REFRESH_COOKIE
-
-Code = str | type[errors.ApiError]
-"""A code of the table of errors; an exception where it answers with a status of its own."""
+from django_sessions_plus.api.schema.operation import Code, Operation
 
 _SESSION = "Session"
 _OTHERS = "Sessions"
 _TOKENS = "Tokens"
 
 _WITH_HEADER: tuple[Code, ...] = ("invalid_token", "token_expired", "session_ended")
+# For every operation that makes a query.
+_UNAVAILABLE: tuple[Code, ...] = ("unavailable",)
 _SIGNED_IN: tuple[Code, ...] = ("not_authenticated", *_WITH_HEADER, "permission_denied")
+_MORE_THAN_A_PASSWORD: tuple[Code, ...] = ("second_factor_required", "verification_required")
 _WITH_BODY: tuple[Code, ...] = (
     "invalid",
     "parse_error",
     "request_too_large",
     "unsupported_media_type",
 )
-
-_BODIES: dict[str, type[Serializer[Any]]] = {
-    "invalid": bodies.InvalidSerializer,
-    "session_ended": bodies.SessionEndedSerializer,
-}
-"""Of the refusals that say more than their code."""
 
 _ID = OpenApiParameter(
     "id",
@@ -54,55 +49,6 @@ _CURSOR = OpenApiParameter(
 )
 
 
-@dataclass(frozen=True)
-class Operation:
-    """What one method does, in the words of OpenAPI."""
-
-    code_member: ClassVar[str] = "code"
-    """What the body of a refusal tells its code in."""
-
-    id: str
-    """What generated clients call it; it never changes."""
-    tag: str
-    summary: str
-    description: str
-    codes: tuple[Code, ...] = ()
-    """Every code it can refuse with."""
-    status: int = 200
-    answer: type[Serializer[Any]] | dict[str, Any] | None = None
-    """What goes out with that status: a serializer, a schema as it is, or nothing."""
-    takes: type[Serializer[Any]] | None = None
-    cookie: str = ""
-    """What becomes of cookies; empty where none is ever set."""
-    parameters: tuple[OpenApiParameter, ...] = ()
-    examples: tuple[OpenApiExample, ...] = ()
-    auth: list[dict[str, list[str]]] | None = None
-    """The security requirement, where the view's authentication classes do not tell it."""
-    may_be_unchanged: bool = False
-    """Whether a conditional request (RFC 9110 section 13) may be answered with 304."""
-    is_open: bool = False
-    """Whether somebody who is not signed in is served as well."""
-
-    def refusals(self) -> dict[int, list[str]]:
-        """Return the codes by the status they are answered with."""
-        found: dict[int, list[str]] = {}
-        for code in sorted(self.codes, key=_status_of):
-            found.setdefault(_status_of(code), []).append(_code_of(code))
-        return found
-
-    def serializer_of(self, code: str) -> type[Serializer[Any]]:
-        """Return what the body of a refusal is made by."""
-        return _BODIES.get(code, bodies.ErrorSerializer)
-
-    def refused(self, status: int, code: str) -> dict[str, Any]:
-        """Return the body of a refusal, as an example; in ``fields`` the first that is taken."""
-        if code != "invalid":
-            return errors.body_of(code)
-        taken = self.takes().fields if self.takes is not None else ()
-        names = [*taken, *(parameter.name for parameter in self.parameters)]
-        return errors.body_of(code) | {"fields": {names[0]: ["..."]}}
-
-
 OPERATIONS: dict[str, dict[str, Operation]] = {
     "views.SessionView": {
         "get": Operation(
@@ -116,7 +62,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
             ),
             parameters=(_PASSIVE,),
             answer=bodies.CurrentSessionSerializer,
-            codes=("invalid", *_WITH_HEADER),
+            codes=("invalid", *_WITH_HEADER, *_UNAVAILABLE),
             cookie="The CSRF cookie.",
             examples=examples.CURRENT,
             is_open=True,
@@ -139,8 +85,11 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
                 "session_interrupted",
                 "invalid_credentials",
                 "csrf_failed",
+                "https_required",
                 "permission_denied",
+                *_MORE_THAN_A_PASSWORD,
                 "throttled",
+                *_UNAVAILABLE,
             ),
             cookie="The session cookie or the refresh cookie, and a new CSRF cookie.",
             examples=(*examples.SIGN_IN, *examples.SIGNED_IN),
@@ -152,14 +101,20 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
             id="sign_out",
             tag=_SESSION,
             summary="Sign out",
-            description="Ends the current session. Who is not signed in is answered the same.",
+            description=(
+                "Ends the current session: that of the bearer header or, without one, those of the "
+                "session cookie and of the refresh cookie. Who is not signed in is answered the same."
+            ),
             status=204,
+            unsettled=serializers.UnsettledSerializer,
+            examples=examples.UNSETTLED,
             codes=(
                 "parse_error",
                 "invalid_token",
                 "token_expired",
                 "csrf_failed",
                 "request_too_large",
+                *_UNAVAILABLE,
             ),
             cookie="Deletes the cookies of the session.",
             is_open=True,
@@ -181,8 +136,11 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
                 "session_interrupted",
                 *_SIGNED_IN,
                 "csrf_failed",
+                "https_required",
                 errors.WrongPasswordError,
+                *_MORE_THAN_A_PASSWORD,
                 "throttled",
+                *_UNAVAILABLE,
             ),
             cookie="The session cookie with its new token, for who sent one; the refresh cookie.",
             examples=(*examples.REAUTHENTICATE, *examples.SIGNED_IN),
@@ -195,7 +153,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
             summary="Where one is signed in",
             description="One's active sessions, newest activity first, in pages.",
             answer=bodies.SessionPageSerializer,
-            codes=("invalid", *_SIGNED_IN),
+            codes=("invalid", *_SIGNED_IN, *_UNAVAILABLE),
             parameters=(_CURSOR,),
             examples=examples.PAGE,
         )
@@ -210,7 +168,15 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
                 "request has to be fresh. Ids of other people are as unknown as ids of nobody."
             ),
             status=204,
-            codes=(*_SIGNED_IN, "csrf_failed", "reauthentication_required", "not_found"),
+            unsettled=serializers.UnsettledSerializer,
+            examples=examples.UNSETTLED,
+            codes=(
+                *_SIGNED_IN,
+                "csrf_failed",
+                "reauthentication_required",
+                "not_found",
+                *_UNAVAILABLE,
+            ),
             cookie="Deletes the cookies of the session, if it was the current one.",
             parameters=(_ID,),
         )
@@ -222,8 +188,15 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
             summary="End the other sessions, or all",
             description="Ends several of one's sessions. The session of the request has to be fresh.",
             takes=serializers.RevokeSerializer,
-            answer=bodies.RevokedSessionsSerializer,
-            codes=(*_WITH_BODY, *_SIGNED_IN, "csrf_failed", "reauthentication_required"),
+            answer=serializers.RevokedSessionsSerializer,
+            unsettled=serializers.UnsettledRevocationSerializer,
+            codes=(
+                *_WITH_BODY,
+                *_SIGNED_IN,
+                "csrf_failed",
+                "reauthentication_required",
+                *_UNAVAILABLE,
+            ),
             cookie="Deletes the cookies of the session, with the scope `all`.",
             examples=(*examples.REVOKE, *examples.REVOKED),
         )
@@ -236,14 +209,49 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
             description=(
                 "Takes a refresh token, in the body or as a cookie with the CSRF token, and gives the "
                 "next pair by the way it came. Parallel refreshes with one token get the same "
-                "successor. A replay later on ends the session."
+                "successor; so do retries that send the `attempt` of the first request, until the "
+                "successor is used. Any other replay ends the session."
             ),
             takes=serializers.RefreshSerializer,
             answer=bodies.TokenPairSerializer,
-            codes=(*_WITH_BODY, "invalid_token", "session_ended", "csrf_failed", "throttled"),
+            codes=(
+                *_WITH_BODY,
+                "invalid_token",
+                "session_ended",
+                "csrf_failed",
+                "https_required",
+                "throttled",
+                *_UNAVAILABLE,
+            ),
             cookie="The refresh cookie, for who sent one.",
             examples=(*examples.REFRESH, *examples.PAIR),
             auth=[{REFRESH_COOKIE: [], CSRF: []}, {}],
+        )
+    },
+    "token_views.TokenView": {
+        "post": Operation(
+            id="get_token",
+            tag=_TOKENS,
+            summary="An access token for another service",
+            description=(
+                "For a page that is signed in by cookie, with the CSRF token. It lasts five minutes at "
+                "most, and nothing refreshes it. A session that was used from elsewhere needs the password "
+                "first. There is nothing here unless the site names services."
+            ),
+            takes=serializers.TokenSerializer,
+            answer=bodies.ServiceTokenSerializer,
+            codes=(
+                *_WITH_BODY,
+                "not_authenticated",
+                "session_ended",
+                "csrf_failed",
+                "https_required",
+                "permission_denied",
+                "reauthentication_required",
+                "not_found",
+                *_UNAVAILABLE,
+            ),
+            examples=(*examples.FOR_SERVICE, *examples.SERVICE_TOKEN),
         )
     },
     "token_views.JwksView": {
@@ -263,13 +271,4 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
         )
     },
 }
-"""By the view, under ``django_sessions_plus.api``, and the method."""
-
-
-def _code_of(code: Code) -> str:
-    return code if isinstance(code, str) else code.code
-
-
-def _status_of(code: Code) -> int:
-    own = None if isinstance(code, str) else code.status
-    return own or errors.ERRORS[_code_of(code)].status
+"""By the path of the view below ``django_sessions_plus.api``, and the method."""

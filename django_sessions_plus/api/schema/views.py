@@ -1,4 +1,4 @@
-"""Puts the table of operations in the place of what drf-spectacular would guess."""
+"""Use the table of operations instead of what drf-spectacular would guess."""
 
 from __future__ import annotations
 
@@ -17,7 +17,9 @@ from rest_framework.views import APIView
 from django_sessions_plus.api.authentication import CookieAuthentication
 from django_sessions_plus.api.schema import oauth
 from django_sessions_plus.api.schema.authentication import cookie_schemes
-from django_sessions_plus.api.schema.operations import OPERATIONS, Operation
+from django_sessions_plus.api.schema.operation import Operation
+from django_sessions_plus.api.schema.operations import OPERATIONS
+from django_sessions_plus.conf import config
 
 _API = "django_sessions_plus.api"
 
@@ -40,17 +42,22 @@ _WAIT = OpenApiParameter(
 
 
 class DescribedSchema(AutoSchema):
-    """The schema of a view that is in the table; mixed into the one the project has configured."""
+    """The schema of a view in the table; mixed into the schema class that the project has configured."""
 
     operations: dict[str, Operation]
 
     @property
     def operation(self) -> Operation:
-        """What the method at hand does."""
+        """The operation of the current method."""
         return self.operations[self.method.lower()]
 
+    def is_excluded(self) -> bool:
+        """Exclude the sign-in if the project has switched it off."""
+        is_left_out = config.SIGN_IN is False and self.operation.id == "sign_in"
+        return is_left_out or super().is_excluded()
+
     def get_operation_id(self) -> str:
-        """Return the table's, whatever the path."""
+        """Return the id in the table; it does not depend on the path."""
         return self.operation.id
 
     def get_tags(self) -> list[str]:
@@ -66,7 +73,7 @@ class DescribedSchema(AutoSchema):
         return self.operation.description
 
     def get_auth(self) -> list[dict[str, Any]]:
-        """Return what the authentication classes ask for, unless the table knows better."""
+        """Return the requirement in the table, or else that of the authentication classes."""
         if self.operation.auth is None:
             return super().get_auth()
         for name in {name for needed in self.operation.auth for name in needed}:
@@ -80,25 +87,28 @@ class DescribedSchema(AutoSchema):
         return self.operation.auth
 
     def get_request_serializer(self) -> Any:
-        """Return the serializer of what comes in; None for no body."""
+        """Return the serializer of the request; None for no body."""
         return self.operation.takes
 
     def get_response_serializers(self) -> Any:
-        """Return what goes out, by status."""
+        """Return the serializers of responses, by status."""
         operation = self.operation
         answers: dict[int, Any] = {
             operation.status: OpenApiResponse(operation.answer, operation.summary)
         }
+        if operation.unsettled is not None:
+            text = "Done, but processes that could not be told yet go on for a bounded time."
+            answers[202] = OpenApiResponse(operation.unsettled, text)
         if operation.may_be_unchanged:
             answers[304] = OpenApiResponse(description="As it was.")
-        for status, codes in operation.refusals().items():
+        for status, codes in operation.errors_by_status().items():
             answers[status] = OpenApiResponse(
                 self._refusal(codes), description=" ".join(f"`{code}`" for code in codes)
             )
         return answers
 
     def get_override_parameters(self) -> list[Any]:
-        """Return the parameters, and the headers of answers."""
+        """Return the parameters, and the headers of responses."""
         found = [*self.operation.parameters, _CHALLENGE, _WAIT, self._kept_nowhere()]
         if self.operation.cookie:
             found.append(
@@ -106,40 +116,40 @@ class DescribedSchema(AutoSchema):
                     "Set-Cookie",
                     OpenApiTypes.STR,
                     OpenApiParameter.HEADER,
-                    response=[self.operation.status],
+                    response=self.operation.successes(),
                     description=self.operation.cookie,
                 )
             )
         return found
 
     def get_examples(self) -> list[OpenApiExample]:
-        """Return an example of each body and of each refusal."""
-        refused = [
+        """Return an example of each body and of each error."""
+        error_example = [
             OpenApiExample(
                 code,
-                self.operation.refused(status, code),
+                self.operation.error_example(status, code),
                 response_only=True,
                 status_codes=[str(status)],
             )
-            for status, codes in self.operation.refusals().items()
+            for status, codes in self.operation.errors_by_status().items()
             for code in codes
         ]
-        return [*self.operation.examples, *refused]
+        return [*self.operation.examples, *error_example]
 
     def _kept_nowhere(self) -> OpenApiParameter:
         operation = self.operation
-        answers = [] if operation.may_be_unchanged else [operation.status]
+        answers = [] if operation.may_be_unchanged else operation.successes()
         return OpenApiParameter(
             "Cache-Control",
             {"type": "string", "enum": ["no-store"]},
             OpenApiParameter.HEADER,
             required=True,
-            response=[*answers, *operation.refusals()],
+            response=[*answers, *operation.errors_by_status()],
             description="The answer is kept nowhere.",
         )
 
     def _refusal(self, codes: list[str]) -> dict[str, Any]:
-        """Return the schema of a refusal by one of ``codes``."""
+        """Return the schema of an error with one of ``codes``."""
         by_serializer: dict[type[Serializer[Any]], list[str]] = {}
         for code in codes:
             by_serializer.setdefault(self.operation.serializer_of(code), []).append(code)
@@ -158,12 +168,12 @@ class DescribedSchema(AutoSchema):
 
 
 class DescribedView(OpenApiViewExtension):
-    """A view of the package, described by the table."""
+    """The base class of extensions for the views in the table."""
 
     operations: dict[str, Operation]
 
     def view_replacement(self) -> type[APIView]:
-        """Return the view with the table's schema in place of what would be guessed."""
+        """Return the view with the schema of the table."""
         configured: Any = api_settings.DEFAULT_SCHEMA_CLASS
         base = configured if issubclass(configured, AutoSchema) else AutoSchema
         schema = type("Schema", (DescribedSchema, base), {"operations": self.operations})
@@ -174,7 +184,7 @@ class DescribedView(OpenApiViewExtension):
 
 
 for _view, _operations in (OPERATIONS | oauth.OPERATIONS).items():
-    # Registered by being defined.
+    # drf-spectacular registers an extension when its class is defined.
     type(
         f"{_view.rpartition('.')[2]}Description",
         (DescribedView,),

@@ -1,41 +1,45 @@
-"""``manage.py clearsessions``, also where ``django.contrib.sessions`` is not installed."""
+"""``manage.py clearsessions``, which is available without ``django.contrib.sessions`` too."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser, ArgumentTypeError
+from dataclasses import asdict
 from datetime import timedelta
-from importlib import import_module
-from typing import Any
+from typing import Any, TypeGuard
 
 from django.conf import settings
+from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.management.commands.clearsessions import Command as DjangoCommand
 from django.core.management.base import CommandError
 
-from django_sessions_plus import purging
 from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.bulk import purging
+from django_sessions_plus.conf.engine import engine
 from django_sessions_plus.management.progress import (
     INTERRUPTED,
     Bar,
+    add_json,
     add_no_progress,
     interrupt,
     is_shown,
+    write_json,
 )
 
-# More seconds are forever, and more rows than a table has are all of them.
+# The largest number of seconds and of rows: larger ones make no difference, but may not fit into a column.
 LARGEST = 1_000_000_000
 
 
 class Command(DjangoCommand):
-    """Purge the configured engine; meant for a daily cron job, on as many hosts as there are."""
+    """Purge the configured engine's rows; for a daily cron job, which may run on several hosts."""
 
     help = (
         "Delete expired anonymous sessions, and ended and expired sign-ins whose retention has"
-        " passed, in short transactions. May run on several hosts at once and be stopped at any"
-        f" time. Exit code {INTERRUPTED} if Ctrl-C has stopped it."
+        " passed, and wipe the data of expired sign-ins, in short transactions. May run on several"
+        f" hosts at once and be stopped at any time. Exit code {INTERRUPTED} if Ctrl-C has stopped it."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add what bounds the work and what is shown of it."""
+        """Add the options that limit the work, and for its output."""
         parser.add_argument(
             "--max-seconds",
             type=_positive(float),
@@ -46,29 +50,39 @@ class Command(DjangoCommand):
             "--batch-size",
             type=_positive(int),
             metavar="ROWS",
-            help="the most rows that one statement deletes (default: SESSIONS_PLUS_PURGE_BATCH_SIZE)",
+            help=f"the most rows that one transaction takes (default: {purging.BATCH_SIZE})",
         )
         parser.add_argument(
-            "--dry-run", action="store_true", help="count what would be deleted, and delete nothing"
+            "--dry-run", action="store_true", help="count what would be done, and do nothing"
         )
+        add_json(parser)
         add_no_progress(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Purge and tell the figures."""
-        store = import_module(settings.SESSION_ENGINE).SessionStore
+        """Purge and print the figures.
+
+        Raises:
+            CommandError: the engine does not support an option, or Ctrl-C was pressed.
+        """
+        store = engine()
         if not _is_ours(store):
             _refuse_what_needs_ours(options)
             super().handle(*args, **options)
         elif options["dry_run"]:
-            self._count(store.get_model_class().objects.all())
+            self._count(store.get_model_class().objects.all(), as_json=options["json"])
         else:
             self._purge(store.get_model_class().objects.all(), options)
 
-    def _count(self, rows: Any) -> None:
+    def _count(self, rows: Any, *, as_json: bool) -> None:
         counts = purging.count_purgeable(rows)
+        if as_json:
+            is_exact = max(counts.values()) < purging.COUNTED
+            write_json(self.stdout, dry_run=True, **counts, is_exact=is_exact)
+            return
         texts = {kind: _at_least(count) for kind, count in counts.items()}
         self.stdout.write(
             f"To be deleted: {texts['anonymous']} anonymous and {texts['signed_in']} signed-in sessions."
+            f" To lose their data: {texts['expired']} expired sign-ins."
         )
 
     def _purge(self, rows: Any, options: dict[str, Any]) -> None:
@@ -84,29 +98,32 @@ class Command(DjangoCommand):
             )
         if bar is not None:
             bar.clear()
-        if options["verbosity"]:
-            self._tell(purged)
+        if options["json"]:
+            write_json(self.stdout, dry_run=False, deleted=purged.deleted, **asdict(purged))
+        elif options["verbosity"]:
+            self._report(purged)
         if is_interrupted and not purged.is_finished:
             raise CommandError("Interrupted; the next run goes on.", returncode=INTERRUPTED)
 
-    def _tell(self, purged: purging.Purged) -> None:
+    def _report(self, purged: purging.Purged) -> None:
         self.stdout.write(
             f"Deleted {purged.deleted:,} sessions ({purged.anonymous:,} anonymous, "
-            f"{purged.signed_in:,} signed in) in {purged.elapsed:.1f} s; {purged.batches:,} batches, "
+            f"{purged.signed_in:,} signed in) in {purged.elapsed:.1f} s; {purged.expired:,} expired "
+            f"sign-ins have lost their data; {purged.batches:,} batches, "
             f"longest statement {purged.longest:.3f} s."
         )
         if not purged.is_finished:
             self.stdout.write("Stopped before the end; the next run goes on.")
 
 
-def _is_ours(store: Any) -> bool:
-    """Tell whether the engine purges as ours do; a project's own may have more to clear."""
+def _is_ours(store: type[SessionBase]) -> TypeGuard[type[SessionStore]]:
+    """Return whether the engine purges as ours do; a project's own engine may have more to clear."""
     clear = getattr(store.clear_expired, "__func__", None)
     return issubclass(store, SessionStore) and clear is SessionStore.clear_expired.__func__  # type: ignore[attr-defined]
 
 
 def _refuse_what_needs_ours(options: dict[str, Any]) -> None:
-    names = [name for name in ("max_seconds", "batch_size", "dry_run") if options[name]]
+    names = [name for name in ("max_seconds", "batch_size", "dry_run", "json") if options[name]]
     if names:
         flags = ", ".join("--" + name.replace("_", "-") for name in names)
         raise CommandError(

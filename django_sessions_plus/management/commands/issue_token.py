@@ -1,10 +1,12 @@
-"""``manage.py issue_token``: a token for a script, without anybody's password."""
+"""``manage.py issue_token``: a token for a script, without a password."""
 
 from __future__ import annotations
 
 import argparse
 import json
 import re
+import sys
+from contextlib import redirect_stdout
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -12,9 +14,9 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.management.base import BaseCommand, CommandError
 from django.utils import timezone
 
-from django_sessions_plus import issuing
+from django_sessions_plus.accounts import issuing
 from django_sessions_plus.exceptions import SignInRefusedError
-from django_sessions_plus.management import people
+from django_sessions_plus.management import users
 
 _DURATION = re.compile(r"(\d{1,9})([smhdw])", re.ASCII)
 _UNITS = {"s": "seconds", "m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
@@ -24,7 +26,7 @@ def duration(text: str) -> timedelta:
     """Read a duration such as ``90d``, ``12h`` or ``30m``.
 
     Raises:
-        ArgumentTypeError: the text is not a duration, or too long a one.
+        ArgumentTypeError: the text is not a duration, or is too long a duration.
     """
     found = _DURATION.fullmatch(text)
     if found is None:
@@ -38,7 +40,7 @@ def duration(text: str) -> timedelta:
 
 
 class Command(BaseCommand):
-    """Issue a token for a user; it is told once and stored nowhere."""
+    """Issue a token for a user; it is printed once and stored nowhere."""
 
     help = (
         "Start a session for a user and print its token on standard output, once. Everything else"
@@ -46,7 +48,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: argparse.ArgumentParser) -> None:
-        """Add whose token, of which kind, and how it is printed."""
+        """Add the options for the user, the kind of token, and the format."""
         parser.add_argument("username", help="whose session it is: the name to sign in with")
         parser.add_argument(
             "--transport",
@@ -55,10 +57,10 @@ class Command(BaseCommand):
             help="a session token (bearer), or an access and a refresh token (jwt)",
         )
         parser.add_argument(
-            *("--name", "--user-agent"),
-            dest="name",
+            "--name",
+            default="",
             metavar="TEXT",
-            help='what the list of sessions shows as the device, such as "nightly export"',
+            help='what lists of sessions show, such as "nightly export"',
         )
         parser.add_argument(
             "--expires",
@@ -69,15 +71,22 @@ class Command(BaseCommand):
         parser.add_argument("--format", choices=("text", "json"), default="text")
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Start the session and print its token."""
-        user = people.named(options["username"])
+        """Start the session and print its token.
+
+        Raises:
+            CommandError: no session can be started for this user, or an option is invalid.
+        """
+        user = users.by_name(options["username"])
         try:
-            issued = issuing.issue(
-                user,
-                transport=options["transport"],
-                user_agent=options["name"],
-                expiry=options["expires"],
-            )
+            # Only the token may go to standard output, so that a script can read it: other output,
+            # such as of the console e-mail backend, goes to standard error.
+            with redirect_stdout(sys.stderr):
+                issued = issuing.issue(
+                    user,
+                    transport=options["transport"],
+                    name=options["name"],
+                    expiry=options["expires"],
+                )
         except SignInRefusedError as exc:
             raise CommandError(f"No token for {options['username']!r}: {exc}") from None
         except (ValueError, ImproperlyConfigured) as exc:

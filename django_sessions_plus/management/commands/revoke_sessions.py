@@ -1,4 +1,4 @@
-"""``manage.py revoke_sessions``: sign out some people, or everyone (OWASP ASVS 5.0 7.4.5)."""
+"""``manage.py revoke_sessions``: sign out some users, or everyone (OWASP ASVS 5.0 7.4.5)."""
 
 from __future__ import annotations
 
@@ -6,23 +6,27 @@ import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
 from contextlib import contextmanager
-from importlib import import_module
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
-from django_sessions_plus import purging, sessions
-from django_sessions_plus.backends.base import RowSession
-from django_sessions_plus.conf import config
-from django_sessions_plus.management import consent, people
+from django_sessions_plus import sessions
+from django_sessions_plus.backends.configured import invalidation_delay
+from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.bulk import purging
+from django_sessions_plus.conf.engine import engine
+from django_sessions_plus.management import consent, users
 from django_sessions_plus.management.progress import (
     INTERRUPTED,
     Bar,
     Interrupt,
+    add_json,
     add_no_progress,
     interrupt,
     is_shown,
+    unsettled_message,
+    write_json,
 )
 from django_sessions_plus.policy import EndReason
 
@@ -30,7 +34,7 @@ CONSENT = "everyone"
 
 
 class Command(BaseCommand):
-    """End all sessions of some users, or of all."""
+    """End all sessions of some users, or of all users."""
 
     help = (
         "End all sessions of the named users, or of everyone. Works in short transactions; exit"
@@ -38,7 +42,7 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add whose sessions end, and why."""
+        """Add the options for the users and the reason."""
         who = parser.add_mutually_exclusive_group(required=True)
         who.add_argument(
             "--user",
@@ -58,35 +62,77 @@ class Command(BaseCommand):
         parser.add_argument(
             "--reason", default=EndReason.REVOKED.value, help="what to record as the reason"
         )
+        parser.add_argument(
+            "--dry-run", action="store_true", help="count what would be ended, and end nothing"
+        )
+        add_json(parser)
         consent.add_no_input(parser, "do not ask before everyone's sessions are ended")
         add_no_progress(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """End the sessions and say how many were ended."""
+        """End the sessions and print how many were ended.
+
+        Raises:
+            CommandError: an option is invalid, the operator did not agree, or not all sessions were ended.
+        """
         _check_engine()
         _check_reason(options["reason"])
         users = _users(options)
+        if options["dry_run"]:
+            self._report_what_would_end(users, as_json=options["json"])
+            return
         if users is None and options["interactive"]:
-            consent.ask(
-                self.stdout,
-                "This signs everyone out, you included.",
-                word=CONSENT,
-                otherwise="Nothing was ended.",
-            )
+            self._ask(options)
         with interrupt() as is_interrupted:
             count = _Count(is_interrupted)
             if is_shown(self.stdout, options):
                 count.bar = Bar(self.stdout, _total(users))
             with count.until_interrupted():
                 _end(users, options["reason"], count)
-        if options["verbosity"]:
-            seconds = time.monotonic() - count.began
+        within = invalidation_delay()
+        self._report(count, within, options)
+        _fail_unless_all_is_done(count, within)
+
+    def _ask(self, options: dict[str, Any]) -> None:
+        if options["json"]:
+            raise CommandError(
+                "--json leaves no room for the question whether to sign everyone out: add --no-input."
+                " Nothing was ended."
+            )
+        consent.ask(
+            self.stdout,
+            "This signs everyone out, you included.",
+            word=CONSENT,
+            otherwise="Nothing was ended.",
+        )
+
+    def _report_what_would_end(self, users: list[Any] | None, *, as_json: bool) -> None:
+        count = _count_up_to_bound(users)
+        is_exact = count < purging.COUNTED
+        if as_json:
+            write_json(self.stdout, dry_run=True, sessions=count, is_exact=is_exact)
+        else:
+            more = "" if is_exact else " or more"
+            self.stdout.write(f"To be ended: {count:,}{more} sessions.")
+
+    def _report(self, count: _Count, within: int | None, options: dict[str, Any]) -> None:
+        seconds = time.monotonic() - count.began
+        if options["json"]:
+            write_json(
+                self.stdout,
+                dry_run=False,
+                ended=count.ended,
+                elapsed=seconds,
+                is_finished=not count.is_cut_short,
+                settled=within is None,
+                within=within,
+            )
+        elif options["verbosity"]:
             self.stdout.write(f"Ended {count.ended:,} sessions in {seconds:.1f} s.")
-        _fail_unless_all_is_done(count)
 
 
 class _Count:
-    """How many sessions were ended, over several calls of verbs."""
+    """How many sessions were ended, over several calls."""
 
     def __init__(self, is_interrupted: Interrupt) -> None:
         self.bar: Bar | None = None
@@ -104,12 +150,12 @@ class _Count:
             raise _InterruptedError
 
     def add(self) -> None:
-        """Begin to count the next call."""
+        """Start to count the next call."""
         self._before = self.ended
 
     @contextmanager
     def until_interrupted(self) -> Iterator[None]:
-        """Stop the work inside where Ctrl-C has asked for it."""
+        """Stop the work in the block after Ctrl-C."""
         try:
             yield
         except _InterruptedError:
@@ -132,34 +178,35 @@ def _end(users: list[Any] | None, reason: str, count: _Count) -> None:
 
 
 def _total(users: list[Any] | None) -> int | None:
+    count = _count_up_to_bound(users)
+    return count if count < purging.COUNTED else None
+
+
+def _count_up_to_bound(users: list[Any] | None) -> int:
     rows = sessions.session_model().objects.for_writing().active().filter(user__isnull=False)
     if users is not None:
         rows = rows.filter(user__in=[user.pk for user in users])
     count: int = rows[: purging.COUNTED].count()
-    return count if count < purging.COUNTED else None
+    return count
 
 
 def _users(options: dict[str, Any]) -> list[Any] | None:
-    """Return whose sessions are to end; None for everyone's."""
+    """Return the users whose sessions are to end; None for everyone."""
     if options["all"]:
         return None
     try:
         return [
-            *map(people.meant_by, options["users"] or []),
-            *map(people.with_key, options["user_ids"] or []),
+            *map(users.by_name_or_key, options["users"] or []),
+            *map(users.by_key, options["user_ids"] or []),
         ]
     except CommandError as exc:
         raise CommandError(f"{exc} Nothing was ended.") from None
 
 
-def _fail_unless_all_is_done(count: _Count) -> None:
-    missing, store = [], _store()
-    if hasattr(store, "is_cache_behind") and store.is_cache_behind():
-        missing.append(
-            "The cache could not be told: what it has of ended sessions is believed for up to"
-            f" SESSIONS_PLUS_CACHE_AGE ({config.CACHE_AGE}). As soon as it answers again, run"
-            " 'manage.py sessions_refresh_cache'."
-        )
+def _fail_unless_all_is_done(count: _Count, within: int | None) -> None:
+    missing = []
+    if within is not None:
+        missing.append(unsettled_message(within))
     if count.is_cut_short:
         missing.append("Interrupted before all were ended.")
     if missing:
@@ -167,12 +214,8 @@ def _fail_unless_all_is_done(count: _Count) -> None:
         raise CommandError("\n".join(missing), returncode=code)
 
 
-def _store() -> Any:
-    return import_module(settings.SESSION_ENGINE).SessionStore
-
-
 def _check_engine() -> None:
-    if not issubclass(_store(), RowSession):
+    if not issubclass(engine(), SessionStore):
         raise CommandError(
             f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, whose sessions cannot be ended by user."
             " Set it to an engine of this package, such as 'django_sessions_plus.backends.db'."

@@ -1,22 +1,28 @@
-"""``manage.py sessions_erase``: delete what is stored of a person's sessions (GDPR article 17)."""
+"""``manage.py sessions_erase``: delete what is stored about a user's sessions (GDPR article 17)."""
 
 from __future__ import annotations
 
 from argparse import ArgumentParser
 from typing import Any
 
-from django.core.management.base import BaseCommand
+from django.core.management.base import BaseCommand, CommandError
 
-from django_sessions_plus import data_requests
+from django_sessions_plus import privacy
+from django_sessions_plus.backends.configured import invalidation_delay
 from django_sessions_plus.management import consent
-from django_sessions_plus.management.people import add_person, person_of
-from django_sessions_plus.management.progress import Bar, add_no_progress, is_shown
+from django_sessions_plus.management.progress import (
+    Bar,
+    add_no_progress,
+    is_shown,
+    unsettled_message,
+)
+from django_sessions_plus.management.users import add_user_arguments, chosen_user
 
 CONSENT = "erase"
 
 
 class Command(BaseCommand):
-    """Delete the rows of a user's ended and expired sessions, or of all."""
+    """Delete the rows of a user's ended and expired sessions, or of all the user's sessions."""
 
     help = (
         "Delete what is stored of a user's ended and expired sessions; with --all sign the user"
@@ -24,8 +30,8 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add whose sessions, and which."""
-        add_person(parser)
+        """Add the options for the user, and for active sessions."""
+        add_user_arguments(parser)
         parser.add_argument(
             "--all", action="store_true", help="end the living sessions, and delete them too"
         )
@@ -33,8 +39,12 @@ class Command(BaseCommand):
         add_no_progress(parser)
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Delete the rows and say how many were deleted."""
-        user = person_of(options)
+        """Delete the rows and print how many were deleted.
+
+        Raises:
+            CommandError: there is no such user, the operator did not agree, or the cache could not be reached.
+        """
+        user = chosen_user(options)
         if options["interactive"]:
             consent.ask(
                 self.stdout,
@@ -43,8 +53,10 @@ class Command(BaseCommand):
                 otherwise="Nothing was erased.",
             )
         bar = Bar(self.stdout, None) if is_shown(self.stdout, options) else None
-        erased = data_requests.erase(user, active=options["all"], progress=bar)
+        erased = privacy.erase(user, active=options["all"], progress=bar)
         if bar is not None:
             bar.clear()
         if options["verbosity"]:
             self.stdout.write(f"Erased {erased:,} sessions.")
+        if options["all"] and (within := invalidation_delay()) is not None:
+            raise CommandError(unsettled_message(within))

@@ -1,4 +1,4 @@
-"""``manage.py sessions_export``: what is stored of a person's sessions, for whoever asks for it (GDPR article 15)."""
+"""``manage.py sessions_export``: write what is stored about a user's sessions (GDPR article 15)."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.utils import timezone
 
-from django_sessions_plus import data_requests
-from django_sessions_plus.management.people import add_person, person_of
+from django_sessions_plus import privacy
+from django_sessions_plus.management.users import add_user_arguments, chosen_user
 
-# Nobody else on the machine is to read it.
+# Other users of the machine must not read it.
 MODE = 0o600
 
 
 class Command(BaseCommand):
-    """Write everything that is stored of a user's sessions as JSON."""
+    """Write everything that is stored about a user's sessions as JSON."""
 
     help = (
         "Write everything that is stored of a user's sessions, the secrets excepted, as JSON to"
@@ -28,15 +28,19 @@ class Command(BaseCommand):
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
-        """Add whose sessions, and where to."""
-        add_person(parser)
+        """Add the options for the user and the file."""
+        add_user_arguments(parser)
         parser.add_argument(
             "--output", metavar="FILE", help="a file that does not exist yet, for its owner to read"
         )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Write the sessions."""
-        user = person_of(options)
+        """Write the sessions.
+
+        Raises:
+            CommandError: there is no such user, or the file cannot be created.
+        """
+        user = chosen_user(options)
         if options["output"] is None:
             _write(user, self.stdout)
             return
@@ -45,7 +49,7 @@ class Command(BaseCommand):
             try:
                 count = _write(user, file)
             except BaseException:
-                # Half of it would look like all of it to whoever finds it.
+                # An incomplete file would look like a complete one.
                 path.unlink()
                 raise
         if options["verbosity"]:
@@ -66,10 +70,10 @@ def _write(user: Any, stream: Any) -> int:
         "user": {"id": str(user.pk), "username": user.get_username()},
         "exported_at": timezone.now(),
     }
-    # One session a line, so that none has to wait for the next.
+    # One session per line, written as it is read, so that memory stays small.
     stream.write(_json(head)[:-1] + ', "sessions": [')
     count = 0
-    for record in data_requests.records(user):
+    for record in privacy.records(user):
         stream.write((",\n" if count else "\n") + _json(record))
         count += 1
     stream.write("\n]}\n")
@@ -82,7 +86,7 @@ def _json(value: Any) -> str:
 
 class _Encoder(DjangoJSONEncoder):
     def default(self, o: Any) -> Any:
-        """Write what JSON has no form for, such as a column of a project's own, as text."""
+        """Write values that JSON has no type for, such as of a project's own column, as text."""
         try:
             return super().default(o)
         except TypeError:

@@ -1,14 +1,15 @@
-"""``manage.py sessions_refresh_cache``, for when the session table was changed by other means than Django."""
+"""``manage.py sessions_refresh_cache``: use it after the session table was changed without Django."""
 
-from importlib import import_module
 from typing import Any
 
 from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
+from django_sessions_plus.conf.engine import engine
+
 
 class Command(BaseCommand):
-    """Have every process read its sessions from the database again."""
+    """Invalidate all cached copies, so that every process reads its sessions from the database again."""
 
     help = (
         "Have every process read sessions from the database again. Needed after SQL has changed"
@@ -16,18 +17,18 @@ class Command(BaseCommand):
     )
 
     def handle(self, *args: Any, **options: Any) -> None:
-        """Withdraw all copies.
+        """Invalidate all copies.
 
         Raises:
-            CommandError: the engine keeps none, or the cache could not be reached; nobody else will try again.
+            CommandError: the engine keeps no copies, or the cache could not be reached; it is not tried again later.
         """
-        store = import_module(settings.SESSION_ENGINE).SessionStore
-        if not hasattr(store, "withdraw_all"):
+        store = engine()
+        if not hasattr(store, "invalidate_all"):
             raise CommandError(
                 f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, which keeps no copies: there is nothing to do."
             )
         try:
-            store.withdraw_all()
+            store.invalidate_all()
         except Exception as exc:  # every cache has errors of its own
             raise CommandError(
                 f"The cache could not be reached: {exc}. Run the command again later."

@@ -1,11 +1,17 @@
+import type { ApiErrorCode } from "./codes.js";
+
+export type { ApiErrorCode };
+
 /** Where the session is on its way to the server. */
 export type Transport = "cookie" | "bearer" | "jwt";
 
-/** A place for tokens of your own, such as IndexedDB; may answer later. */
+type MaybeLater<T> = T | Promise<T>;
+
+/** A place for tokens that all tabs share: localStorage, AsyncStorage, SecureStore, one of your own. May answer later. */
 export interface TokenStorage {
-  get(): string | null | undefined | Promise<string | null | undefined>;
-  set(text: string): unknown;
-  remove(): unknown;
+  getItem(key: string): MaybeLater<string | null | undefined>;
+  setItem(key: string, text: string): unknown;
+  removeItem(key: string): unknown;
 }
 
 export interface Device {
@@ -13,14 +19,21 @@ export interface Device {
   browser: string;
   os: string;
   kind: string;
+  /** Of an app; empty for browsers. */
+  version: string;
 }
 
 /** A session as its owner sees it. Moments are texts in ISO 8601, UTC. */
 export interface Session {
   id: string;
+  userId: number | string;
   createdAt: string;
+  /** When the expiry was moved last. */
+  updatedAt: string;
   /** Null for a session that was started for somebody, who has not authenticated. */
   authenticatedAt: string | null;
+  /** Whether sensitive acts need the password, because it was used from elsewhere since. */
+  reauthenticationRequired: boolean;
   lastSeenAt: string;
   expiresAt: string;
   /** Seconds until then, as of the answer; in lists only. */
@@ -28,6 +41,8 @@ export interface Session {
   ipAddress: string | null;
   userAgent: string | null;
   device: Device;
+  /** What an issued token is called; empty for other sessions. */
+  name: string;
   remember: boolean;
   isCurrent: boolean;
 }
@@ -45,9 +60,16 @@ export interface SessionData<U = User> {
   user: U;
 }
 
+/** Codes of your own, such as those of a `SignInRefusal`: declare them as members of this interface. */
+export interface ProjectErrorCodes {}
+
+/** "network_error": no answer. "unexpected_answer": none of the API. "aborted": by your signal. */
+export type ClientErrorCode = "network_error" | "unexpected_answer" | "aborted";
+
+export type ErrorCode = ApiErrorCode | ClientErrorCode | (keyof ProjectErrorCodes & string);
+
 export interface SessionError {
-  /** Of the server's table of codes; "network_error" and "unexpected_answer" are the client's. */
-  code: string;
+  code: ErrorCode;
   /** For people. */
   detail: string;
   /** The HTTP status; 0 when there was no answer. */
@@ -59,16 +81,23 @@ export interface SessionError {
   [member: string]: unknown;
 }
 
-/** What every verb resolves to. */
-export type Result<T> = { data: T; error: null } | { data: null; error: SessionError };
-
-/** What is known: after a failure to ask, `data` is what was known before. */
-export interface Known<U = User> {
-  data: SessionData<U> | null;
-  error: SessionError | null;
+export interface Failure {
+  data: null;
+  error: SessionError;
 }
 
-export interface SessionState<U = User> extends Known<U> {
+/** What a verb resolves to: `error` tells which of the two. */
+export type Result<T> = { data: T; error: null } | Failure;
+
+/** What is known: after a failure to ask, `data` is what was known before. */
+export type Known<U = User> =
+  | { data: SessionData<U>; error: null }
+  | { data: null; error: null }
+  | { data: SessionData<U> | null; error: SessionError };
+
+export interface SessionState<U = User> {
+  data: SessionData<U> | null;
+  error: SessionError | null;
   /** Nothing is known yet: show neither the page of somebody signed in nor a sign-in form. */
   isPending: boolean;
   /** Something is known and is being asked for again. */
@@ -101,6 +130,10 @@ export type SignOutReason =
   | (string & {});
 
 export interface SessionEvents<U = User> {
+  /** It is known for the first time who is signed in; null for nobody. Whoever listens later is told at once. */
+  "initial-session": SessionData<U> | null;
+  /** There are new tokens, by a refresh or because a view has replaced them; null while it is not known whose. */
+  "token-refreshed": SessionData<U> | null;
   /** The session expires in `expiresIn` seconds unless it is used; `stay` uses it. */
   expiring: { expiresIn: number; stay: () => Promise<Known<U>> };
   /** The session has expired, and the server says so; "signed-out" follows. */
@@ -120,7 +153,10 @@ export interface SessionClientOptions<U = User> {
   transport?: Transport;
   /** Where tokens are kept; of no effect by cookie. Default "memory". */
   storage?: "memory" | "session" | "local" | TokenStorage;
-  /** With "jwt": have the refresh token in a cookie no script can read. Default: with storage "memory". */
+  /**
+   * With "jwt": have the refresh token in a cookie no script can read. Default: with storage "memory", on pages of the
+   * API's origin.
+   */
   refreshCookie?: boolean;
   /**
    * Seconds between two looks at the session while the page is seen; 0 is none, the default. Such a look is no
@@ -137,7 +173,10 @@ export interface SessionClientOptions<U = User> {
   idleAfter?: number;
   /** What sends requests. */
   fetch?: typeof globalThis.fetch;
-  /** Of the requests to the endpoints. Default "same-origin", or "omit" where only tokens go. */
+  /**
+   * Of requests, those of `fetch()` included. Default "omit" where only tokens go; else "same-origin", or "include" where
+   * the API is of another origin.
+   */
   credentials?: RequestCredentials;
   /** `CSRF_COOKIE_NAME`, the header for `CSRF_HEADER_NAME`, and a meta tag for where there is no such cookie. */
   csrf?: { cookie?: string; header?: string; meta?: string };
@@ -167,24 +206,48 @@ export interface SessionPage {
   previous: string | null;
 }
 
+/**
+ * What a server with a cache says that could not tell it of an end (HTTP 202): the sessions have ended, but other
+ * processes may serve them for as many seconds.
+ */
+export interface Unsettled {
+  settled: false;
+  within: number;
+}
+
+export interface CallOptions {
+  /** Gives up waiting: the verb resolves to the error "aborted". What was sent may still be done. */
+  signal?: AbortSignal;
+}
+
 export interface SessionVerbs<U = User> {
   /**
    * Ask the server who is signed in; `data` is null for nobody. With `passive` that does not count as activity, so
    * that the session expires as if nobody had asked.
    */
-  getSession(options?: { passive?: boolean }): Promise<Known<U>>;
-  signIn(credentials: Credentials): Promise<Known<U>>;
-  /** End the session. With an `error` it goes on, and it can be tried again. */
-  signOut(): Promise<{ data: null; error: SessionError | null }>;
-  listSessions(page?: string | null): Promise<Result<SessionPage>>;
-  revokeSession(id: string): Promise<{ data: null; error: SessionError | null }>;
-  revokeOtherSessions(): Promise<Result<{ revoked: number }>>;
+  getSession(options?: CallOptions & { passive?: boolean }): Promise<Known<U>>;
+  signIn(credentials: Credentials, options?: CallOptions): Promise<Result<SessionData<U>>>;
+  /**
+   * End the session. With an `error` it goes on, and it can be tried again. With `local` it is over here at once,
+   * without an answer of the server, which is told as soon as it can be.
+   */
+  signOut(options?: CallOptions & { local?: boolean }): Promise<Result<null>>;
+  /** As the listener to a click. */
+  signOut(event: { readonly type: string }): Promise<Result<null>>;
+  listSessions(page?: string | null, options?: CallOptions): Promise<Result<SessionPage>>;
+  revokeSession(id: string, options?: CallOptions): Promise<Result<Unsettled | null>>;
+  revokeOtherSessions(options?: CallOptions): Promise<Result<{ revoked: number } & Partial<Unsettled>>>;
   /** End all sessions, this one too. */
-  revokeSessions(): Promise<Result<{ revoked: number }>>;
+  revokeSessions(options?: CallOptions): Promise<Result<{ revoked: number } & Partial<Unsettled>>>;
   /** Enter the password again; the session is fresh afterwards. */
-  reauthenticate(credentials: { password: string }): Promise<Known<U>>;
+  reauthenticate(credentials: { password: string }, options?: CallOptions): Promise<Result<SessionData<U>>>;
   /** Use the session now; renews the access token where there is one. */
-  refresh(): Promise<Known<U>>;
+  refresh(options?: CallOptions): Promise<Known<U>>;
+  /**
+   * A token that is good now, for sockets and other libraries: the access token, or with the transport "bearer" the
+   * session token. Null by cookie, and where nobody is signed in or the server cannot be reached.
+   */
+  accessToken(options?: CallOptions): Promise<string | null>;
   /** `fetch` in the name of the session, to the origin of `baseUrl`; elsewhere just `fetch`. */
   fetch(input: RequestInfo | URL, init?: RequestInit): Promise<Response>;
 }
@@ -192,6 +255,8 @@ export interface SessionVerbs<U = User> {
 export interface SessionClient<U = User> extends SessionVerbs<U> {
   readonly auth: SessionVerbs<U>;
   readonly session: SessionStore<U>;
+  /** The same, by the name that stores of nanostores have. */
+  readonly $session: SessionStore<U>;
   /** Listen to an event. Returns what ends that. */
   on<E extends keyof SessionEvents<U>>(event: E, listener: (detail: SessionEvents<U>[E]) => void): () => void;
   /** Stop listening, asking and telling. */

@@ -1,15 +1,14 @@
 // See docs/browser-client.md. Only tokens.js keeps tokens, where there are some.
 
-// Until what another tab did is known; without locks it may still be under way.
-const DELAY = globalThis.navigator?.locks ? 50 : 500;
-// Asks without a person behind it, so that an open page alone holds no session open.
+// Milliseconds that a request may take.
+const TIMEOUT = 30_000;
+// No activity, so that an open page alone holds no session open.
 const PASSIVE = "session?passive=true";
 
 // Nobody can set this clock.
 const now = () => performance.now();
 const refused = (error) => ({ data: null, error });
 const NOBODY = refused({ status: 401, code: "not_authenticated", detail: "Sign in first." });
-const UNREACHABLE = refused({ status: 0, code: "network_error", detail: "No answer." });
 const isTemporary = ({ status, code }) =>
   !status || status === 429 || status >= 500 || code === "session_interrupted";
 
@@ -17,8 +16,8 @@ export function createSessionClient({
   baseUrl = "/auth/",
   transport = "cookie",
   storage = "memory",
-  refreshCookie = transport === "jwt" && storage === "memory",
-  credentials = transport === "cookie" || refreshCookie ? "same-origin" : "omit",
+  refreshCookie,
+  credentials,
   fetch: fetcher = (...sent) => globalThis.fetch(...sent),
   csrf: { cookie = "csrftoken", header = "X-CSRFToken", meta = "csrf-token" } = {},
   initialSession,
@@ -30,15 +29,23 @@ export function createSessionClient({
   onStateChange,
 } = {}) {
   const page = globalThis.document;
-  const base = new URL(baseUrl.replace(/\/*$/, "/"), page?.baseURI);
-  const name = `sessions-plus/${transport}/${base.href}`;
+  // React Native has a window and no document, a server has neither.
+  const isClient = page || globalThis.window;
+  const path = baseUrl.replace(/\/*$/, "/");
+  const base = page ? new URL(path, page.baseURI).href : path;
+  const isHome = globalThis.origin === originOf(base);
   const byCookie = transport === "cookie";
+  refreshCookie ??= transport === "jwt" && storage === "memory" && isHome;
+  credentials ??= !byCookie && !refreshCookie ? "omit" : isHome ? "same-origin" : "include";
+  const name = `sessions-plus/${transport}/${base}`;
 
-  const [on, emit] = createEvents();
-  const [store, set] = createStore(on, emit, () => hasStarted || getSession());
-  const closing = new AbortController();
-  const { signal } = closing;
-  const tabs = createTabs(name, hear);
+  const [listen, emit] = createEvents();
+  const [store, set] = createStore(listen, emit, start);
+  const undo = [];
+  // A server's process is not one person's: only pages talk to each other.
+  const joining = page && import("./tabs.js").then(({ join }) => isClosed || (tabs = join(inside)), () => {});
+  const tell = async (message) => (await joining, tabs?.tell(message));
+  const exclusively = async (task) => (await joining, tabs ? tabs.exclusively(task) : task());
   // What was asked before this changed is not believed after it.
   let epoch = 0;
   // When the session expires if nothing moves that.
@@ -47,14 +54,21 @@ export function createSessionClient({
   let askedAt = -Infinity;
   // Why the session is over: who asks first may be the only one to be told.
   let told;
-  const loading = {};
-  let hasStarted, opened, recovering, timer, retry, warned, idle, tokens, csrfTold, sender;
+  const running = {};
+  let tabs, hasStarted, isClosed, opened, recovering, watching, watcher, retry, tokens, csrfTold;
 
   const access = () => tokens?.access();
+  const left = `${name}/left`;
   const known = (error = null) => ({ data: store.data, error });
   const isAnonymous = () => !store.isPending && !store.data;
 
-  /** Somebody is signed in, until `expires`. Tells whether that is news; a sign-in always is. */
+  function know(data) {
+    const { isPending } = store;
+    set({ data, error: null, isPending: false });
+    if (isPending) emit("initial-session", data);
+  }
+
+  /** Somebody is signed in. Tells whether that is news. */
   function enter(session, user, expires, isSignIn) {
     const { data: before, isPending } = store;
     const parts = { session: keep(before?.session, session), user: keep(before?.user, user) };
@@ -62,20 +76,19 @@ export function createSessionClient({
     if (isNew) epoch++;
     told = null;
     deadline = expires || Infinity;
-    set({ data: keep(before, parts), error: null, isPending: false });
-    plan();
+    know(keep(before, parts));
+    watcher?.plan();
     if (isNew && (isSignIn || !isPending)) emit("signed-in", store.data);
     return isNew;
   }
 
-  /** Nobody is signed in, or no more. */
   async function leave(reason) {
     const { data } = store;
     if (reason === "session_ended" && now() >= deadline) reason = "expired";
     epoch++;
-    clearTimeout(timer);
+    watcher?.stop();
     const dropped = tokens?.drop();
-    set({ data: null, error: null, isPending: false });
+    know(null);
     if (data && reason === "expired") emit(reason, data);
     if (data) emit("signed-out", { reason, ...data });
     await dropped;
@@ -83,11 +96,11 @@ export function createSessionClient({
 
   function over(reason) {
     const id = store.data?.session.id;
-    tabs.tell(id ? { type: "out", id, reason } : { type: "look" });
+    tell(id ? { type: "out", id, reason } : { type: "look" });
     return leave(reason);
   }
 
-  /** Take over an answer. Tells whether somebody is signed in by it. */
+  /** Tells whether somebody is signed in by an answer. */
   async function take({ data: body, asked }, isTold, isSignIn) {
     const stored = tokens?.put(body ?? {}, asked);
     let isNew;
@@ -95,34 +108,45 @@ export function createSessionClient({
       const { expires_in: left, ...session } = body.session;
       isNew = enter(camel(session), camel(body.user), asked + left * 1000, isSignIn);
     }
+    // Other tabs read it there.
+    await stored;
+    if (stored && !isSignIn) emit("token-refreshed", store.data);
     if ((stored || isNew) && !isTold) {
       const left = deadline - now();
-      tabs.tell({ type: "state", data: store.data, left, held: tokens?.pack(), isNew, isSignIn });
+      const held = tokens?.pack();
+      if (byCookie || held) tell({ type: "state", data: store.data, left, held, isNew, isSignIn });
+      else if (isSignIn) tell({ type: "look" });
     }
-    await stored;
     return !!body?.session;
-  }
-
-  async function hear({ type, id, reason, data, left, held, isSignIn }) {
-    await open();
-    if (type === "look") await tokens?.load(), look(PASSIVE, true);
-    if (type === "used") idle?.used();
-    if (type === "out" && !store.data) epoch++;
-    if (type === "out" && store.data?.session.id === id) leave(reason);
-    if (type === "state" && tokens?.unpack(held) !== false && data) {
-      enter(data.session, data.user, now() + left, isSignIn);
-    }
   }
 
   // Requests
 
   function csrfToken() {
-    const found = page?.cookie.split("; ").find((each) => each.startsWith(`${cookie}=`));
-    return found?.slice(cookie.length + 1) ?? csrfTold ?? page?.querySelector(`meta[name="${meta}"]`)?.content;
+    const found = page?.cookie.split("; ").find((each) => each.startsWith(`${cookie}=`))?.slice(cookie.length + 1);
+    // Elsewhere the page's cookie may be another site's.
+    return (isHome && found) || csrfTold || page?.querySelector(`meta[name="${meta}"]`)?.content;
   }
 
-  // Has the CSRF token told.
   const prime = () => once("GET", PASSIVE, {});
+
+  function heed({ headers }, token) {
+    csrfTold = headers.get(header) ?? csrfTold;
+    const fresh = transport === "bearer" && headers.get("Session-Token");
+    if (fresh && token === access()) take({ data: { token: fresh }, asked: now() });
+  }
+
+  function read(response, text, path) {
+    const result = answer(response, text, path);
+    told = (result.error ?? result.data?.ended)?.reason ?? told;
+    return result;
+  }
+
+  function unreachable() {
+    const why = isHome ? "" : " It is down, its CORS settings do not admit this page, or baseUrl is not absolute.";
+    const detail = `No answer from ${base}.${why}`;
+    return refused({ status: 0, code: "network_error", detail });
+  }
 
   async function once(method, path, { body, token, csrf }) {
     const headers = {};
@@ -130,22 +154,24 @@ export function createSessionClient({
     if (token) headers.Authorization = `Bearer ${token}`;
     if (csrf) headers[header] = csrfToken() ?? "";
     const asked = now();
+    const stop = globalThis.AbortController && new AbortController();
+    const limit = setTimeout(() => stop?.abort(), TIMEOUT);
     try {
-      const response = await fetcher(new URL(path, base).href, {
+      const response = await fetcher(base + path, {
         method,
         headers,
         body: body && JSON.stringify(body),
         credentials,
         redirect: "error",
-        // Two refreshes are within the server's grace.
-        signal: AbortSignal.timeout(path === "token/refresh" ? 4500 : 20000),
+        signal: stop?.signal,
       });
-      const result = answer(response, await response.text(), path);
-      csrfTold = response.headers.get(header) ?? csrfTold;
-      told = (result.error ?? result.data?.ended)?.reason ?? told;
-      return { ...result, asked };
+      const text = await response.text();
+      heed(response, token);
+      return { ...read(response, text, path), asked };
     } catch {
-      return UNREACHABLE;
+      return unreachable();
+    } finally {
+      clearTimeout(limit);
     }
   }
 
@@ -164,7 +190,7 @@ export function createSessionClient({
   }
 
   function begin({ createTokens }) {
-    tokens = createTokens({ transport, storage, refreshCookie, name, send });
+    tokens = createTokens({ transport, storage, refreshCookie, isHome, isTemporary, name, send, PASSIVE });
     return tokens.load();
   }
 
@@ -172,12 +198,11 @@ export function createSessionClient({
   async function ready(isAsked, isPassive) {
     await open();
     if (byCookie) return null;
-    if (!tokens) return UNREACHABLE.error;
+    if (!tokens) return unreachable().error;
     const error = tokens.isDue(isAsked || !isAnonymous()) && (await recover(access(), isPassive));
     return access() ? null : error || NOBODY.error;
   }
 
-  /** Attempt a request, and once more after a 401 that can be mended. */
   async function call(attempt, isAsked, isPassive) {
     let error = await ready(isAsked, isPassive);
     if (error) return refused(error);
@@ -197,49 +222,50 @@ export function createSessionClient({
 
   /** Get past a refusal of `token`: null where another try is worth it, else the error. */
   function recover(token, isPassive) {
-    recovering ??= tabs.exclusively(() => settle(token, isPassive)).finally(() => (recovering = null));
+    recovering ??= import("./recover.js")
+      .then(
+        ({ settle }) => exclusively(() => settle(inside, token, isPassive)),
+        () => unreachable().error,
+      )
+      .finally(() => (recovering = null));
     return recovering;
-  }
-
-  async function settle(token, isPassive) {
-    const at = epoch;
-    const isOvertaken = () => epoch !== at || access() !== token;
-    const outcome = () => (isAnonymous() ? NOBODY.error : null);
-    if (token || store.data) await new Promise((done) => setTimeout(done, DELAY));
-    await tokens?.load();
-    if (isOvertaken()) return outcome();
-    // An end is believed at the second word; the first may be about a token just replaced.
-    const ask = () => (tokens?.renew ? (tokens.renew(isPassive) ?? NOBODY) : send("GET", PASSIVE, { token }));
-    let result = await ask();
-    if (result.error && isTemporary(result.error) && !result.error.retryAfter) result = await ask();
-    if (isOvertaken()) return outcome();
-    const { error } = result;
-    if (error && error.status !== 401 && error.code !== "invalid") return error;
-    if (!error && ((await take(result)) || tokens?.renew)) return null;
-    await (store.data ? over : leave)(told ?? "session_ended");
-    return NOBODY.error;
   }
 
   // Verbs
 
+  const verbs = () => import("./verbs.js").catch(() => {});
   const getSession = () => look("session");
 
-  function look(path, isTold) {
-    loading[path] ??= load(path, isTold).finally(() => {
-      delete loading[path];
-      set({ isRefetching: false });
-    });
-    return loading[path];
+  const look = (path, isTold) =>
+    single(path, () => load(path, isTold).finally(() => set({ isRefetching: false })));
+
+  /** What is asked for twice at the same time, as by a double click, is done once. */
+  function single(key, task) {
+    running[key] ??= task().finally(() => delete running[key]);
+    return running[key];
+  }
+
+  function start(isAsking) {
+    if (isClosed) return;
+    const isFirst = !hasStarted;
+    hasStarted = true;
+    watching ??= import("./watch.js").then(
+      ({ watch }) => isClosed || (watcher = watch(inside)),
+      () => (watching = null),
+    );
+    if (isFirst && store.isPending && !isAsking) getSession();
   }
 
   async function load(path, isTold) {
     const at = epoch;
-    hasStarted = true;
+    start(true);
     askedAt = now();
     clearTimeout(retry);
     set({ isRefetching: !store.isPending });
     const result = await request("GET", path);
     if (at !== epoch) return store.isPending ? load(path) : known();
+    // The other tabs find out for themselves: told of it, each would tell all others again.
+    if (isLeft(result.data?.session)) return auth.signOut({ local: true, isTold: true });
     let { error } = result;
     if (error?.status === 401 || (!error && !(await take(result, isTold)))) {
       error = store.data ? await recover(access(), true) : await leave();
@@ -256,47 +282,41 @@ export function createSessionClient({
     return known(error);
   }
 
+  /** Tells whether the server has still to be told of a sign-out. */
+  function isLeft(session) {
+    try {
+      return localStorage.getItem(left) === `${session.id} ${session.authenticated_at}`;
+    } catch {
+      return false;
+    }
+  }
+
   const enterBy = (path, body, sent) =>
-    tabs.exclusively(async () => {
+    exclusively(async () => {
       if (refreshCookie) body.refresh_cookie = true;
       const result = await send("POST", path, { body, ...sent });
       if (result.error) return refused(result.error);
+      start(true);
       await take(result, false, path === "sign-in");
       return known();
     });
 
-  async function end(isOwn, ...sent) {
-    const { data, error } = await request(...sent);
-    if (!error && isOwn) await over("signed_out");
-    return { data, error };
-  }
-
   const auth = {
     getSession: ({ passive } = {}) => look(passive ? PASSIVE : "session"),
 
-    async signIn(credentials) {
-      await open();
-      if (!byCookie && !tokens) return UNREACHABLE;
-      return enterBy("sign-in", { ...credentials, transport }, { csrf: byCookie || refreshCookie });
-    },
+    signIn: (credentials) =>
+      single(JSON.stringify(credentials), async () => {
+        await open();
+        if (!byCookie && !tokens) return unreachable();
+        return enterBy("sign-in", { ...credentials, transport }, { csrf: byCookie || refreshCookie });
+      }),
 
-    async signOut() {
-      const { error } = await end(true, "POST", "sign-out");
-      return refused(error?.status === 401 ? null : error);
-    },
-
-    async listSessions(from) {
-      // Only the query: tokens go nowhere else.
-      const { data, error } = await request("GET", `sessions${from ? new URL(from, base).search : ""}`);
-      return { data: data && { ...data, results: data.results.map(camel) }, error };
-    },
-
-    revokeSession: (id) => end(id === store.data?.session.id, "DELETE", `sessions/${encodeURIComponent(id)}`),
-    revokeOtherSessions: () => end(false, "POST", "sessions/revoke", { scope: "others" }),
-    revokeSessions: () => end(true, "POST", "sessions/revoke", { scope: "all" }),
-
-    reauthenticate: ({ password }) =>
-      call((token) => enterBy("reauthenticate", { password }, { token, csrf: byCookie })),
+    signOut: loaded("signOut"),
+    listSessions: loaded("listSessions"),
+    revokeSession: loaded("revokeSession"),
+    revokeOtherSessions: loaded("revokeOtherSessions"),
+    revokeSessions: loaded("revokeSessions"),
+    reauthenticate: loaded("reauthenticate"),
 
     async refresh() {
       await open();
@@ -304,89 +324,108 @@ export function createSessionClient({
       return error ? known(error) : getSession();
     },
 
-    async fetch(input, init) {
-      sender ??= import("./fetch.js").then(({ createFetch }) => createFetch(inside), (error) => {
-        sender = null;
-        throw error;
-      });
-      return (await sender)(input, init);
-    },
+    accessToken: async () => (await ready(true), access() ?? null),
+
+    fetch: async (input, init) => (await import("./fetch.js")).send(inside, input, init),
   };
 
+  function loaded(verb) {
+    return async (given) => (await verbs())?.[verb](inside, given) ?? unreachable();
+  }
+
+  // Whoever gives a signal can give up waiting; fetch has its own way.
+  for (const verb in auth) {
+    const run = auth[verb];
+    auth[verb] = async (...given) => {
+      const signal = verb !== "fetch" && given[given.length - 1]?.signal;
+      const part = signal && (await verbs());
+      return part ? part.until(signal, () => run(...given), verb) : run(...given);
+    };
+  }
+
   const mayEnd = (token) => (byCookie ? !isAnonymous() : token);
+  // What the other parts of the client are given.
   const inside = {
-    origin: base.origin, byCookie, header, fetcher, csrfToken, prime, ready, access, mayEnd, recover, answer,
+    name, left, page, origin: originOf(base), byCookie, refreshCookie, header, credentials, fetcher, csrfToken, prime, open, ready, access, mayEnd,
+    recover, heed, read, store, emit, undo, request, call, send, take, enter, over, leave, single, enterBy, camel, look, tell,
+    later, onTime, isAnonymous, isTemporary, NOBODY, PASSIVE, refetchInterval, refetchOnWindowFocus, expiringBefore, idleAfter,
+    stay: () => auth.refresh(),
+    tokens: () => tokens,
+    watcher: () => watcher,
+    epoch: () => epoch,
+    outdate: () => epoch++,
+    told: () => told,
+    hasStarted: () => hasStarted,
+    isClosed: () => isClosed,
+    askedAt: () => askedAt,
+    rest: () => deadline - now(),
   };
 
   // Time
 
-  const later = (task, wait) =>
-    signal.aborted ? 0 : setTimeout(task, Math.min(wait, 2 ** 31 - 1));
+  function later(task, wait) {
+    return isClosed ? 0 : setTimeout(task, Math.min(wait, 2 ** 31 - 1));
+  }
   function onTime(path) {
     const isReachable = refetchWhenOffline || globalThis.navigator?.onLine !== false;
     // By token nobody becomes signed in without this client.
     if (hasStarted && isReachable && (byCookie || !isAnonymous())) look(path);
   }
-  const onSight = (path) => page?.visibilityState !== "hidden" && onTime(path);
-  const onTick = () => onSight(idle && !idle.isIdle() ? "session" : PASSIVE);
-  const onFocus = () => now() - askedAt >= 5000 && onSight("session");
-
-  function plan() {
-    clearTimeout(timer);
-    const left = deadline - now();
-    const untilWarning = left - expiringBefore * 1000;
-    // The server has the last word: what was used without this page knowing lasts longer.
-    timer = later(() => look(PASSIVE), untilWarning > 0 ? untilWarning : Math.max(left, 0) + 1000);
-    if (untilWarning <= 0) {
-      const { expiresAt } = store.data.session;
-      if (warned !== expiresAt) emit("expiring", { expiresIn: Math.max(0, left / 1000), stay: auth.refresh });
-      warned = expiresAt;
-    }
+  function on(type, listener) {
+    const silence = listen(type, listener);
+    if (!store.isPending && type === "initial-session") queueMicrotask(() => listener(store.data));
+    if (isClient) later(start, 0);
+    return silence;
   }
 
-  if (refetchOnWindowFocus) {
-    page?.addEventListener("visibilitychange", onFocus, { signal });
-    globalThis.addEventListener?.("focus", onFocus, { signal });
-  }
-  globalThis.addEventListener?.("online", () => onTime(PASSIVE), { signal });
-  const interval = refetchInterval && setInterval(onTick, refetchInterval * 1000);
-  if (idleAfter && page) {
-    import("./idle.js").then(({ watchIdle }) => {
-      idle = watchIdle({ idleAfter, signal, store, emit, tell: tabs.tell, stay: auth.refresh });
-    });
-  }
-  if (onStateChange) on("change", onStateChange);
-  hasStarted = initialSession !== undefined;
   // The clock began when the page was asked for.
+  if (page && isLeft(initialSession?.session)) initialSession = undefined;
   if (initialSession?.session) take({ data: initialSession, asked: 0 }, true);
-  else if (hasStarted) leave();
+  else if (initialSession !== undefined) leave();
+  if (onStateChange) on("change", onStateChange);
+  if (isClient && initialSession !== undefined) start();
 
   const close = () => {
-    closing.abort();
-    tabs.close();
-    [timer, retry, interval].forEach(clearTimeout);
+    isClosed = true;
+    undo.forEach((each) => each());
+    watcher?.stop();
+    clearTimeout(retry);
   };
-  return { ...auth, auth, session: store, on, close };
+  return { ...auth, auth, session: store, $session: store, on, close };
 }
 
-// A listener that throws stops no other.
+const originOf = (address) => /^https?:\/\/[^/]+/i.exec(address)?.[0].toLowerCase() ?? "";
+
+// A listener that throws stops no other. React Native has no EventTarget.
 function createEvents() {
-  const target = new EventTarget();
-  const on = (type, listener) => {
-    const own = ({ detail }) => listener(detail);
-    target.addEventListener(type, own);
-    return () => target.removeEventListener(type, own);
+  const listeners = new Set();
+  const listen = (type, listener) => {
+    const own = { type, listener };
+    listeners.add(own);
+    return () => void listeners.delete(own);
   };
-  return [on, (type, detail) => target.dispatchEvent(new CustomEvent(type, { detail }))];
+  const emit = (type, detail) => {
+    for (const each of [...listeners]) {
+      if (each.type !== type || !listeners.has(each)) continue;
+      try {
+        each.listener(detail);
+      } catch (error) {
+        queueMicrotask(() => {
+          throw error;
+        });
+      }
+    }
+  };
+  return [listen, emit];
 }
 
 /** As useStore() of nanostores takes them. */
-function createStore(on, emit, onFirst) {
+function createStore(listenTo, emit, onFirst) {
   let value = Object.freeze({ data: null, error: null, isPending: true, isRefetching: false });
   const store = {
     get: () => value,
     listen(listener) {
-      const undo = on("change", listener);
+      const undo = listenTo("change", listener);
       onFirst();
       return undo;
     },
@@ -415,49 +454,16 @@ function camel(source) {
 }
 
 function answer({ ok, status, headers }, text, path) {
-  const error = { code: "unexpected_answer", detail: "", status };
+  const error = { code: "unexpected_answer" };
   try {
     const body = status === 204 ? null : JSON.parse(text);
     // Somebody else's answer must not sign anybody out.
-    if (ok && /^(session|sign-in|reauthenticate)\b/.test(path) && body.session === undefined) return refused(error);
-    if (ok) return { data: body, error: null };
-    Object.assign(error, body, { status, retryAfter: +headers.get("Retry-After") || undefined });
+    if (ok && !(/^(session|sign-in|reauthenticate)\b/.test(path) && body.session === undefined)) {
+      return { data: body, error: null };
+    }
+    if (!ok) Object.assign(error, body, { retryAfter: +headers.get("Retry-After") || undefined });
   } catch {}
+  error.status = status;
+  error.detail ||= `The server's answer (HTTP ${status}) is not one of the API.`;
   return refused(error);
-}
-
-function createTabs(name, hear) {
-  const key = `${name}/said`;
-  const onStorage = (event) => event.key === key && event.newValue && hear(JSON.parse(event.newValue));
-  let channel;
-  try {
-    channel = new BroadcastChannel(name);
-    channel.onmessage = ({ data }) => hear(data);
-    channel.unref?.();
-  } catch {
-    globalThis.addEventListener?.("storage", onStorage);
-  }
-  return {
-    tell(message) {
-      try {
-        if (channel) return channel.postMessage(message);
-        const { type, id, reason, isNew } = message;
-        if (type === "state" && !isNew) return;
-        localStorage.setItem(key, JSON.stringify(isNew ? { type: "look" } : { type, id, reason }));
-        localStorage.removeItem(key);
-      } catch {}
-    },
-    exclusively(task) {
-      const locks = globalThis.navigator?.locks;
-      let turn;
-      const run = () => (turn ??= task());
-      return locks
-        ? locks.request(name, { signal: AbortSignal.timeout(20000) }, run).catch(run)
-        : run();
-    },
-    close() {
-      channel?.close();
-      globalThis.removeEventListener?.("storage", onStorage);
-    },
-  };
 }

@@ -2,7 +2,7 @@
 
 const USE = ["pointerdown", "pointermove", "keydown", "wheel", "touchmove"];
 
-export function watchIdle({ idleAfter, signal, store, emit, tell, stay }) {
+export function watchIdle({ idleAfter, listenTo, undo, store, emit, tell, stay }) {
   const span = idleAfter * 1000;
   let usedAt = performance.now();
   let toldAt = -Infinity;
@@ -34,9 +34,7 @@ export function watchIdle({ idleAfter, signal, store, emit, tell, stay }) {
     tell({ type: "used" });
   }
 
-  for (const type of USE) {
-    document.addEventListener(type, onUse, { signal, passive: true, capture: true });
-  }
-  signal.addEventListener("abort", () => clearTimeout(timer));
+  for (const type of USE) listenTo(document, type, onUse, { passive: true, capture: true });
+  undo.push(() => clearTimeout(timer));
   return { isIdle: () => isIdle, used };
 }

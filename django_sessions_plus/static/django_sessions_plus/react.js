@@ -1,6 +1,9 @@
+"use client";
 // React's view of a session client. React is the page's own: by an import map, or by a bundler.
 
 import { createContext, createElement, useContext, useMemo, useSyncExternalStore } from "react";
+
+import { createSessionList } from "./list.js";
 
 const Context = createContext(null);
 
@@ -39,4 +42,12 @@ export function useAuth() {
     }),
     [client, data, isLoading, error],
   );
+}
+
+/** One's sessions, page by page, and what ends them; asked for while the component is there. */
+export function useSessions() {
+  const client = useClient();
+  const { get, listen, value, subscribe, ...verbs } = useMemo(() => createSessionList(client), [client]);
+  const state = useSyncExternalStore(listen, get, get);
+  return { ...state, ...verbs };
 }

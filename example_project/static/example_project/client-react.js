@@ -6,6 +6,7 @@ import { createSessionClient } from "django-sessions-plus";
 import { SessionProvider, useAuth, useSession } from "django-sessions-plus/react";
 
 const client = createSessionClient({
+  baseUrl: document.querySelector("#react").dataset.api,
   initialSession: JSON.parse(document.querySelector("#rendered-session").textContent),
   refetchInterval: 30,
 });
@@ -57,14 +58,14 @@ function Devices() {
     h(
       "ul",
       { className: "devices" },
-      sessions.map(({ id, device, ipAddress, isCurrent }) =>
+      sessions.map(({ id, name, device, ipAddress, isCurrent }) =>
         h(
           "li",
           { key: id },
           h(
             "div",
             { className: "device" },
-            h("h3", null, device.label || "Unknown device", isCurrent && h("span", { className: "badge" }, "This session")),
+            h("h3", null, name || device.label || "Unknown device", isCurrent && h("span", { className: "badge" }, "This session")),
             h("p", { className: "muted" }, ipAddress ?? "Unknown address"),
           ),
         ),

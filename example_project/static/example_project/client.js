@@ -7,6 +7,7 @@ const transport = place.dataset.transport;
 const rendered = document.querySelector("#rendered-session");
 
 const client = createSessionClient({
+  baseUrl: place.dataset.api,
   transport,
   refetchInterval: 30,
   idleAfter: 300,
@@ -48,7 +49,7 @@ function show({ data, error, isPending }) {
   if (!data) return;
   const { session, user } = data;
   find("user").textContent = find("username").value = user.username;
-  find("device").textContent = session.device.label || "Unknown device";
+  find("device").textContent = session.name || session.device.label || "Unknown device";
   find("address").textContent = session.ipAddress ?? "not recorded";
   find("signed-in-at").textContent = moment(session.authenticatedAt);
   find("expires-at").textContent = moment(session.expiresAt);
@@ -61,7 +62,7 @@ async function listSessions() {
   if (!data) return;
   find("sessions").replaceChildren(
     ...data.results.map((session) => {
-      const label = session.device.label || "Unknown device";
+      const label = session.name || session.device.label || "Unknown device";
       const button = element("button", { class: "danger", type: "button" }, "End");
       button.append(element("span", { class: "unseen" }, ` the session of ${label}`));
       button.addEventListener("click", () => run(() => client.revokeSession(session.id)));

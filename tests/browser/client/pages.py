@@ -16,7 +16,8 @@ START = """async (options) => {
     const { createSessionClient } = await import("/static/django_sessions_plus/client.js");
     window.told = [];
     window.toldAt = 0;
-    window.client = createSessionClient(options);
+    // Pages get the focus when a test opens another, and would ask then.
+    window.client = createSessionClient({ refetchOnWindowFocus: false, ...options });
     for (const type of ["signed-in", "signed-out", "expiring", "expired", "idle"]) {
         client.on(type, (detail) => {
             told.push({ type, reason: detail.reason });

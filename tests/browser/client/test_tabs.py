@@ -22,9 +22,9 @@ PAIRS = [name for name in TRANSPORTS if name.startswith("jwt")]
 SHARED = ["cookie", "bearer in local storage", "jwt by refresh cookie", "jwt in local storage"]
 
 
-def open_tabs(here: Someone, number: int, name: str) -> list[Tab]:
+def open_tabs(here: Someone, number: int, name: str, **options: Any) -> list[Tab]:
     """Open tabs, then sign in in the first: the others have to hear of it."""
-    tabs = [here.tab(**TRANSPORTS[name]) for _ in range(number)]
+    tabs = [here.tab(**TRANSPORTS[name], **options) for _ in range(number)]
     assert [tab.settled() for tab in tabs] == [None] * number
     assert here.sign_in(tabs[0])["error"] is None
     for tab in tabs:
@@ -46,7 +46,7 @@ def wait_for_quiet(tabs: list[Tab]) -> None:
 @pytest.mark.parametrize("name", PAIRS)
 def test_ten_tabs_that_wake_up_with_an_expired_token_refresh_once(someone: Browsers, name: str):
     here = someone()
-    tabs = open_tabs(here, 10, name)
+    tabs = open_tabs(here, 10, name, refetchOnWindowFocus=True)
     time.sleep(EXPIRED)
     here.requests.clear()
 
@@ -73,7 +73,7 @@ def test_without_locks_or_messages_all_tabs_stay_signed_in(
     someone: Browsers, name: str, script: str
 ):
     here = someone(script)
-    tabs = [here.tab(**TRANSPORTS[name]) for _ in range(4)]
+    tabs = [here.tab(**TRANSPORTS[name], refetchOnWindowFocus=True) for _ in range(4)]
     here.sign_in(tabs[0])
     for tab in tabs:
         tab.wait("client.session.data")
@@ -228,7 +228,7 @@ def test_tabs_do_not_answer_each_other_for_ever(someone: Browsers):
 
 def test_focus_asks_again_at_most_every_five_seconds(someone: Browsers):
     here = someone()
-    tab = here.tab()
+    tab = here.tab(refetchOnWindowFocus=True)
     here.sign_in(tab)
     time.sleep(5.1)
     here.requests.clear()

@@ -1,0 +1,65 @@
+"""Responses that several endpoints give: after a sign-in or re-authentication, and after the end of sessions."""
+
+from __future__ import annotations
+
+from typing import Any, Self
+
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from django_sessions_plus.api.requests import session_of
+from django_sessions_plus.api.serializers import session_body
+from django_sessions_plus.api.transports import TransportSteps
+from django_sessions_plus.backends.configured import invalidation_delay
+from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.bookkeeping import best_effort
+from django_sessions_plus.policy import EndReason
+
+
+def session_response(request: Request, transport: TransportSteps) -> Response:
+    """Return the response with the saved session and its tokens; if that fails, end the session.
+
+    A claim or field of the project may raise, or a key may be missing. Without the end, a session would
+    stay on the list whose tokens nobody has.
+
+    Raises:
+        ConfigurationError: claims, fields or keys cannot be used.
+        StaleSessionError: the session has ended meanwhile, or another user has signed in to it.
+    """
+    try:
+        response = Response(session_body(request))
+        transport.disclose(request, response)
+    except Exception:
+        with best_effort("end a session whose tokens could not be sent"):
+            _end_undelivered(session_of(request))
+        raise
+    return response
+
+
+def _end_undelivered(store: SessionStore) -> None:
+    """End the session because its new token reaches nobody.
+
+    Not if somebody else has rotated the token since, nor once more after a rollback, which makes
+    the session what it was before. So the cookie that the request came with is left alone.
+    """
+    store.end_as(EndReason.REVOKED)
+    store.uncommitted.ended = None
+    store.may_have_successor = True
+
+
+class EndResponse(Response):
+    """The response that sessions have ended. With status 202 it says within how many seconds every process knows.
+
+    If the cache could not be reached, other processes accept cached copies for a limited time.
+    """
+
+    def render(self) -> Self:
+        """Choose the status, and render the response."""
+        # Not earlier: with ATOMIC_REQUESTS, the end is committed and the cache updated after the view.
+        within = None if self.is_rendered else invalidation_delay()
+        if within is not None:
+            told: dict[str, Any] = self.data or {}
+            self.status_code = 202
+            self.data = {**told, "settled": False, "within": within}
+        super().render()
+        return self

@@ -1,0 +1,66 @@
+"""Sign-out: end the session of a request, by any of its credentials."""
+
+from __future__ import annotations
+
+from django.contrib.auth import logout
+from django.contrib.auth.signals import user_logged_out
+from django.views.decorators.debug import sensitive_variables
+from rest_framework.request import Request
+from rest_framework.response import Response
+
+from django_sessions_plus.api.pairs import clear_refresh_cookie
+from django_sessions_plus.api.requests import session_of
+from django_sessions_plus.api.responses import EndResponse
+from django_sessions_plus.conf import config
+from django_sessions_plus.jwt import inspecting
+
+
+def signed_out(request: Request) -> Response:
+    """End the current session, if there is one, and return the response that deletes the client's credentials.
+
+    Raises:
+        NotInUseError: ``SESSION_ENGINE`` is not an engine of this package.
+    """
+    store = session_of(request)
+    has_refresh_token = store.transport == "jwt" and store.row is not None
+    logout(request._request)
+    response = EndResponse(status=204)
+    clear_site_data(response)
+    if has_refresh_token:
+        clear_refresh_cookie(request, response)
+    return response
+
+
+def signed_out_by_cookies(request: Request) -> Response:
+    """End the sessions of the session cookie and of the refresh cookie, if they are sent.
+
+    A page that kept its access token in memory has only the refresh cookie after a reload. The caller
+    has to run the CSRF check.
+
+    Raises:
+        NotInUseError: ``SESSION_ENGINE`` is not an engine of this package.
+    """
+    has_refresh_cookie = config.REFRESH_COOKIE_NAME in request.COOKIES
+    if has_refresh_cookie:
+        _end_by_refresh_cookie(request)
+    response = signed_out(request)
+    if has_refresh_cookie:
+        clear_refresh_cookie(request, response)
+    return response
+
+
+def clear_site_data(response: Response) -> None:
+    """Have the browser delete the site's data, if ``SESSIONS_PLUS_CLEAR_SITE_DATA`` says so."""
+    if config.CLEAR_SITE_DATA:
+        response["Clear-Site-Data"] = ", ".join(f'"{kind}"' for kind in config.CLEAR_SITE_DATA)
+
+
+@sensitive_variables()
+def _end_by_refresh_cookie(request: Request) -> None:
+    # The token is in no variable during the query, because error reports show variables.
+    found = inspecting.find_refresh(request.COOKIES.get(config.REFRESH_COOKIE_NAME))
+    if found is None:
+        return
+    user = inspecting.active_user(found)
+    if inspecting.end(found) and user is not None:
+        user_logged_out.send(sender=type(user), request=request._request, user=user)

@@ -1,0 +1,128 @@
+"""Statements that find one row by one value, and make instances of it.
+
+Saved is the compiling, and what ``parameters`` and ``timestamps`` say. Django's own converters and ``from_db()``
+do the rest.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from datetime import datetime
+from itertools import groupby
+from operator import attrgetter
+from typing import Any, NamedTuple
+from uuid import UUID
+
+from django.conf import settings
+from django.db import connections, models
+from django.utils import timezone
+
+from django_sessions_plus.backends.fastpath.internals import compile_select, expect, set_related
+from django_sessions_plus.backends.fastpath.parameters import Parameters
+from django_sessions_plus.backends.fastpath.placeholders import RefusedError, placeholder_for
+from django_sessions_plus.backends.fastpath.timestamps import timestamps_of
+
+_TYPES: dict[type, type] = {models.DateTimeField: datetime, models.UUIDField: UUID}
+"""The fields whose values drivers return otherwise than Django does, and what Django returns."""
+
+
+class Part(NamedTuple):
+    """The columns of one model among those of a statement."""
+
+    model: Any
+    names: list[str]
+    columns: slice
+    key: int
+
+    def instance(self, alias: str, values: Sequence[Any]) -> Any:
+        """Return the instance that these columns make; None if the join found none."""
+        if values[self.key] is None:
+            return None
+        return self.model.from_db(alias, self.names, values[self.columns])
+
+
+class Select:
+    """A query that finds at most one row by one value, and the row's user with it if the query joins that."""
+
+    def __init__(self, field: Any, rows: Callable[[Any], models.QuerySet[Any]]) -> None:
+        placeholder = placeholder_for(field)
+        queryset = rows(placeholder)
+        self.field = field
+        self.alias = queryset.db
+        sql, params, fields, self.converters = compile_select(queryset)
+        expect(params == (self._prepared(placeholder),))
+        self.parameters = Parameters(sql, len(params), connections[self.alias])
+        self.width = len(fields)
+        self._untried = [(at, type(field)) for at, field in enumerate(fields)]
+        self.timestamps = timestamps_of(connections[self.alias])
+        self.user_field: Any = None
+        self.row, *others = _parts(queryset.model, fields)
+        if others:
+            self.user_field = queryset.model._meta.get_field("user")
+            self.user = others[0]
+
+    def fetch(self, value: Any) -> Sequence[Any] | None:
+        """Return the columns of the row that bears ``value`` as the driver has them; None if there is none.
+
+        Raises:
+            Exception: what the database, the driver or a wrapper of its cursors raises, as from the ORM.
+        """
+        with connections[self.alias].cursor() as cursor:
+            if self.timestamps is not None:
+                self.timestamps.register(cursor)
+            cursor.execute(self.parameters.sql, self.parameters.bind((self._prepared(value),)))
+            found: Sequence[Any] | None = cursor.fetchone()
+        return found
+
+    def instance(self, found: Sequence[Any]) -> Any:
+        """Return the row that was fetched, with its user if the query joins it.
+
+        Raises:
+            Exception: what the database returned, or Django made of it, is not what was expected.
+        """
+        expect(len(found) == self.width)
+        values = list(found)
+        connection = connections[self.alias]
+        for position, convert, expression in self.converters:
+            values[position] = convert(values[position], expression, connection)
+        if self._untried:
+            self._try(values)
+        row = self.row.instance(self.alias, values)
+        if self.user_field is not None:
+            set_related(row, self.user_field, self.user.instance(self.alias, values))
+        return row
+
+    def _try(self, values: list[Any]) -> None:
+        """Check in the first row that its values have been converted."""
+        for position, kind in self._untried:
+            value, expected = values[position], _TYPES.get(kind)
+            if value is None or expected is None:
+                continue
+            expect(isinstance(value, expected))
+            if expected is datetime:
+                expect(timezone.is_aware(value) == settings.USE_TZ)
+        self._untried = []
+
+    def _prepared(self, value: Any) -> Any:
+        return self.field.get_db_prep_value(value, connections[self.alias])
+
+
+def _parts(model: Any, fields: list[Any]) -> list[Part]:
+    """Return the part of ``model``, and that of its user where the query joins the user.
+
+    Raises:
+        RefusedError: a model is made of several tables.
+        UnexpectedError: the fields are not those of these models.
+    """
+    tables = [list(found) for _, found in groupby(fields, key=attrgetter("model"))]
+    owners = [model] if len(tables) == 1 else [model, model._meta.get_field("user").related_model]
+    if any(owner._meta.parents for owner in owners):
+        raise RefusedError
+    expect([table[0].model for table in tables] == [o._meta.concrete_model for o in owners])
+    parts, start = [], 0
+    for owner, table in zip(owners, tables, strict=True):
+        names = [field.attname for field in table]
+        key = start + names.index(owner._meta.pk.attname)
+        parts.append(Part(owner, names, slice(start, start + len(names)), key))
+        start += len(names)
+    return parts

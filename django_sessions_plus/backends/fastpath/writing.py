@@ -1,0 +1,150 @@
+"""Statements that write columns of one row if it is still there as it was read.
+
+Saved is the compiling, and what ``parameters`` says. Each value is prepared by its field, as the ORM does.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from contextlib import nullcontext
+from datetime import datetime, timedelta
+from functools import partial
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections, models, transaction
+
+from django_sessions_plus.backends.fastpath.internals import (
+    SKIP_LOCKED,
+    Params,
+    compile_update,
+    expect,
+    unlocked,
+)
+from django_sessions_plus.backends.fastpath.parameters import Parameters
+from django_sessions_plus.backends.fastpath.placeholders import (
+    PlaceholderRow,
+    RefusedError,
+    now_and_later,
+    placeholder_for,
+)
+from django_sessions_plus.conf import config, lifetimes
+
+if TYPE_CHECKING:
+    from django_sessions_plus.base_session import AbstractSession
+
+Condition = Callable[[Any, datetime], models.QuerySet[Any]]
+"""Returns the row for a write if it still is as it was read, at this time."""
+Source = Callable[[Any, datetime], Any]
+"""Returns what a parameter of a condition is for this row and this time."""
+
+
+class Update:
+    """Write columns of one row if a condition holds of it."""
+
+    def __init__(
+        self, model: Any, names: Sequence[str], condition: Condition, *, skip_locked: bool
+    ) -> None:
+        self.columns = [model._meta.get_field(name) for name in names]
+        # Different ones, to see that they stay in order.
+        placeholders = [placeholder_for(field, at) for at, field in enumerate(self.columns, 1)]
+        written = dict(zip((field.attname for field in self.columns), placeholders, strict=True))
+        row = PlaceholderRow(model)
+        rows, rows_later = (condition(row, now) for now in now_and_later())
+        self.alias = rows.db
+        is_unlocked = skip_locked and connections[self.alias].vendor == "postgresql"
+        if is_unlocked:
+            rows, rows_later = _unlocked(rows), _unlocked(rows_later)
+        sql, params = compile_update(rows, written)
+        expect(is_unlocked == (SKIP_LOCKED in sql))
+        same, later = compile_update(rows_later, written)
+        expect(same == sql and len(params) == len(later))
+        self.parameters = Parameters(sql, len(params), connections[self.alias])
+        size = len(placeholders)
+        expect(list(params[:size]) == self._values(placeholders))
+        self.sources = _sources(model, row, params[size:], later[size:], connections[self.alias])
+
+    def bind(self, values: Sequence[Any], row: AbstractSession, now: datetime) -> list[Any]:
+        """Return the parameters with which to write ``values`` over ``row``.
+
+        Raises:
+            Exception: a value is nothing for its field.
+        """
+        connection = connections[self.alias]
+        asked = [
+            source(row, now)
+            if field is None
+            else field.get_db_prep_value(source(row, now), connection)
+            for field, source in self.sources
+        ]
+        return self._values(values) + asked
+
+    def run(self, params: Sequence[Any]) -> bool:
+        """Write; False if the row is not there any more as it was read.
+
+        Raises:
+            Exception: what the database, the driver or a wrapper of its cursors raises, as from the ORM.
+        """
+        connection = connections[self.alias]
+        # As after QuerySet.update(), a transaction cannot go on after a statement that failed.
+        marks = transaction.atomic(using=self.alias, savepoint=False)
+        with marks if connection.in_atomic_block else nullcontext(), connection.cursor() as cursor:
+            cursor.execute(self.parameters.sql, self.parameters.bind(params))
+            return bool(cursor.rowcount)
+
+    def _values(self, values: Sequence[Any]) -> list[Any]:
+        connection = connections[self.alias]
+        pairs = zip(self.columns, values, strict=True)
+        return [field.get_db_prep_save(value, connection) for field, value in pairs]
+
+
+def _unlocked(rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
+    return models.QuerySet(rows.model, using=rows.db).filter(pk__in=unlocked(rows))
+
+
+def _sources(
+    model: Any, row: PlaceholderRow, params: Params, later: Params, connection: Any
+) -> list[tuple[Any, Source]]:
+    """Return where the value of each parameter of a condition comes from, and its field; None for a constant's.
+
+    Raises:
+        RefusedError: something follows from the present time that is no timeout.
+        UnexpectedError: what was asked of the row is not in the parameters.
+    """
+    of_row: list[tuple[Any, Any, Source]] = []
+    for name, placeholder in row.asked.items():
+        field = model._meta.pk if name == "pk" else model._meta.get_field(name)
+        of_row.append((field, placeholder, partial(_of_row, attrgetter(name))))
+    time, (now, _) = model._meta.get_field("expires_at"), now_and_later()
+    ages = {config.ABSOLUTE_AGE, *lifetimes.absolute_ages().values()} - {None}
+    known: list[tuple[Any, Any, Source]] = [
+        *of_row,
+        (time, now, _now),
+        *((time, now - age, partial(_before, age)) for age in ages if age),
+    ]
+    prepared = [(f.get_db_prep_value(value, connection), f, source) for f, value, source in known]
+    sources: list[tuple[Any, Source]] = []
+    for param, other in zip(params, later, strict=True):
+        matches = [(field, source) for value, field, source in prepared if value == param]
+        if not matches and param != other:
+            raise RefusedError
+        sources.append(matches[0] if matches else (None, partial(_constant, param)))
+    found = [source for _, source in sources]
+    expect(all(source in found for _, _, source in of_row))
+    return sources
+
+
+def _of_row(get: Callable[[Any], Any], row: Any, now: datetime) -> Any:
+    return get(row)
+
+
+def _now(row: Any, now: datetime) -> datetime:
+    return now
+
+
+def _before(age: timedelta, row: Any, now: datetime) -> datetime:
+    return now - age
+
+
+def _constant(value: Any, row: Any, now: datetime) -> Any:
+    return value

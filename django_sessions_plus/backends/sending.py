@@ -1,0 +1,81 @@
+"""What is sent and logged of a session once it is written, after the commit."""
+
+from __future__ import annotations
+
+from contextlib import suppress
+from typing import TYPE_CHECKING, Any
+
+from django.contrib.auth import get_user_model
+from django.core.exceptions import ObjectDoesNotExist
+from django.db import router
+from django.dispatch import Signal
+
+from django_sessions_plus import devices, events
+from django_sessions_plus.backends.use import Columns, Use
+from django_sessions_plus.bookkeeping import best_effort
+from django_sessions_plus.conf import config
+from django_sessions_plus.signals import (
+    send_after_commit,
+    session_context_changed,
+    session_ended,
+    session_started,
+)
+
+if TYPE_CHECKING:
+    # Not at run time: the engine must be importable while apps are still loading.
+    from django_sessions_plus.base_session import AbstractSession
+
+PendingSignals = list[tuple[Signal, dict[str, Any]]]
+
+
+def pending_signals(row: AbstractSession, columns: Columns) -> PendingSignals:
+    """Return what is to be sent of ``columns`` about to be written over ``row``. No I/O."""
+    if columns.get("user_id") is not None:
+        return [(session_started, {})]
+    if columns.get("user_id", row.user_id) is None or columns.get("authenticated_at") is not None:
+        # A visit is nobody's, and who signs in again may do so from anywhere.
+        return []
+    changed = devices.context_changes(vars(row), columns)
+    return [(session_context_changed, {"changes": changed})] if changed else []
+
+
+def send_pending(row: AbstractSession, pending: PendingSignals, use: Use, using: str) -> None:
+    """Send what ``pending_signals()`` has returned, now that it is written."""
+    for signal, arguments in pending:
+        send(signal, row, use, using, **arguments)
+
+
+def send(signal: Signal, row: AbstractSession, use: Use, using: str, **arguments: Any) -> None:
+    """Log the event and send the signal, both after the commit of the transaction on ``using``, if one is running."""
+    _log(signal, row, use, using, **arguments)
+    model = type(row)
+    if signal.has_listeners(model):
+        arguments |= {"sender": model, "session": row, "user": user_of(row, use)}
+        send_after_commit(signal, using=using, **arguments)
+
+
+def user_of(row: AbstractSession, use: Use) -> Any:
+    """Return the user of ``row``, by a query if nobody knows; None if there is none, or that fails."""
+    if getattr(use.user, "pk", None) == row.user_id:
+        return use.user
+    if "user" in row._state.fields_cache:
+        return row.user
+    using = router.db_for_read(get_user_model())
+    with best_effort("find the user of a session", using=using), suppress(ObjectDoesNotExist):
+        return row.user
+    return None
+
+
+def _log(signal: Signal, row: AbstractSession, use: Use, using: str, **arguments: Any) -> None:
+    fields: dict[str, Any] = {"session_id": row.pk, "user_id": row.user_id}
+    if signal is session_started:
+        event = events.SESSION_STARTED
+        fields["transport"] = use.transport
+    elif signal is session_ended:
+        actor = arguments["actor"]
+        event = events.SESSION_ENDED
+        fields |= {"reason": arguments["reason"], "actor_id": getattr(actor, "pk", actor)}
+    else:
+        event = events.SESSION_CONTEXT_CHANGED
+        fields |= {"changed": arguments["changes"], "policy": config.CONTEXT_POLICY}
+    event.log_after_commit(using=using, **fields)

@@ -1,0 +1,29 @@
+"""The async side of what reads or writes: the sync method, run in the thread that Django keeps for that."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Coroutine
+from typing import Any, ParamSpec, TypeVar
+
+from asgiref.sync import sync_to_async
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call ``function`` in the thread of this request's sync code, and return what it returns."""
+    return await sync_to_async(function, thread_sensitive=True)(*args, **kwargs)
+
+
+def async_twin(method: Callable[..., T]) -> Callable[..., Coroutine[Any, Any, T]]:
+    """Return the coroutine method that runs ``method`` by ``in_thread()``, to stand below it in its class."""
+
+    async def twin(*args: Any, **kwargs: Any) -> T:
+        return await in_thread(method, *args, **kwargs)
+
+    name = method.__name__
+    twin.__name__, twin.__qualname__ = f"a{name}", f"{method.__qualname__[: -len(name)]}a{name}"
+    twin.__module__, twin.__doc__ = method.__module__, f"See {name}()."
+    twin.__wrapped__ = method  # type: ignore[attr-defined]  # for its signature
+    return twin

@@ -1,0 +1,128 @@
+"""End any number of sessions in batches, and send a signal for each.
+
+The rows are not read beforehand: each batch is the next rows by primary key, locked in that order
+and ended in a transaction of its own. Which sessions end is decided in ``sessions``.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from django.contrib.auth import get_user_model
+from django.db import router, transaction
+from django.utils import timezone
+
+from django_sessions_plus import events
+from django_sessions_plus.base_session import AbstractSession
+from django_sessions_plus.bookkeeping import best_effort
+from django_sessions_plus.bulk.deleting import delete_by_keys
+from django_sessions_plus.bulk.locking import beside_key, lock_in_order, locked_values
+from django_sessions_plus.querysets import SessionQuerySet, active_at, end_columns
+from django_sessions_plus.signals import send_after_commit, session_ended
+
+Rows = SessionQuerySet[AbstractSession]
+
+BATCH_SIZE = 500
+
+
+@dataclass(frozen=True)
+class Batch:
+    """The rows that a batch was to end, and how many of them this process has ended."""
+
+    named: Rows
+    ids: frozenset[uuid.UUID]
+    count: int
+    ours: dict[str, Any]
+
+    def has_ended(self, key: uuid.UUID) -> bool:
+        """Return whether this process has ended the row with this primary key in this batch; one query."""
+        # Several processes may end the same rows. Ours have our time of the end, or were deleted.
+        others = self.named.filter(pk=key).exclude(**self.ours)
+        return key in self.ids and self.count > 0 and not others.exists()
+
+
+def is_beyond(limit: int, mine: Rows) -> bool:
+    """Return whether more than ``limit`` of one user's rows are active; reads no more rows than that, without a lock.
+
+    Without a lock this is safe: of parallel sign-ins, the last one to commit sees the rows of all others.
+    """
+    return mine.active()[: limit + 1].count() > limit
+
+
+def least_recently_seen(mine: Rows, *, keep: uuid.UUID, limit: int) -> list[uuid.UUID]:
+    """Return which of one user's active sessions have to end so that ``limit`` are left; never ``keep``.
+
+    Needs a transaction. All are locked: otherwise two parallel sign-ins could end each other's session.
+    """
+    living = locked_values(mine, active_at(timezone.now()), "last_seen_at", "pk")
+    living.sort(key=lambda values: (values[1] == keep, values))
+    return sorted(key for _, key in living[: max(0, len(living) - limit)])
+
+
+def in_batches(sets: Iterable[Rows], *, reason: str, actor: Any) -> Iterator[Batch]:
+    """End the active sessions of these querysets, and delete the anonymous ones, ``BATCH_SIZE`` at a time.
+
+    ``session_ended`` is sent for each session that this call ended. Without receivers no row is loaded.
+    """
+    for rows in sets:
+        rest = rows.active().order_by("pk")
+        while found := list(rest.values_list("pk", "user_id")[:BATCH_SIZE]):
+            named = rows.model.objects.using(rows.db).filter(pk__in=[key for key, _ in found])
+            yield _end_batch(named, dict(found), reason, actor)
+            if len(found) < BATCH_SIZE:
+                break
+            rest = rest.filter(pk__gt=found[-1][0])
+
+
+def _end_batch(named: Rows, users: dict[uuid.UUID, Any], reason: str, actor: Any) -> Batch:
+    now, ended, deleted = timezone.now(), 0, 0
+    living = named.filter(beside_key(active_at(now), named.db))
+    with transaction.atomic(using=named.db, savepoint=False):
+        if len(users) > 1:
+            # Rows that other processes are ending are skipped: waiting now would lock out of order.
+            living = lock_in_order(living)
+        if any(user is not None for user in users.values()):
+            ended = living.filter(user__isnull=False).update(**end_columns(reason, actor, now))
+        if None in users.values():
+            # Ended rows are kept as a record of a sign-in, and here nobody was signed in.
+            deleted = delete_by_keys(living.filter(user=None))
+    ours = {"ended_at": now}
+    if ended and (events.SESSION_ENDED.is_enabled or session_ended.has_listeners(named.model)):
+        # The sessions have ended, even if sending the signals fails.
+        with best_effort("tell that sessions have ended", using=named.db):
+            _send(named.filter(**ours), reason, actor)
+    return Batch(named, frozenset(users), ended + deleted, ours)
+
+
+def _send(ended: Rows, reason: str, actor: Any) -> None:
+    if events.SESSION_ENDED.is_enabled:
+        for key, user_id in ended.values_list("pk", "user_id"):
+            events.SESSION_ENDED.log_after_commit(
+                using=ended.db,
+                session_id=key,
+                user_id=user_id,
+                reason=reason,
+                actor_id=getattr(actor, "pk", actor),
+            )
+    if not session_ended.has_listeners(ended.model):
+        return
+    for session in _with_users(ended):
+        send_after_commit(
+            session_ended,
+            using=ended.db,
+            sender=ended.model,
+            session=session,
+            user=session.user,
+            reason=reason,
+            actor=actor,
+        )
+
+
+def _with_users(rows: Rows) -> Rows:
+    # Users may be in another database, so that no join is possible.
+    if router.db_for_read(get_user_model()) == rows.db:
+        return rows.select_related("user")
+    return rows.prefetch_related("user")

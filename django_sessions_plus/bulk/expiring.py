@@ -1,0 +1,78 @@
+"""Mark sign-ins as expired: wipe their data, record when and by which timeout they ended, and log it.
+
+The row stays until its retention has passed. ``expires_at`` does not change, so that the purge
+finds marked and unmarked rows by the same index.
+"""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import datetime
+from time import monotonic
+from typing import Any
+
+from django.db import transaction
+from django.db.models import F, Q
+
+from django_sessions_plus import events, policy
+from django_sessions_plus.bulk.locking import (
+    KEYS_PER_STATEMENT,
+    beside_key,
+    locked_by_key,
+    take_turn,
+)
+from django_sessions_plus.conf import lifetimes
+from django_sessions_plus.querysets import SessionQuerySet
+
+Rows = SessionQuerySet[Any]
+
+_COLUMNS = (
+    *("pk", "user_id", "transport"),
+    *("expires_at", "authenticated_at", "created_at"),
+)
+
+
+def mark_expired(
+    rows: Rows, condition: Q, now: datetime, limit: int | None = None
+) -> tuple[int, float]:
+    """Mark the ``rows`` that meet the condition, in one transaction; return how many, and the seconds it took.
+
+    Whether a row has expired at ``now``, and was not ended or marked before, is checked when it is
+    locked, and again by the UPDATE. Rows that another transaction has
+    locked are skipped where the database can do that. With ``limit``, take at most that many.
+    Copies in a cache are invalidated at the commit. No signal is sent, and no row is loaded.
+    """
+    with transaction.atomic(using=rows.db, savepoint=False):
+        take_turn(rows)
+        began = monotonic()
+        some = rows.filter(condition)
+        # With a limit, the caller's order decides which rows, and one statement is enough.
+        some = some.order_by("pk") if limit is None else some[:limit]
+        keys = list(some.values_list("pk", flat=True))
+        still = beside_key(Q(ended_at=None, expires_at__lte=now), rows.db)
+        found = locked_by_key(rows, keys, *_COLUMNS, condition=still, skip_locked=True)
+        marked = _mark(rows.model.objects.using(rows.db).filter(still), found)
+        return marked, monotonic() - began
+
+
+def _mark(rows: Rows, found: list[tuple[Any, ...]]) -> int:
+    """Mark each row of ``found``, all of which are locked; return how many."""
+    by_timeout = defaultdict(list)
+    for key, user_id, transport, expires_at, authenticated_at, created_at in found:
+        since = policy.limited_from(
+            user_id=user_id, authenticated_at=authenticated_at, created_at=created_at
+        )
+        timeout = policy.timeout(
+            expires_at=expires_at, since=since, absolute_age=lifetimes.absolute_age(transport)
+        )
+        by_timeout[timeout].append(key)
+        events.SESSION_ENDED.log_after_commit(
+            using=rows.db, session_id=key, user_id=user_id, reason=timeout.value, actor_id=None
+        )
+    return sum(
+        rows.filter(pk__in=keys[at : at + KEYS_PER_STATEMENT]).update(
+            ended_at=F("expires_at"), end_reason=timeout.value, session_data=""
+        )
+        for timeout, keys in by_timeout.items()
+        for at in range(0, len(keys), KEYS_PER_STATEMENT)
+    )

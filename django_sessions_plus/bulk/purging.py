@@ -1,0 +1,286 @@
+"""The purge: delete old rows in small batches, and wipe the data of sessions that have expired.
+
+Expired anonymous sessions are deleted at once, ended and expired sign-ins after
+``SESSIONS_PLUS_RETENTION``. Before that, a sign-in that has expired is marked as ended by its
+timeout, and its data is wiped (``expiring``). A piece is a range of ``expires_at`` and one short
+transaction. The next piece begins where the last one ended: to search for the oldest rows
+again would read all index entries that are deleted and not yet cleaned up.
+
+Any number of processes may purge at once. Rows that another process is deleting are skipped
+where the database can do that, and each row is counted by the process that deleted or marked it.
+
+Longer than other modules, because every kind of row is purged by the same steps.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from time import monotonic, sleep
+from typing import Any, Literal
+
+from asgiref.sync import sync_to_async
+from django.db import connections
+from django.db.models import Q
+from django.utils import timezone
+
+from django_sessions_plus.bulk.deleting import delete
+from django_sessions_plus.bulk.expiring import mark_expired
+from django_sessions_plus.bulk.locking import by_key_alone
+from django_sessions_plus.conf import config
+from django_sessions_plus.querysets import SessionQuerySet
+
+Rows = SessionQuerySet[Any]
+
+Kind = Literal["expired", "anonymous", "signed_in"]
+KINDS: tuple[Kind, ...] = ("expired", "anonymous", "signed_in")
+"""Sign-ins that have expired, whose data is wiped; anonymous rows to delete; signed-in rows to delete."""
+
+Progress = Callable[[int], None]
+"""Called after each batch with the number of rows done so far."""
+
+# How many rows a purge after a request takes.
+HANDFUL = 100
+
+# Counting stops here: otherwise the count could take longer than the purge.
+COUNTED = 1_000_000
+
+BATCH_SIZE = 5000
+"""The most rows that one transaction takes, unless the caller gives another number."""
+
+# Seconds. After a batch that takes longer, the next one has half the rows, but at least FEWEST; the
+# first has at most FIRST rows, because its time is not known yet. On a slow disk, one batch may
+# take five times as long as the next, and half a second would be too long.
+LONG = 0.1
+FIRST = 500
+FEWEST = 100
+
+# Seconds. SQLite has one writer at a time, and a waiting writer only tries again in intervals.
+LONGEST_PAUSE = 0.05
+
+
+@dataclass
+class Purged:
+    """The figures of a purge so far."""
+
+    expired: int = 0
+    """How many expired sign-ins were marked and their data wiped; their rows may be deleted later."""
+    anonymous: int = 0
+    signed_in: int = 0
+    batches: int = 0
+    longest: float = 0.0
+    """Seconds that the longest statement took; on MariaDB and MySQL, all statements of one batch together."""
+    elapsed: float = 0.0
+    """Seconds since the beginning."""
+    is_finished: bool = False
+    """Whether nothing is left to purge."""
+
+    @property
+    def deleted(self) -> int:
+        """How many rows were deleted."""
+        return self.anonymous + self.signed_in
+
+    @property
+    def done(self) -> int:
+        """How many rows were deleted or marked; a row that was marked and then deleted counts twice."""
+        return self.expired + self.deleted
+
+
+def purge(
+    rows: Rows,
+    *,
+    now: datetime | None = None,
+    batch_size: int | None = None,
+    budget: timedelta | None = None,
+    progress: Progress | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Purged:
+    """Purge those of ``rows`` that are due at ``now`` (default: the current time) and return the figures.
+
+    ``batch_size`` (default: ``BATCH_SIZE``) is the most rows that one
+    transaction takes. After each batch ``progress`` is called with the number of rows done so
+    far; the work stops once it has taken ``budget`` (None: no limit) or ``should_stop()`` is true.
+    """
+    work = _Work(rows, now, batch_size, _stop(budget, progress, should_stop))
+    while work.step():
+        pass
+    return work.figures
+
+
+async def apurge(
+    rows: Rows,
+    *,
+    now: datetime | None = None,
+    batch_size: int | None = None,
+    budget: timedelta | None = None,
+    progress: Progress | None = None,
+    should_stop: Callable[[], bool] | None = None,
+) -> Purged:
+    """See purge(). Other tasks can run between batches."""
+    work = _Work(rows, now, batch_size, _stop(budget, progress, should_stop))
+    while await sync_to_async(work.step, thread_sensitive=True)():
+        pass
+    return work.figures
+
+
+def purge_handful(rows: Rows, kind: Kind) -> int:
+    """Purge up to ``HANDFUL`` rows of one kind and return how many; skips locked rows."""
+    rows = rows.for_writing().quietly()
+    some = rows.order_by(*_oldest_first(kind, rows.db))
+    now = timezone.now()
+    return _take(kind, some, purgeable(now)[kind], now, limit=HANDFUL)[0]
+
+
+def count_purgeable(rows: Rows, *, now: datetime | None = None) -> dict[Kind, int]:
+    """Return how many rows of each kind a purge would take, at most ``COUNTED``."""
+    rows = rows.for_writing().order_by()
+    conditions = purgeable(now or timezone.now())
+    return {kind: rows.filter(each)[:COUNTED].count() for kind, each in conditions.items()}
+
+
+def purgeable(now: datetime) -> dict[Kind, Q]:
+    """Return, for each kind, the condition of the rows that a purge takes at ``now``."""
+    return {kind: whose & Q(expires_at__lte=until) for kind, whose, until in _kinds(now)}
+
+
+def _kinds(now: datetime) -> Iterator[tuple[Kind, Q, datetime]]:
+    """Yield each kind, the condition of its rows, and the time before which they must have expired."""
+    # First, so that the end of a row is logged before the row is deleted. The empty reason makes
+    # the index usable.
+    yield "expired", Q(user__isnull=False, ended_at=None, end_reason=""), now
+    yield "anonymous", Q(user__isnull=True), now
+    yield "signed_in", Q(user__isnull=False), now - config.RETENTION
+
+
+def _take(
+    kind: Kind, rows: Rows, condition: Q, now: datetime, limit: int | None = None
+) -> tuple[int, float]:
+    """Mark or delete rows of this kind; return how many, and how many seconds it took."""
+    if kind == "expired":
+        return mark_expired(rows, condition, now, limit)
+    return delete(rows, condition, limit)
+
+
+class _Work:
+    """A running purge."""
+
+    def __init__(
+        self,
+        rows: Rows,
+        now: datetime | None,
+        batch_size: int | None,
+        must_stop: Callable[[Purged], bool],
+    ) -> None:
+        # No copies to invalidate: marking an expired row has done that, and a copy of an expired
+        # row is not used.
+        self.rows = rows.for_writing().quietly()
+        self.largest = batch_size or BATCH_SIZE
+        self.size = min(self.largest, FIRST)
+        self.figures = Purged()
+        self._must_stop = must_stop
+        self._began = monotonic()
+        self._now = now or timezone.now()
+        self._pieces = self._all_pieces(self._now)
+
+    def step(self) -> bool:
+        """Purge one piece, if there is one left, and return whether to go on."""
+        found = next(self._pieces, None)
+        if found is None:
+            self.figures.is_finished = True
+        else:
+            self._take(*found)
+        self.figures.elapsed = monotonic() - self._began
+        return found is not None and not self._must_stop(self.figures)
+
+    def _take(self, kind: Kind, piece: Q) -> None:
+        figures = self.figures
+        taken, seconds = _take(kind, self.rows, piece, self._now)
+        setattr(figures, kind, getattr(figures, kind) + taken)
+        figures.batches += taken > 0
+        figures.longest = max(figures.longest, seconds)
+        self._adapt(seconds)
+
+    def _adapt(self, seconds: float) -> None:
+        """Choose the size of the next batch, and pause so that other writers can go on."""
+        if seconds > LONG:
+            self.size = max(self.size // 2, min(FEWEST, self.largest))
+        elif seconds < LONG / 2:
+            self.size = min(self.size * 2, self.largest)
+        if connections[self.rows.db].vendor == "sqlite":
+            sleep(min(seconds, LONGEST_PAUSE))
+
+    def _all_pieces(self, now: datetime) -> Iterator[tuple[Kind, Q]]:
+        for kind, whose, until in _kinds(now):
+            for piece in self._pieces_of(whose, until, _oldest_first(kind, self.rows.db)):
+                yield kind, piece
+
+    def _pieces_of(self, whose: Q, until: datetime, order: tuple[str, ...]) -> Iterator[Q]:
+        """Cut the expired rows into ranges of ``expires_at``, none with more rows than a batch."""
+        end = Q(expires_at__lte=until)
+        oldest = self._look(whose & end, order, slice(1), order[-1])
+        if not oldest:
+            return
+        # Exactly one lower and one upper bound. With two, SQLite may use the wrong one and read to
+        # the end; without one, PostgreSQL expects many rows, and may read the whole table.
+        rest = whose & Q(expires_at__gte=oldest[0])
+        while len(border := self._border(rest & end, *order)) == 2:
+            last, following = border
+            if last < following:
+                yield rest & Q(expires_at__lte=last)
+            else:
+                # All rows of the batch expire at the same time, because one statement ended them all.
+                yield rest & Q(expires_at__lt=last)
+                yield from self._crowd(whose, last, order)
+            rest = whose & Q(expires_at__gt=last)
+        yield rest & end
+
+    def _crowd(self, whose: Q, moment: datetime, order: tuple[str, ...]) -> Iterator[Q]:
+        """Cut the rows that expired at one time into pieces by primary key."""
+        # A range, so that PostgreSQL uses the index on the expiry. With an equality, it may go by
+        # primary key and read all active rows before it finds these at the end.
+        crowd = whose & Q(expires_at__gte=moment, expires_at__lte=moment)
+        while keys := self._look(crowd, order, slice(self.size), "pk"):
+            before = self.figures.done
+            # By primary keys: a marked row keeps its expiry, and would be found again each time.
+            yield by_key_alone(whose & Q(expires_at=moment)) & Q(pk__in=keys)
+            if self.figures.done == before:
+                # Other transactions have locked them, to purge them or to use them again.
+                return
+
+    def _border(self, rest: Q, *order: str) -> list[Any]:
+        """Return the last value of the next batch and the value after it; fewer if the rest fits into one batch.
+
+        The values are those of the last column of the order.
+        """
+        return self._look(rest, order, slice(self.size - 1, self.size + 1), order[-1])
+
+    def _look(self, some: Q, order: tuple[str, ...], which: slice, column: str) -> list[Any]:
+        rows = self.rows.filter(some).order_by(*order).values_list(column, flat=True)
+        began = monotonic()
+        found = list(rows[which])
+        self.figures.longest = max(self.figures.longest, monotonic() - began)
+        return found
+
+
+def _oldest_first(kind: Kind, alias: str) -> tuple[str, ...]:
+    # With this order PostgreSQL uses the index on user and expiry. Otherwise it reads every retained
+    # sign-in to find the anonymous rows among them. MariaDB would sort the rows, so not there.
+    if kind == "anonymous" and connections[alias].vendor == "postgresql":
+        return ("user_id", "expires_at")
+    return ("expires_at",)
+
+
+def _stop(
+    budget: timedelta | None, progress: Progress | None, should_stop: Callable[[], bool] | None
+) -> Callable[[Purged], bool]:
+    """Return a function that reports the progress after each batch and returns whether to stop."""
+
+    def must_stop(figures: Purged) -> bool:
+        if progress is not None:
+            progress(figures.done)
+        if budget is not None and figures.elapsed >= budget.total_seconds():
+            return True
+        return should_stop is not None and should_stop()
+
+    return must_stop

@@ -1,0 +1,132 @@
+"""What a setting gives that may be a callable, or the dotted path of one."""
+
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from django.utils.module_loading import import_string
+
+from django_sessions_plus.conf import PREFIX, Audience, Config, Keys, config
+from django_sessions_plus.conf.kinds import (
+    Lifetimes,
+    is_audience,
+    is_count,
+    is_key_list,
+    is_lifetimes,
+    is_text,
+)
+from django_sessions_plus.exceptions import ConfigurationError
+
+
+def lifetimes() -> Lifetimes:
+    """Return the timeouts that transports have of their own by now; empty where none has.
+
+    Raises:
+        ConfigurationError: the path leads to no callable, or the callable gives something else.
+    """
+    value = config.LIFETIMES
+    if isinstance(value, str):
+        value = _imported("LIFETIMES", value)
+        if not callable(value):
+            raise ConfigurationError(f"{PREFIX}LIFETIMES names something that is no callable.")
+    if callable(value):
+        value = value()
+        if not is_lifetimes(value):
+            wants = Config.LIFETIMES.kind.wants
+            raise ConfigurationError(
+                f"{PREFIX}LIFETIMES must be {wants}; its callable gives {value!r}."
+            )
+    return value or {}
+
+
+def max_per_user(user: Any) -> int | None:
+    """Return how many sessions ``user`` may have at once, or None for no limit.
+
+    Raises:
+        ConfigurationError: the path cannot be imported, or the callable answers neither a count nor None.
+    """
+    limit = _imported("MAX_PER_USER", config.MAX_PER_USER)
+    if callable(limit):
+        limit = limit(user)
+    if limit is not None and not is_count(limit):
+        raise ConfigurationError(
+            f"{PREFIX}MAX_PER_USER must give a whole number above zero or None; it gave {limit!r}."
+        )
+    return limit  # type: ignore[no-any-return]
+
+
+def jwt_issuer(request: Any = None) -> str:
+    """Return the issuer of access tokens for ``request``; None stands for no request.
+
+    Raises:
+        ConfigurationError: the callable gives no text.
+    """
+    return _called("JWT_ISSUER", config.JWT_ISSUER, request, is_text)  # type: ignore[no-any-return]
+
+
+def jwt_audience(request: Any = None) -> Audience:
+    """Return the audience of access tokens for ``request``; see ``jwt_issuer()``."""
+    return _called("JWT_AUDIENCE", config.JWT_AUDIENCE, request, is_audience)  # type: ignore[no-any-return]
+
+
+def jwt_keys(request: Any = None) -> Keys:
+    """Return the entries of the keys for ``request``; see ``jwt_issuer()``.
+
+    Raises:
+        ConfigurationError: the path cannot be imported, or the callable gives something else.
+    """
+    keys = _imported("JWT_KEYS", config.JWT_KEYS)
+    return _called("JWT_KEYS", keys, request, is_key_list)  # type: ignore[no-any-return]
+
+
+def user_language(user: Any) -> str | None:
+    """Return the code of the language ``user`` is written to in, or None for the site's.
+
+    Raises:
+        ConfigurationError: the path cannot be imported.
+    """
+    find = _imported("USER_LANGUAGE", config.USER_LANGUAGE)
+    return None if find is None else find(user)
+
+
+def user_fields() -> Sequence[str] | Callable[[Any], Mapping[str, Any]]:
+    """Return the names of the fields of a user that the API tells, or what computes those.
+
+    Raises:
+        ConfigurationError: the path cannot be imported.
+    """
+    found: Sequence[str] | Callable[[Any], Mapping[str, Any]]
+    found = _imported("USER_FIELDS", config.USER_FIELDS)
+    return found
+
+
+def sign_in_hook() -> Callable[[Any, Any], Any]:
+    """Return what decides whether a password is enough; where sign-in is left out, the default.
+
+    Raises:
+        ConfigurationError: the path cannot be imported, or leads to nothing that can be called.
+    """
+    value = config.SIGN_IN
+    # A password still makes a session fresh there.
+    hook = _imported("SIGN_IN", Config.SIGN_IN.default if value is False else value)
+    if not callable(hook):
+        raise ConfigurationError(f"{PREFIX}SIGN_IN is {value!r}, where there is no callable.")
+    return hook  # type: ignore[no-any-return]
+
+
+def _called(name: str, value: Any, request: Any, accepts: Callable[[Any], bool]) -> Any:
+    """Return ``value`` or, of a callable, what it gives for ``request``."""
+    if not callable(value):
+        return value
+    found = value(request)
+    if not accepts(found):
+        # Without what it gave, which may hold a secret.
+        raise ConfigurationError(f"The callable of {PREFIX}{name} gives a {type(found).__name__}.")
+    return found
+
+
+def _imported(name: str, value: Any) -> Any:
+    """Return what a dotted path leads to, and anything else as it is."""
+    try:
+        return import_string(value) if isinstance(value, str) else value
+    except ImportError as exc:
+        raise ConfigurationError(f"{PREFIX}{name}: {exc}") from exc

@@ -1,0 +1,89 @@
+"""How long sessions last, by the transport they started with: ``SESSIONS_PLUS_LIFETIMES`` over the timeouts of all.
+
+Settings are all that is read here. What follows from the timeouts is decided in ``policy``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import timedelta
+
+from django.conf import settings
+
+from django_sessions_plus.conf import PREFIX, callables, config
+
+# A hundred years. Dates that are much later do not fit into calendars and databases.
+LONGEST = timedelta(days=36_500)
+
+IDLE = "idle"
+ABSOLUTE = "absolute"
+
+_NOTHING: Mapping[str, timedelta | None] = {}
+
+
+def idle_seconds(transport: str) -> int:
+    """Return the idle timeout of sessions that started by ``transport``, in seconds.
+
+    Raises:
+        ConfigurationError: ``SESSIONS_PLUS_LIFETIMES`` is something it cannot be.
+    """
+    age = None if config.LIFETIMES is None else _own(transport).get(IDLE)
+    seconds: int = settings.SESSION_COOKIE_AGE if age is None else int(age.total_seconds())
+    return seconds
+
+
+def absolute_age(transport: str) -> timedelta | None:
+    """Return the absolute timeout of sessions that started by ``transport``; None if they have none.
+
+    Raises:
+        ConfigurationError: a setting is something it cannot be.
+    """
+    if config.LIFETIMES is None:
+        return config.ABSOLUTE_AGE
+    own = _own(transport)
+    return own.get(ABSOLUTE, config.ABSOLUTE_AGE)
+
+
+def absolute_ages() -> dict[str, timedelta | None]:
+    """Return the transports that have an absolute timeout of their own, each with it; None sets no limit.
+
+    Raises:
+        ConfigurationError: ``SESSIONS_PLUS_LIFETIMES`` is something it cannot be.
+    """
+    if config.LIFETIMES is None:
+        return {}
+    return {name: own[ABSOLUTE] for name, own in callables.lifetimes().items() if ABSOLUTE in own}
+
+
+def are_per_transport() -> bool:
+    """Tell whether any transport has lifetimes of its own.
+
+    Raises:
+        ConfigurationError: ``SESSIONS_PLUS_LIFETIMES`` is something it cannot be.
+    """
+    return config.LIFETIMES is not None and bool(callables.lifetimes())
+
+
+def check_expiry(expiry: timedelta | None, transport: str) -> None:
+    """Accept an expiry that a session of ``transport`` is to have in place of the idle timeout; None is none.
+
+    Raises:
+        ValueError: it is not above zero, or beyond the absolute timeout or ``LONGEST``.
+        ConfigurationError: a setting is something it cannot be.
+    """
+    if expiry is None:
+        return
+    if expiry <= timedelta(0):
+        raise ValueError("The expiry of a session must be above zero.")
+    limit = absolute_age(transport)
+    if limit is not None and expiry > limit:
+        raise ValueError(
+            f"Sessions last at most {limit}: choose a shorter expiry, or raise {PREFIX}ABSOLUTE_AGE or"
+            f" {PREFIX}LIFETIMES, whichever says so."
+        )
+    if expiry > LONGEST:
+        raise ValueError(f"Sessions last at most {LONGEST.days} days: choose a shorter expiry.")
+
+
+def _own(transport: str) -> Mapping[str, timedelta | None]:
+    return callables.lifetimes().get(transport, _NOTHING)

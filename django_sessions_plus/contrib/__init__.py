@@ -1,0 +1,1 @@
+"""What goes between this package and others, each module imported only where its package is installed."""

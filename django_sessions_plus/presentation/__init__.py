@@ -1,0 +1,1 @@
+"""How a session is shown to users, by the pages, the admin, the API and e-mails. Must not change anything."""

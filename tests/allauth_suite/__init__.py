@@ -1,0 +1,1 @@
+"""The tests of django-allauth on this engine; see run.py."""

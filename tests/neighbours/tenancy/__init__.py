@@ -1,0 +1,1 @@
+"""The app that has the tenants."""

@@ -1,0 +1,3 @@
+import { createSessionClient } from "django-sessions-plus";
+
+export const client = createSessionClient();

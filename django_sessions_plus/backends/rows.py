@@ -275,14 +275,14 @@ class Rows:
 
     def _meant(self, row: AbstractSession, reason: str) -> Query:
         """Return the row for an end, if it is still what was meant by it."""
-        whose = self.query().filter(pk=row.pk, user=row.user_id)
         if row.user_id is not None and reason == policy.EndReason.SIGNED_OUT:
             # Who signs out means the session, also if a parallel request has just rotated its
             # token; but not one that somebody else has signed in to.
-            return whose
+            return self._by_key(row, Q(user=row.user_id))
         if row.user_id is not None and reason == policy.EndReason.REFRESH_REUSED:
             # A family that has begun since has nothing to do with it.
-            return whose.filter(refresh_started_at=row.refresh_started_at)
+            family = Q(user=row.user_id, refresh_started_at=row.refresh_started_at)
+            return self._by_key(row, family)
         # Whoever is just changing the password may have stored the new auth hash since.
         is_of_data = reason == policy.EndReason.PASSWORD_CHANGED
         return self._bearing_its_token(row, Q(version=row.version) if is_of_data else Q())

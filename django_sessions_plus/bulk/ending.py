@@ -13,6 +13,7 @@ from typing import Any
 
 from django.contrib.auth import get_user_model
 from django.db import router, transaction
+from django.db.models import Q
 from django.utils import timezone
 
 from django_sessions_plus import events
@@ -79,16 +80,19 @@ def in_batches(sets: Iterable[Rows], *, reason: str, actor: Any) -> Iterator[Bat
 
 def _end_batch(named: Rows, users: dict[uuid.UUID, Any], reason: str, actor: Any) -> Batch:
     now, ended, deleted = timezone.now(), 0, 0
-    living = named.filter(beside_key(active_at(now), named.db))
+
+    def living(rows: Rows, whose: Q) -> Rows:
+        return rows.filter(beside_key(active_at(now) & whose, named.db))
+
     with transaction.atomic(using=named.db, savepoint=False):
-        if len(users) > 1:
-            # Rows that other processes are ending are skipped: waiting now would lock out of order.
-            living = lock_in_order(living)
+        # The UPDATE itself would lock in another order than other processes do.
+        rows = lock_in_order(living(named, Q())) if len(users) > 1 else named
         if any(user is not None for user in users.values()):
-            ended = living.filter(user__isnull=False).update(**end_columns(reason, actor, now))
+            signed_in = living(rows, Q(user__isnull=False))
+            ended = signed_in.update(**end_columns(reason, actor, now))
         if None in users.values():
             # Ended rows are kept as a record of a sign-in, and here nobody was signed in.
-            deleted = delete_by_keys(living.filter(user=None))
+            deleted = delete_by_keys(living(rows, Q(user=None)))
     ours = {"ended_at": now}
     if ended and (events.SESSION_ENDED.is_enabled or session_ended.has_listeners(named.model)):
         # The sessions have ended, even if sending the signals fails.

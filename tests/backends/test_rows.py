@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -16,9 +17,12 @@ from django_sessions_plus import tokens
 from django_sessions_plus.backends.caching.rows import CachedRows
 from django_sessions_plus.backends.rows import Rows
 from django_sessions_plus.backends.use import Columns
+from django_sessions_plus.bulk.ending import in_batches
 from django_sessions_plus.models import Session
+from django_sessions_plus.policy import EndReason
 from tests.backends.racing import racers, shared_database
 from tests.conftest import Clock
+from tests.scale.plans import explained
 
 pytestmark = pytest.mark.django_db(transaction=True)
 
@@ -225,6 +229,28 @@ def test_an_end_is_of_what_was_meant(
     Session.objects.filter(pk=row.pk).update(**changed)
     assert (rows.end(row, reason) is not None) is is_ended
     assert (stored(row).ended_at is not None) is is_ended
+
+
+@pytest.mark.skipif(connection.vendor != "mysql", reason="elsewhere only rows are locked")
+@pytest.mark.parametrize("user", ["alice", None])
+@pytest.mark.parametrize("reason", EndReason.values)
+def test_an_end_locks_the_row_and_no_entry_of_another_index(
+    rows: Rows, inserted: Any, alice: User, user: str | None, reason: str
+):
+    # Who has the row and is about to change that entry would deadlock with it.
+    def end(row: Session) -> None:
+        rows.end(row, reason)
+
+    def end_in_a_batch(row: Session) -> None:
+        mine = Session.objects.filter(pk=row.pk)
+        assert [batch.count for batch in in_batches([mine], reason=reason, actor=None)] == [1]
+
+    for ending in (end, end_in_a_batch):
+        row = inserted(user=alice if user else None, refresh_started_at=None)
+        told = explained(partial(ending, row), "EXPLAIN")
+        possible = [plan[0][4] for sql, plan in told if not sql.startswith("SELECT")]
+        assert possible
+        assert set(possible) <= {"PRIMARY", None}, told
 
 
 def counted(stored: Any) -> tuple[Columns, str]:

@@ -2,6 +2,8 @@
 
 Importing it needs no installed app, so that a project's own engine module can
 contain both its model and its store, as with Django's database-backed sessions.
+
+Longer than other modules, because every column stands here with what it means.
 """
 
 from __future__ import annotations

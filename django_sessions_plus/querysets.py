@@ -12,6 +12,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any, Self, TypeVar
 
+from django.core.exceptions import ObjectDoesNotExist
 from django.db import connections, models, router, transaction
 from django.db.models import Q
 from django.utils import timezone
@@ -25,6 +26,15 @@ from django_sessions_plus.conf.engine import engine
 BATCH_SIZE = 500
 
 Row = TypeVar("Row", bound=models.Model)
+
+
+def one_or_none(rows: models.QuerySet[Row]) -> Row | None:
+    """Return the one row of a queryset that finds at most one; None if it finds none."""
+    # Not first(), which would sort by the primary key what a unique index finds.
+    try:
+        return rows.get()
+    except ObjectDoesNotExist:
+        return None
 
 
 class SessionQuerySet(models.QuerySet[Row]):

@@ -12,16 +12,15 @@ from __future__ import annotations
 import uuid
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Set
 from datetime import timedelta
-from functools import wraps
 from typing import Any, ParamSpec, TypeVar, get_args
 
-from asgiref.sync import sync_to_async
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.db import router, transaction
 
 from django_sessions_plus.backends import opened
 from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.backends.twins import async_twin
 from django_sessions_plus.backends.user_check import backend_of
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.bulk import ending
@@ -49,15 +48,8 @@ _T = TypeVar("_T")
 
 
 def _twin(verb: Callable[_P, _T]) -> Callable[_P, Coroutine[Any, Any, _T]]:
-    """Return the async twin of a verb: a coroutine function that calls it in the thread of synchronous code."""
-
-    @wraps(verb)
-    async def twin(*args: _P.args, **kwargs: _P.kwargs) -> _T:
-        return await sync_to_async(verb)(*args, **kwargs)
-
-    twin.__name__ = twin.__qualname__ = f"a{verb.__name__}"
-    twin.__doc__ = f"See {verb.__name__}()."
-    return twin
+    # With types: those of async_twin() itself would contradict what Django declares for its methods.
+    return async_twin(verb)
 
 
 def session_model() -> type[AbstractSession]:
@@ -192,7 +184,7 @@ def start(
     Raises:
         SignInRefusedError: the user is inactive, or no authentication backend lets the user in.
         ValueError: ``expiry`` is not above zero, or beyond the absolute timeout or
-            ``lifetimes.LONGEST``; ``name`` is longer than its column; or there is no such ``transport``.
+            a hundred years; ``name`` is longer than its column; or there is no such ``transport``.
         ConfigurationError: ``SESSION_ENGINE`` is not an engine of this package.
     """
     if transport not in get_args(Transport):
@@ -226,9 +218,6 @@ def enforce_limit(user: Any, *, keep: AbstractSession) -> int:
 
     Ends the least recently seen, and never ``keep``. To refuse the sign-in instead would lock out
     users who have lost their old devices.
-
-    Raises:
-        ConfigurationError: ``SESSIONS_PLUS_MAX_PER_USER`` cannot be used.
 
     Raises:
         ConfigurationError: ``SESSIONS_PLUS_MAX_PER_USER`` cannot be used.

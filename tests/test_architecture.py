@@ -302,23 +302,17 @@ def is_run_later(path: tuple[ast.AST, ...]) -> bool:
 @pytest.mark.style
 def test_no_module_is_too_long_to_read():
     lengths = {name: len(PATHS[name].read_text().splitlines()) for name in MODULES}
-    # A list of declarations is as long as there are settings, and no harder to read for that.
-    del lengths["conf"]
     # Cut into several classes, Django's contract would have to be read in all of them at once.
     assert lengths.pop("backends.session") < 600
-    # What stores a row; a little of it is still to be cut.
-    assert lengths.pop("backends.rows") < 320
     assert {name: lines for name, lines in lengths.items() if lines > LONGEST_MODULE} == {}
 
 
 @pytest.mark.style
 def test_a_long_module_says_why():
-    # Settings and columns are lists, which are as long as they are; the engines are still being cut.
     silent = [
         name
         for name in WRITTEN
-        if name.partition(".")[0] not in {"backends", "base_session", "conf"}
-        and len(PATHS[name].read_text().splitlines()) > LONG_MODULE
+        if len(PATHS[name].read_text().splitlines()) > LONG_MODULE
         and "Longer than other modules" not in (ast.get_docstring(tree(name)) or "")
     ]
     assert not silent

@@ -68,7 +68,7 @@ def issue(
     Raises:
         SignInRefusedError: the user is inactive, or no authentication backend lets the user in.
         ValueError: ``expiry`` is not above zero, or beyond the absolute timeout or
-            ``lifetimes.LONGEST``; or ``name`` is longer than its column.
+            a hundred years; or ``name`` is longer than its column.
         ConfigurationError: ``SESSION_ENGINE`` is not an engine of this package, or access
             tokens cannot be signed. No session is left behind.
     """

@@ -79,7 +79,7 @@ async def aend_unusable_sessions(session: SessionStore | None = None) -> None:
 
 
 def _is_unusable(session: SessionStore) -> bool:
-    """Tell whether nobody can use the session any more: its session token is lost, and its refresh tokens are void."""
+    """Return whether nobody can use the session any more: its token is lost, and its refresh tokens are void."""
     row = session.row
     return session.is_token_lost and row is not None and row.refresh_digest is None
 

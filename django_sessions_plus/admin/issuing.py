@@ -25,7 +25,7 @@ from django_sessions_plus.admin.history import log_entry
 from django_sessions_plus.admin.user_search import find_user
 from django_sessions_plus.base_session import NAME_LENGTH, AbstractSession
 from django_sessions_plus.conf import config, lifetimes
-from django_sessions_plus.conf.lifetimes import LONGEST
+from django_sessions_plus.conf.kinds import LONGEST_DURATION
 from django_sessions_plus.exceptions import SignInRefusedError
 from django_sessions_plus.http.hidden import hide_posted
 from django_sessions_plus.presentation import wording
@@ -54,7 +54,7 @@ class IssueTokenForm(forms.Form):
     days = forms.IntegerField(
         label=gettext_lazy("Days"),
         min_value=1,
-        max_value=LONGEST.days,
+        max_value=LONGEST_DURATION.days,
         required=False,
         help_text=gettext_lazy(
             "It ends then, used or not. If empty, it lasts as long as it is used."
@@ -103,10 +103,6 @@ class IssueTokenMixin(EndSessionsMixin):
         """Show the form; by POST, issue a token and show it once.
 
         Needs a fresh session, because the token outlives the session of the operator.
-
-        Raises:
-            PermissionDenied: the request's user may not issue a token for this user.
-            Http404: there is no such user.
 
         Raises:
             PermissionDenied: the request's user may not issue a token for this user.

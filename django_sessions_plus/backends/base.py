@@ -202,7 +202,7 @@ class BaseStore(SessionBase):
         return _seconds(await self.aget_expiry_date(**kwargs) - now)
 
     def get_expire_at_browser_close(self) -> bool:
-        """Tell whether the cookie ends with the browser: asked for by ``set_expiry(0)``, or not to be remembered."""
+        """Return whether the cookie ends with the browser: asked for by ``set_expiry(0)``, or not to be remembered."""
         return changes.expires_at_browser_close(self._session, self)
 
     async def aget_expire_at_browser_close(self) -> bool:

@@ -1,6 +1,8 @@
 """Which columns a write has to carry: pure functions of the row, the data, the use that is made of it, and now.
 
 They read settings, but no clock, no request and no database, and change nothing that they are given.
+
+Longer than other modules, because what a session keeps of a request is decided here and nowhere else.
 """
 
 from __future__ import annotations
@@ -33,9 +35,7 @@ NO_REFRESH_ATTEMPT: Columns = {
 """The columns of the attempt of the last refresh, of a session that had none. Only a refresh reads them."""
 
 NO_REFRESH_TOKENS: Columns = {
-    "refresh_digest": None,
-    "refresh_started_at": None,
-    "refreshed_at": None,
+    **dict.fromkeys(["refresh_digest", "refresh_started_at", "refreshed_at"]),
     **NO_REFRESH_ATTEMPT,
 }
 """The columns of refresh tokens, of a session that has none."""
@@ -152,7 +152,7 @@ def started_by(row: AbstractSession | None, use: Use) -> str:
 
 
 def may_lengthen(row: AbstractSession | None, use: Use) -> bool:
-    """Tell whether this use may move the expiry on. A pair may not, of a session that did not start with one.
+    """Return whether this use may move the expiry on. A pair may not, of a session that did not start with one.
 
     That is so where ``SESSIONS_PLUS_LIFETIMES`` is set; without, all transports are alike.
     """
@@ -164,7 +164,7 @@ def may_lengthen(row: AbstractSession | None, use: Use) -> bool:
 
 
 def expires_at_browser_close(data: Data, use: Use) -> bool:
-    """Tell whether the cookie ends with the browser: asked for by ``set_expiry(0)``, or not to be remembered."""
+    """Return whether the cookie ends with the browser: asked for by ``set_expiry(0)``, or not to be remembered."""
     explicit = data.get(EXPIRY_KEY)
     if explicit is not None:
         return bool(explicit == 0)
@@ -172,13 +172,13 @@ def expires_at_browser_close(data: Data, use: Use) -> bool:
 
 
 def is_cookie_behind(row: AbstractSession, data: Data, use: Use) -> bool:
-    """Tell whether the browser's cookie is known to expire at another moment than the row."""
+    """Return whether the browser's cookie is known to expire at another moment than the row."""
     is_behind = row.cookie_expires_at not in (None, row.expires_at)
     return is_behind and _has_lasting_cookie(data, use)
 
 
 def is_first_use_after_slide(row: AbstractSession, columns: Columns) -> bool:
-    """Tell whether ``columns`` record the first use after the one that moved the expiry of ``row``.
+    """Return whether ``columns`` record the first use after the one that moved the expiry of ``row``.
 
     The answer to that one may have been lost, and with it the cookie: it is sent once more. A
     sign-in is none of these, for without its answer the browser has no cookie at all.
@@ -241,7 +241,7 @@ def _cookie_columns(row: AbstractSession, data: Data, use: Use, columns: Columns
 
 
 def _has_lasting_cookie(data: Data, use: Use) -> bool:
-    """Tell whether the response brings a cookie that has an expiry in line with the row."""
+    """Return whether the response brings a cookie that has an expiry in line with the row."""
     # A request whose token a parallel one has replaced leaves the cookie to that.
     is_by_cookie = use.is_answered_by_cookie and use.transport == "cookie"
     return is_by_cookie and not use.is_overtaken and not expires_at_browser_close(data, use)
@@ -250,7 +250,7 @@ def _has_lasting_cookie(data: Data, use: Use) -> bool:
 def _is_refresh_family_expired(
     row: AbstractSession, data: Data, use: Use, changed: Columns
 ) -> bool:
-    """Tell whether the refresh tokens are now another person's, or of whoever had them before.
+    """Return whether the refresh tokens are now another person's, or of whoever had them before.
 
     Who authenticates again, or changes the password, must have rid the session of every
     copy of what it gave out so far (OWASP ASVS 5.0 7.2.4, 7.4.3).
@@ -278,7 +278,7 @@ def _is_password_changed(row: AbstractSession, data: Data, use: Use) -> bool:
 
 
 def _is_expiry_decided(row: AbstractSession, data: Data, use: Use) -> bool:
-    """Tell whether somebody has decided how long the session is to last since its expiry was set."""
+    """Return whether somebody has decided how long the session is to last since its expiry was set."""
     explicit, text = data.get(EXPIRY_KEY), row.session_data
     # Nearly all data is plain and without that key, which needs no decoding.
     if explicit is None and text.startswith("{") and EXPIRY_KEY not in text:

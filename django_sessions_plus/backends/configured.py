@@ -13,7 +13,7 @@ from django_sessions_plus.exceptions import ConfigurationError
 
 
 def is_engine_ours() -> bool:
-    """Tell whether ``SESSION_ENGINE`` is an engine of this package, or extends one."""
+    """Return whether ``SESSION_ENGINE`` is an engine of this package, or extends one."""
     return issubclass(engine(), SessionStore)
 
 

@@ -45,7 +45,7 @@ def context_changes(row: AbstractSession, meta: Meta) -> dict[str, tuple[Any, An
 
 
 def is_change_due(row: AbstractSession, meta: Meta, now: datetime) -> bool:
-    """Tell whether the session is used from elsewhere, and that has to be recorded without waiting for a touch.
+    """Return whether the session is used from elsewhere, and that has to be recorded without waiting for a touch.
 
     Once per ``SESSIONS_PLUS_LAST_SEEN_INTERVAL``, so that a phone that goes to and fro between
     two networks does not write with every request.
@@ -78,7 +78,7 @@ def used_columns(row: AbstractSession, use: Use, now: datetime) -> Columns:
 
 
 def is_refused(row: AbstractSession | None, use: Use) -> bool:
-    """Tell whether the loaded session has to end, because the request comes from elsewhere.
+    """Return whether the loaded session has to end, because the request comes from elsewhere.
 
     Where the policy asks for the password instead, that is noted of the row: in memory,
     so that it costs no write and holds for requests that do not count as activity.

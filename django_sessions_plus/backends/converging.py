@@ -236,13 +236,13 @@ def _note_rotation(store: Store, stored: AbstractSession, row: AbstractSession) 
 
 
 def _is_authenticated_meanwhile(stored: AbstractSession, row: AbstractSession) -> bool:
-    """Tell whether the user has authenticated beside this request."""
+    """Return whether the user has authenticated beside this request."""
     is_same_user = stored.user_id == row.user_id and row.user_id is not None
     return is_same_user and stored.authenticated_at != row.authenticated_at
 
 
 def _is_password_mine(row: AbstractSession, base: Data, mine: Data, use: Use) -> bool:
-    """Tell whether this request has set another password; a new form of the same one's hash is none."""
+    """Return whether this request has set another password; a new form of the same one's hash is none."""
     before, after = base.get(HASH_SESSION_KEY), mine.get(HASH_SESSION_KEY)
     user = changes.known_user(row, use)
     if before == after or user is None or after != user.get_session_auth_hash():

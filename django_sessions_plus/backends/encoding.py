@@ -33,7 +33,7 @@ def to_text(data: dict[str, Any]) -> str:
 
 
 def is_text_of_ours(text: str) -> bool:
-    """Tell whether ``to_text()`` may have written it; Django's signed form begins with neither."""
+    """Return whether ``to_text()`` may have written it; Django's signed form begins with neither."""
     return text.startswith(("{", _COMPRESSED))
 
 

@@ -14,12 +14,12 @@ _ABSENT = object()
 
 
 def is_same_identity(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Tell whether both say the same about who is signed in, and how."""
+    """Return whether both say the same about who is signed in, and how."""
     return all(one.get(key) == other.get(key) for key in IDENTITY_KEYS)
 
 
 def is_same_user(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Tell whether both name the same user, or nobody."""
+    """Return whether both name the same user, or nobody."""
     return one.get(SESSION_KEY) == other.get(SESSION_KEY)
 
 
@@ -65,7 +65,7 @@ def _is_identity_theirs(
 
 
 def _is_unchanged(before: Any, after: Any) -> bool:
-    """Tell whether both would be stored alike: to Python, not to JSON, 1 and 1.0 and True are equal."""
+    """Return whether both would be stored alike: to Python, not to JSON, 1 and 1.0 and True are equal."""
     if type(before) is not type(after) or before != after:
         return False
     if isinstance(before, dict):

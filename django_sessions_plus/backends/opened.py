@@ -103,7 +103,7 @@ def expect(session_id: Any, auth_hash: str) -> None:
 
 
 def is_anything_expected() -> bool:
-    """Tell whether ``take_expected()`` has something to return."""
+    """Return whether ``take_expected()`` has something to return."""
     return bool(_scope.get().expected)
 
 
@@ -137,7 +137,7 @@ def note_created(store: Store) -> None:
 
 
 def is_presented(meta: Mapping[str, Any], token: str) -> bool:
-    """Tell whether a header of the request, which may be its cookie, holds ``token``."""
+    """Return whether a header of the request, which may be its cookie, holds ``token``."""
     return any(
         token in value
         for name, value in meta.items()

@@ -40,22 +40,23 @@ def rotate_refresh(
     row: AbstractSession,
     digest: str,
     now: datetime,
+    due: Columns,
     *,
     attempt: str | None = None,
     replays: int = 0,
 ) -> bool:
     """Put ``digest`` in the place of the refresh token the row was read with; False if that has changed.
 
-    One statement, which also records the use: time, address and user agent, and the
-    expiry where it is due to slide. The session token has no part in it. False also if
-    the expiry would slide and somebody else has moved it: what they meant must hold.
+    One statement, which also records the use: time, address, user agent, and what is ``due`` by
+    ``SessionStore.due_columns()``, such as an expiry that slides. The session token has no part in it.
+    False also if the expiry would slide and somebody else has moved it: what they meant must hold.
 
     ``attempt`` is the digest of the client's attempt, and ``replays`` how often that may be
     answered again; see ``replay_refresh()``.
     """
     kept: Columns = {"refresh_attempt": attempt, "refresh_replays_left": replays}
     columns: Columns = {
-        **store.due_columns(),
+        **due,
         **_use_columns(store, row, now),
         **{name: value for name, value in kept.items() if getattr(row, name) != value},
         "refresh_digest": digest,

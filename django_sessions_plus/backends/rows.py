@@ -2,6 +2,8 @@
 
 Every write is one statement that is conditional on the row still being as it was read, so that of
 parallel requests, processes and hosts one succeeds and the others learn that they did not.
+
+Longer than other modules, because every way to find or write a row stands here, and none elsewhere.
 """
 
 from __future__ import annotations
@@ -14,7 +16,6 @@ from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from django.contrib.auth import get_user_model
-from django.core.exceptions import ObjectDoesNotExist
 from django.db import IntegrityError, connections, router, transaction
 from django.db.models import F, Q
 from django.utils import timezone
@@ -26,7 +27,7 @@ from django_sessions_plus.backends.fastpath import compiled
 from django_sessions_plus.backends.use import Columns
 from django_sessions_plus.bulk.locking import beside_key
 from django_sessions_plus.conf import config
-from django_sessions_plus.querysets import SessionQuerySet, active_at, end_columns
+from django_sessions_plus.querysets import SessionQuerySet, active_at, end_columns, one_or_none
 
 if TYPE_CHECKING:
     # Not at run time: the engine must be importable while apps are still loading.
@@ -85,12 +86,12 @@ class Rows:
         return stored if stored is not None and stored.is_active() else None
 
     def exists(self, digest: str) -> bool:
-        """Tell whether a row that has not ended bears a token of this digest."""
+        """Return whether a row that has not ended bears a token of this digest."""
         return self.query().filter(token_digest=digest, ended_at=None).exists()
 
     def find_unended(self, digest: str) -> AbstractSession | None:
         """Return the row that bears a token of this digest unless it has ended, not from a replica."""
-        return _first(self.query().filter(token_digest=digest, ended_at=None))
+        return one_or_none(self.query().filter(token_digest=digest, ended_at=None))
 
     def add_user(self, row: AbstractSession) -> None:
         """Give ``row`` its user, where ``find()`` has brought none though it was asked to. Nothing here."""
@@ -102,10 +103,10 @@ class Rows:
         """
         alive = self._by_key(row, active_at(timezone.now()))
         if connections[self.alias].features.has_select_for_update:
-            return _first(alive.select_for_update())
+            return one_or_none(alive.select_for_update())
         # SQLite: a transaction that begins with a write waits for its turn, one that begins
         # with a read is refused when it comes to write.
-        return _first(alive) if alive.update(version=F("version")) else None
+        return one_or_none(alive) if alive.update(version=F("version")) else None
 
     # Write
 
@@ -288,19 +289,11 @@ class Rows:
         return self._bearing_its_token(row, Q(version=row.version) if is_of_data else Q())
 
 
-def _first(query: Query) -> AbstractSession | None:
-    # get() and not first(), which would sort by the primary key what the unique index finds.
-    try:
-        return query.get()
-    except ObjectDoesNotExist:
-        return None
-
-
 def _is_refresh_token_as_read(row: AbstractSession) -> Q:
     return Q(user=row.user_id, refresh_digest=row.refresh_digest)
 
 
 def _are_users_in(alias: str) -> bool:
-    """Tell whether users live in the database ``alias``, where a join can reach them."""
+    """Return whether users live in the database ``alias``, where a join can reach them."""
     # Without routers there is but one place, and no need to look up the model.
     return not router.routers or router.db_for_read(get_user_model()) == alias

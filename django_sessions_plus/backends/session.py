@@ -4,7 +4,7 @@ A ``SessionStore`` holds ``rows``, which finds and writes its row. Which columns
 in ``changes``, what becomes of a request whose row somebody else has written in ``converging``. Every
 write is conditional on the row still being active and still bearing the token it was loaded with.
 
-It is longer than other modules because the contract is one class, whose methods call each other.
+Longer than other modules, because the contract is one class, whose methods call each other.
 """
 
 from __future__ import annotations
@@ -140,14 +140,14 @@ class SessionStore(BaseStore):
         return policy.inactive_reason(end_reason=row.end_reason, ended_at=row.ended_at)
 
     def is_empty(self) -> bool:
-        """Tell whether there is neither token nor data; of a row opened by its id, whether it is gone."""
+        """Return whether there is neither token nor data; of a row opened by its id, whether it is gone."""
         if self.is_opened_by_id:
             return self.row is None
         empty: bool = super().is_empty()
         return empty
 
     def is_fresh(self) -> bool:
-        """Tell whether the loaded session was authenticated within ``SESSIONS_PLUS_FRESH_AGE``."""
+        """Return whether the loaded session was authenticated within ``SESSIONS_PLUS_FRESH_AGE``."""
         return self.row is not None and (self.is_authenticated_now or self.row.is_fresh())
 
     def mark_authenticated(self, user: Any = None) -> None:
@@ -216,7 +216,7 @@ class SessionStore(BaseStore):
     aopen_by_id = async_twin(open_by_id)
 
     def exists(self, session_key: str | None) -> bool:
-        """Tell whether the token names a session that has not ended."""
+        """Return whether the token names a session that has not ended."""
         return tokens.is_well_formed(session_key) and self.rows.exists(tokens.digest(session_key))
 
     aexists = async_twin(exists)
@@ -583,7 +583,7 @@ def _digest_of(token: str | None) -> str | None:
 
 
 def _is_user_missing(store: SessionStore) -> bool:
-    """Tell whether the user was wanted and has not come with the row."""
+    """Return whether the user was wanted and has not come with the row."""
     row = store.row
     if row is None or not store.wants_user or row.user_id is None:
         return False
@@ -591,7 +591,7 @@ def _is_user_missing(store: SessionStore) -> bool:
 
 
 def _is_changed(store: SessionStore, data: dict[str, Any]) -> bool:
-    """Tell whether the loaded data is not what is stored any more; also if it cannot be stored."""
+    """Return whether the loaded data is not what is stored any more; also if it cannot be stored."""
     try:
         return store.row is None or store.encode(data) != store.row.session_data
     except (TypeError, ValueError):

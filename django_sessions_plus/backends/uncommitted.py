@@ -28,7 +28,7 @@ class Uncommitted:
         """The row that was ended, as it was before."""
 
     def is_rolled_back(self) -> bool:
-        """Tell whether the row was inserted or written, and that is gone with its transaction."""
+        """Return whether the row was inserted or written, and that is gone with its transaction."""
         return self._is_anything_written and not self.rows.is_in_transaction
 
     async def ais_rolled_back(self) -> bool:

@@ -26,7 +26,7 @@ def named_in(data: Mapping[str, Any], model: type[models.Model]) -> Any:
 
 
 def is_user_of(row: AbstractSession, data: Mapping[str, Any]) -> bool:
-    """Tell whether the data names the user of ``row``."""
+    """Return whether the data names the user of ``row``."""
     # As Django writes it, mostly; what else may mean the same key has to be converted.
     key = row.user_id
     is_as_written = key is not None and data.get(SESSION_KEY) == str(key)
@@ -52,7 +52,7 @@ def from_data(value: Any, field: Any, connection: Any) -> Any:
 
 
 def _fits(key: Any, field: Any, connection: Any) -> bool:
-    """Tell whether the column has room for ``key``; a statement that tried would be an error."""
+    """Return whether the column has room for ``key``; a statement that tried would be an error."""
     if isinstance(field, models.IntegerField):
         least, most = connection.ops.integer_field_range(field.get_internal_type())
         return (least is None or least <= key) and (most is None or key <= most)

@@ -8,7 +8,7 @@ Private names of Django 5.2 to 6.1, where no public one will do; tests/test_priv
 
 - ``QuerySet._raw_delete()``, because ``delete()`` loads every row as soon as an app connects to
   ``pre_delete`` without a sender;
-- ``DeleteQuery`` and its compiler, because MariaDB needs ``FORCE INDEX``, which Django does not support;
+- ``DeleteQuery`` and its compiler, because MariaDB needs ORDER BY and LIMIT on a DELETE, which Django does not write;
 - ``lazy_sub_objs``, ``Collector.collect()`` and ``NestedObjects.edges``, because a function for
   ``on_delete`` gets a collector, which Django does not document.
 """
@@ -27,8 +27,8 @@ from django_sessions_plus.bulk.locking import (
     KEYS_PER_STATEMENT,
     beside_key,
     lock_in_order,
+    skipping_locked,
     take_turn,
-    unlocked,
 )
 from django_sessions_plus.querysets import SessionQuerySet
 
@@ -129,7 +129,7 @@ def _delete(rows: Rows, condition: Q, limit: int | None) -> int:
     if vendor == "mysql":
         return _delete_by_key(rows, condition, some, skip_locked=limit is not None)
     if vendor == "postgresql":
-        some = rows.filter(pk__in=unlocked(some).values("pk"))
+        some = rows.filter(pk__in=skipping_locked(some).values("pk"))
     elif limit is not None:
         some = rows.filter(pk__in=some.values("pk"))
     return _count_deleted(some)
@@ -145,7 +145,7 @@ def _delete_by_key(rows: Rows, condition: Q, some: Rows, *, skip_locked: bool) -
     every: Rows = rows.model.objects.using(rows.db).quietly()
     if skip_locked:
         named = every.filter(beside_key(condition, rows.db), pk__in=keys)
-        keys = list(unlocked(named.order_by("pk")).values_list("pk", flat=True))
+        keys = list(skipping_locked(named.order_by("pk")).values_list("pk", flat=True))
     parts = (
         keys[start : start + KEYS_PER_STATEMENT]
         for start in range(0, len(keys), KEYS_PER_STATEMENT)

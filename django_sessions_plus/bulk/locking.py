@@ -37,7 +37,7 @@ def by_key_alone(condition: Q) -> Q:
     return condition | _NEVER
 
 
-def unlocked(rows: Rows) -> Rows:
+def skipping_locked(rows: Rows) -> Rows:
     """Return ``rows`` locked; rows that another transaction has locked are skipped, where the database can do that.
 
     Lazy. Needs a transaction when it is evaluated.

@@ -4,7 +4,7 @@ A setting is read from ``django.conf.settings`` each time it is asked for, so
 ``override_settings`` works and nothing is frozen at import. Django's own
 ``SESSION_*`` settings are honoured where they are used and not repeated here.
 
-The module is long because all settings stand in one place.
+Longer than other modules, because all settings stand in one place.
 """
 
 from collections.abc import Callable, Mapping, Sequence

@@ -12,6 +12,7 @@ from typing import Any, Literal, get_args
 from urllib.parse import urlsplit
 
 LONGEST_DURATION = timedelta(days=36500)
+"""A hundred years. Dates that are much later do not fit into calendars and databases."""
 LONGEST_LEEWAY = timedelta(minutes=1)
 
 Transport = Literal["cookie", "bearer", "jwt"]
@@ -45,7 +46,7 @@ def _is_positive_duration(value: Any) -> bool:
 
 
 def is_count(value: Any) -> bool:
-    """Tell whether ``value`` is a whole number above zero."""
+    """Return whether ``value`` is a whole number above zero."""
     return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
@@ -81,7 +82,7 @@ def _is_rate(value: Any) -> bool:
 
 
 def is_text(value: Any) -> bool:
-    """Tell whether ``value`` is a text that is not empty."""
+    """Return whether ``value`` is a text that is not empty."""
     return isinstance(value, str) and value != ""
 
 
@@ -110,12 +111,12 @@ def _is_text_list(value: Any) -> bool:
 
 
 def is_audience(value: Any) -> bool:
-    """Tell whether ``value`` is one audience, or a list of some."""
+    """Return whether ``value`` is one audience, or a list of some."""
     return is_text(value) or (_is_text_list(value) and len(value) > 0)
 
 
 def _is_named_callable(value: Any) -> bool:
-    """Tell whether ``value`` is a callable, or could be the path of one."""
+    """Return whether ``value`` is a callable, or could be the path of one."""
     return callable(value) or is_text(value)
 
 
@@ -129,7 +130,7 @@ def _is_fraction(value: Any) -> bool:
 
 
 def is_lifetimes(value: Any) -> bool:
-    """Tell whether ``value`` is None, or says for transports how long their sessions last."""
+    """Return whether ``value`` is None, or says for transports how long their sessions last."""
     if value is None:
         return True
     return isinstance(value, Mapping) and all(
@@ -145,7 +146,7 @@ def _is_lifetime(value: Any) -> bool:
 
 
 def is_key_list(value: Any) -> bool:
-    """Tell whether ``value`` is None, or a list of dictionaries."""
+    """Return whether ``value`` is None, or a list of dictionaries."""
     if value is None:
         return True
     is_list = isinstance(value, (list, tuple)) and len(value) > 0

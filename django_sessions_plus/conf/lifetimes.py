@@ -11,9 +11,7 @@ from datetime import timedelta
 from django.conf import settings
 
 from django_sessions_plus.conf import PREFIX, callables, config
-
-# A hundred years. Dates that are much later do not fit into calendars and databases.
-LONGEST = timedelta(days=36_500)
+from django_sessions_plus.conf.kinds import LONGEST_DURATION
 
 IDLE = "idle"
 ABSOLUTE = "absolute"
@@ -56,7 +54,7 @@ def absolute_ages() -> dict[str, timedelta | None]:
 
 
 def are_per_transport() -> bool:
-    """Tell whether any transport has lifetimes of its own.
+    """Return whether any transport has lifetimes of its own.
 
     Raises:
         ConfigurationError: ``SESSIONS_PLUS_LIFETIMES`` is something it cannot be.
@@ -68,7 +66,7 @@ def check_expiry(expiry: timedelta | None, transport: str) -> None:
     """Accept an expiry that a session of ``transport`` is to have in place of the idle timeout; None is none.
 
     Raises:
-        ValueError: it is not above zero, or beyond the absolute timeout or ``LONGEST``.
+        ValueError: it is not above zero, or beyond the absolute timeout or ``LONGEST_DURATION``.
         ConfigurationError: a setting is something it cannot be.
     """
     if expiry is None:
@@ -81,8 +79,10 @@ def check_expiry(expiry: timedelta | None, transport: str) -> None:
             f"Sessions last at most {limit}: choose a shorter expiry, or raise {PREFIX}ABSOLUTE_AGE or"
             f" {PREFIX}LIFETIMES, whichever says so."
         )
-    if expiry > LONGEST:
-        raise ValueError(f"Sessions last at most {LONGEST.days} days: choose a shorter expiry.")
+    if expiry > LONGEST_DURATION:
+        raise ValueError(
+            f"Sessions last at most {LONGEST_DURATION.days} days: choose a shorter expiry."
+        )
 
 
 def _own(transport: str) -> Mapping[str, timedelta | None]:

@@ -25,6 +25,7 @@ from django_sessions_plus import events, policy
 from django_sessions_plus.backends import context, refreshing
 from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.backends.use import Columns
 from django_sessions_plus.backends.user_check import user_of
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.bookkeeping import best_effort
@@ -51,8 +52,8 @@ def refresh(
 ) -> IssuedTokens:
     """Exchange a refresh token for a new pair; two statements. See the module.
 
-    ``store`` is a new store that is bound to the request (``bind()``), whose address and user agent
-    are recorded; the session is loaded in it afterwards. If it is also ``request.session``, an end
+    ``store`` is a new store whose ``meta`` is that of the request, whose address and user agent are
+    recorded; the session is loaded in it afterwards. If it is also ``request.session``, an end
     persists even if the view's transaction is rolled back.
 
     ``request`` is passed to the callables that settings name for issuer, audience and keys.
@@ -119,12 +120,13 @@ def _exchange(presented: Presented, store: SessionStore | None, request: Any) ->
         # Before anything is written: if a claim raises, the client's token must stay valid.
         # A custom user model may lack this method.
         auth_hash = getattr(user, "get_session_auth_hash", lambda: None)()
-        idle_until = None if verdict is Verdict.RETRIED else store.due_columns().get("expires_at")
-        idle_until = policy.capped(idle_until or row.expires_at, row.refresh_limited_until)
+        due = {} if verdict is Verdict.RETRIED else store.due_columns()
+        idle_until = due.get("expires_at") or row.expires_at
+        idle_until = policy.capped(idle_until, row.refresh_limited_until)
         issued = access.issue(
             row, user=user, auth_hash=auth_hash, idle_until=idle_until, request=request
         )
-        successor = _successor(store, row, presented, verdict, now)
+        successor = _successor(store, row, presented, verdict, now, due)
         if successor is not None:
             if verdict is Verdict.CURRENT:
                 _renew_identity(store, auth_hash)
@@ -139,14 +141,18 @@ def _successor(
     presented: RefreshToken,
     verdict: Verdict,
     now: datetime,
+    due: Columns,
 ) -> RefreshToken | None:
-    """Write what the verdict requires and return the successor; None if the row has changed meanwhile."""
+    """Write what the verdict requires and return the successor; None if the row has changed meanwhile.
+
+    ``due`` is what the use of the session has to write besides.
+    """
     if verdict is Verdict.CURRENT:
         successor = presented.successor(now)
         attempt, replays = verdicts.attempt_to_keep(presented, StoredRefresh.of(row))
         digest = successor.digest()
         is_written = refreshing.rotate_refresh(
-            store, row, digest, now, attempt=attempt, replays=replays
+            store, row, digest, now, due, attempt=attempt, replays=replays
         )
         return successor if is_written else None
     rotated_at, changes = row.refreshed_at, context.context_changes(row, store.meta)

@@ -242,7 +242,7 @@ def test_an_end_locks_the_row_and_no_entry_of_another_index(
         rows.end(row, reason)
 
     def end_in_a_batch(row: Session) -> None:
-        mine = Session.objects.filter(pk=row.pk)
+        mine: Any = Session.objects.filter(pk=row.pk)
         assert [batch.count for batch in in_batches([mine], reason=reason, actor=None)] == [1]
 
     for ending in (end, end_in_a_batch):

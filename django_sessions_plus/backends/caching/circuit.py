@@ -22,7 +22,7 @@ MAX_DIGESTS = 10_000
 
 
 def is_everything(digests: Collection[str]) -> bool:
-    """Tell whether these are so many that the copies of all rows are invalidated."""
+    """Return whether these are so many that the copies of all rows are invalidated."""
     return len(digests) > MAX_DIGESTS
 
 
@@ -55,7 +55,7 @@ class Circuit:
         self._number = 0
 
     def may_ask(self) -> bool:
-        """Tell whether the cache is to be asked now; of several threads one is sent ahead."""
+        """Return whether the cache is to be asked now; of several threads one is sent ahead."""
         if self.is_healthy:
             return True
         with self._lock:

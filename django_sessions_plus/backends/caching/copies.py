@@ -13,6 +13,8 @@ The entry is deleted together with its generation, so that no data of ended sess
 One more generation is that of all rows; ``sessions_refresh_cache`` deletes it. Every entry
 is served for ``entries.max_age()`` at the most, which bounds what a cache does that loses or
 refuses an invalidation.
+
+Longer than other modules, because reading, filling and invalidating a copy are one protocol.
 """
 
 from __future__ import annotations

@@ -83,7 +83,7 @@ def entry_of(generations: Generations, read_at: float, digest: str, values: Valu
 
 
 def is_valid(entry: Any, generations: Generations, digest: str) -> bool:
-    """Tell whether what the cache has under an entry's key may be served now."""
+    """Return whether what the cache has under an entry's key may be served now."""
     if not isinstance(entry, tuple) or len(entry) != 4:
         return False
     # The digest, too: a connection that mixes up its answers must not mix up people.
@@ -135,7 +135,7 @@ def _made(model: type[AbstractSession], alias: str) -> Layout:
 
 
 def _is_the_databases(field: Any) -> bool:
-    """Tell whether the database decides what is in the field."""
+    """Return whether the database decides what is in the field."""
     return field.generated or getattr(field, "db_default", NOT_PROVIDED) is not NOT_PROVIDED
 
 

@@ -85,7 +85,7 @@ class RedisClient(CacheClient):
         self._is_closed = False
 
     def is_for(self, cache: Any) -> bool:
-        """Tell whether this process may use this client in place of ``cache``."""
+        """Return whether this process may use this client in place of ``cache``."""
         mine: Any = self.cache
         return (
             # Without OPTIONS each of Django's instances, one a thread, has an empty one of its own.
@@ -212,7 +212,7 @@ def client_of(alias: str, cache: BaseCache) -> CacheClient:
 
 
 def _is_usual(cache: BaseCache) -> bool:
-    """Tell whether this is Django's own Redis cache with one server, and the usual pool of connections."""
+    """Return whether this is Django's own Redis cache with one server, and the usual pool of connections."""
     found: Any = cache
     return (
         type(cache) is RedisCache

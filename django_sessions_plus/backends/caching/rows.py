@@ -226,7 +226,7 @@ class CachedRows(Rows):
         return None if row is None else self.copies.layout.values_of(row)
 
     def _is_changed_here(self, digest: str) -> bool:
-        """Tell whether this transaction has changed the row, which the cache must not know yet."""
+        """Return whether this transaction has changed the row, which the cache must not know yet."""
         if not _uncommitted:
             return False
         connection: Any = connections[self.alias]
@@ -237,7 +237,7 @@ class CachedRows(Rows):
         return digests is not None and (digest in digests or circuit.is_everything(digests))
 
     def _is_in_any_transaction(self) -> bool:
-        """Tell whether one is running, be it one that Django does not manage."""
+        """Return whether one is running, be it one that Django does not manage."""
         return self.is_in_transaction or not connections[self.alias].get_autocommit()
 
     def _invalidate_committed(self, connection: Any) -> None:

@@ -17,7 +17,6 @@ from collections.abc import Callable, Mapping
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from django.core.exceptions import ObjectDoesNotExist
 from django.db import Error, connections, models, router
 from django.utils.connection import ConnectionDoesNotExist
 
@@ -29,7 +28,7 @@ from django_sessions_plus.conf import config, lifetimes
 from django_sessions_plus.conf.changes import on_setting_change
 from django_sessions_plus.events import logger
 from django_sessions_plus.exceptions import ConfigurationError
-from django_sessions_plus.querysets import active_at
+from django_sessions_plus.querysets import active_at, one_or_none
 
 if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
@@ -59,14 +58,14 @@ def find(field: Any, value: Any, lookup: Lookup, alias: str, with_user: bool = F
     key = (field, alias, with_user, getattr(lookup, "__func__", lookup))
     statement = kept(key, lambda: Select(field, lambda value: lookup(value, alias, with_user)))
     if statement is None:
-        return _first(lookup(value, alias, with_user))
+        return one_or_none(lookup(value, alias, with_user))
     found = statement.fetch(value)
     if found is None:
         return None
     try:
         return statement.instance(found)
     except Exception as error:  # noqa: BLE001 - whatever has changed in Django, or in the database
-        row = _first(lookup(value, alias, with_user))
+        row = one_or_none(lookup(value, alias, with_user))
         _give_up(key, error)
         return row
 
@@ -90,7 +89,7 @@ def write(
         Error: the database does.
     """
     model, names, ages = type(row), tuple(columns), _absolute_ages()
-    key = (model, alias, names, getattr(condition, "__func__", condition), ages)
+    key = (model, alias, names, getattr(condition, "__func__", condition), skip_locked, ages)
 
     def compile_() -> Update:
         statement = Update(model, names, condition, skip_locked=skip_locked)
@@ -167,14 +166,6 @@ def trial(model: type[AbstractSession]) -> Exception | None:
         except Exception as error:  # noqa: BLE001 - as above
             return error
     return None
-
-
-def _first(rows: models.QuerySet[Any]) -> Any:
-    # get() and not first(), which would sort by the primary key what a unique index finds.
-    try:
-        return rows.get()
-    except ObjectDoesNotExist:
-        return None
 
 
 def _give_up(key: Key, error: Exception) -> None:

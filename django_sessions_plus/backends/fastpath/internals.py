@@ -72,7 +72,7 @@ def compile_update(rows: models.QuerySet[Any], values: Mapping[str, Any]) -> tup
     return _checked(sql, params)
 
 
-def unlocked(rows: models.QuerySet[Any]) -> models.Subquery:
+def skipping_locked(rows: models.QuerySet[Any]) -> models.Subquery:
     """Return the keys of ``rows``, without those that another transaction has locked, and lock them."""
     # An UPDATE itself has no SKIP LOCKED, and select_for_update() compiles only inside a transaction.
     return models.Subquery(rows.values("pk"), template=f"(%(subquery)s {SKIP_LOCKED})")

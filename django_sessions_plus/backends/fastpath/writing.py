@@ -19,7 +19,7 @@ from django_sessions_plus.backends.fastpath.internals import (
     Params,
     compile_update,
     expect,
-    unlocked,
+    skipping_locked,
 )
 from django_sessions_plus.backends.fastpath.parameters import Parameters
 from django_sessions_plus.backends.fastpath.placeholders import (
@@ -52,11 +52,11 @@ class Update:
         row = PlaceholderRow(model)
         rows, rows_later = (condition(row, now) for now in now_and_later())
         self.alias = rows.db
-        is_unlocked = skip_locked and connections[self.alias].vendor == "postgresql"
-        if is_unlocked:
-            rows, rows_later = _unlocked(rows), _unlocked(rows_later)
+        skips_locked = skip_locked and connections[self.alias].vendor == "postgresql"
+        if skips_locked:
+            rows, rows_later = _skipping_locked(rows), _skipping_locked(rows_later)
         sql, params = compile_update(rows, written)
-        expect(is_unlocked == (SKIP_LOCKED in sql))
+        expect(skips_locked == (SKIP_LOCKED in sql))
         same, later = compile_update(rows_later, written)
         expect(same == sql and len(params) == len(later))
         self.parameters = Parameters(sql, len(params), connections[self.alias])
@@ -98,8 +98,8 @@ class Update:
         return [field.get_db_prep_save(value, connection) for field, value in pairs]
 
 
-def _unlocked(rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
-    return models.QuerySet(rows.model, using=rows.db).filter(pk__in=unlocked(rows))
+def _skipping_locked(rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
+    return models.QuerySet(rows.model, using=rows.db).filter(pk__in=skipping_locked(rows))
 
 
 def _sources(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from datetime import datetime, timedelta
 from itertools import count
 from random import Random
@@ -14,7 +14,7 @@ from django.contrib.auth.models import User
 from django.contrib.sessions.backends.base import UpdateError
 from django.db import OperationalError, connection, models, transaction
 from django.test import override_settings
-from django.test.utils import isolate_apps
+from django.test.utils import CaptureQueriesContext, isolate_apps
 from django.utils import timezone
 
 from django_sessions_plus import sessions, tokens
@@ -41,14 +41,6 @@ HISTORIES = 40
 FEW = 15
 STEPS = 40
 AGENTS = ["Firefox", "Safari", None]
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_compiled_yet() -> Iterator[None]:
-    compiled._kept.clear()
-    yield
-    compiled._kept.clear()
-    compiled._failures.clear()
 
 
 class History:
@@ -212,6 +204,7 @@ def test_a_field_nobody_knows_is_left_to_the_orm():
         placeholder_for(Odd())
 
 
+@pytest.mark.usefixtures("_may_fail")
 @pytest.mark.parametrize("error", [RefusedError, RuntimeError])
 def test_what_does_not_compile_is_tried_once(error):
     asked = []
@@ -298,6 +291,7 @@ def break_(statement: Any, what: str) -> None:
         statement.bind = fail
 
 
+@pytest.mark.usefixtures("_may_fail")
 @pytest.mark.parametrize("what", ["width", "converter", "bind"])
 def test_a_statement_that_fails_later_is_given_up(what, alice, caplog):
     store = saved(alice)
@@ -399,6 +393,20 @@ def test_a_touch_passes_over_a_row_that_is_locked(clock):
             cursor.execute("RESET lock_timeout")
     touch(store)
     assert Session.objects.get().last_seen_at == clock.moment
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="only there rows can be passed over")
+@pytest.mark.parametrize("first", [True, False])
+def test_only_who_asks_for_it_passes_over_a_row_that_is_locked(first, clock):
+    store = SessionStore()
+    store["a"] = 1
+    store.save()
+    for skip_locked in (first, not first):
+        with CaptureQueriesContext(connection) as told:
+            assert store.rows.update(
+                store.row, {"last_seen_at": clock.moment}, store.rows.alive, skip_locked=skip_locked
+            )
+        assert ("SKIP LOCKED" in told[0]["sql"]) is skip_locked
 
 
 def touch(store: SessionStore) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import logging
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from types import FrameType
 from typing import Any
 
@@ -24,7 +24,7 @@ from django_sessions_plus.models import Session
 from tests.backends.drivers import identity
 from tests.conftest import Clock
 
-pytestmark = pytest.mark.django_db
+pytestmark = [pytest.mark.django_db, pytest.mark.usefixtures("_may_fail")]
 
 OURS = internals.__name__
 
@@ -94,14 +94,6 @@ CHANGES = {
     "a dictionary": returning({0: (1, 2)}),
     "nothing": returning({}),
 }
-
-
-@pytest.fixture(autouse=True)
-def _nothing_is_compiled_yet() -> Iterator[None]:
-    compiled._kept.clear()
-    yield
-    compiled._kept.clear()
-    compiled._failures.clear()
 
 
 @pytest.fixture

@@ -29,13 +29,6 @@ pytestmark = [
 MOMENT = datetime(2030, 5, 6, 7, 8, 9, 123456, tzinfo=UTC)
 
 
-@pytest.fixture(autouse=True)
-def _anew() -> Any:
-    compiled._kept.clear()
-    yield
-    compiled._kept.clear()
-
-
 def lookup(key: Any, alias: str, with_user: bool) -> Any:
     return models.QuerySet(User, using=alias).filter(pk=key)
 

@@ -1,8 +1,9 @@
 """The rules of a session's life, as pure functions.
 
-They take ``now`` and plain values, and read no clock, no setting and no database. So they are the
-same for sync and async, for every engine, and in tests. ``querysets.active_at()`` is the rule of
-``status()`` in SQL; a test compares the two.
+They say when it is active, when its expiry slides, and when it is fresh. They take ``now`` and plain
+values, and read no clock, no setting and no database. So they are the same for sync and async, for
+every engine, and in tests. ``querysets.active_at()`` is the rule of ``status()`` in SQL; a test
+compares the two.
 """
 
 from datetime import datetime, timedelta

@@ -1,4 +1,8 @@
-"""Which sessions stay when a password changes in a request; those that still have the old auth hash end."""
+"""Which sessions stay when a password changes in a request.
+
+``receivers`` ends the others after the commit. Those that stay must have the new auth hash by the end of
+the request, or they end then.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The pages of the API: cursors in the query of the request, URLs in the response."""
+"""The pages of the API: cursors in the query of the request, URLs in the response; ``keyset`` makes the pages."""
 
 from __future__ import annotations
 

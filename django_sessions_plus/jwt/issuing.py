@@ -11,7 +11,7 @@ from django.utils import timezone
 
 from django_sessions_plus import policy
 from django_sessions_plus.backends.configured import new_store
-from django_sessions_plus.backends.refreshing import start_refresh
+from django_sessions_plus.backends.refresh_tokens import start_refresh
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.conf import lifetimes
 from django_sessions_plus.exceptions import StaleSessionError

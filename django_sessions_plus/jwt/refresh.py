@@ -22,7 +22,7 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from django_sessions_plus import events, policy
-from django_sessions_plus.backends import context, refreshing
+from django_sessions_plus.backends import context, refresh_tokens
 from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.backends.use import Columns
@@ -151,7 +151,7 @@ def _successor(
         successor = presented.successor(now)
         attempt, replays = verdicts.attempt_to_keep(presented, StoredRefresh.of(row))
         digest = successor.digest()
-        is_written = refreshing.rotate_refresh(
+        is_written = refresh_tokens.rotate_refresh(
             store, row, digest, now, due, attempt=attempt, replays=replays
         )
         return successor if is_written else None

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import router
 
 from django_sessions_plus import events, policy
-from django_sessions_plus.backends import refreshing
+from django_sessions_plus.backends import refresh_tokens
 from django_sessions_plus.backends.context import context_changes
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.base_session import AbstractSession
@@ -26,7 +26,9 @@ def is_replay_recorded(
 ) -> bool:
     """Record and log that a refresh is answered again; return False if the row has changed meanwhile."""
     is_retried = verdict is Verdict.RETRIED
-    record = refreshing.replay_refresh if is_retried else refreshing.record_refresh_elsewhere
+    record = (
+        refresh_tokens.replay_refresh if is_retried else refresh_tokens.record_refresh_elsewhere
+    )
     if not record(store, row, now):
         return False
     since_rotation = _since_rotation(row, now)

@@ -14,7 +14,7 @@ from django.test import RequestFactory, override_settings
 
 from django_sessions_plus import sessions, tokens
 from django_sessions_plus.backends.changes import NO_REFRESH_TOKENS
-from django_sessions_plus.backends.refreshing import start_refresh
+from django_sessions_plus.backends.refresh_tokens import start_refresh
 from django_sessions_plus.exceptions import StaleSessionError
 from django_sessions_plus.middleware import SessionMiddleware
 from django_sessions_plus.models import Session

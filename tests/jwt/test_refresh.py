@@ -16,7 +16,7 @@ from django.contrib.auth.models import User
 from django.test import override_settings
 
 from django_sessions_plus import sessions
-from django_sessions_plus.backends import refreshing as refresh_columns
+from django_sessions_plus.backends import refresh_tokens
 from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.exceptions import (
@@ -412,7 +412,7 @@ def test_one_that_cannot_see_what_overtook_it_gives_up(
     pair: IssuedTokens, refresh: Verb, monkeypatch: pytest.MonkeyPatch
 ):
     """As in a transaction that sees the database as it was when it began."""
-    monkeypatch.setattr(refresh_columns, "rotate_refresh", lambda *args, **options: False)
+    monkeypatch.setattr(refresh_tokens, "rotate_refresh", lambda *args, **options: False)
     with pytest.raises(StaleSessionError):
         refresh(pair.refresh)
 

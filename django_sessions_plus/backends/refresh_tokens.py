@@ -1,4 +1,4 @@
-"""The refresh tokens of a session: each of these is one conditional write over the row it was decided by."""
+"""Writes the refresh token of a row: each function is one update, on condition that the row is as it was read."""
 
 from __future__ import annotations
 

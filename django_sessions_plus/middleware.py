@@ -17,7 +17,6 @@ from functools import partial
 from typing import Any, cast
 from weakref import ReferenceType, ref
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib import auth
 from django.contrib.auth.middleware import (
@@ -33,6 +32,7 @@ from django.utils.functional import SimpleLazyObject
 from django_sessions_plus.accounts import password_changes
 from django_sessions_plus.backends import opened
 from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.backends.twins import in_thread
 from django_sessions_plus.backends.user_check import judging_user, user_from_row, user_of
 from django_sessions_plus.http.cookie import read_former_cookie, with_cookie
 
@@ -114,11 +114,11 @@ class SessionMiddleware(DjangoSessionMiddleware):
         # A subclass of the project may override only the sync method; it must not be skipped.
         is_extended = type(self).process_response is not SessionMiddleware.process_response
         if session is None or is_extended:
-            return await sync_to_async(self.process_response)(request, response)
+            return await in_thread(self.process_response, request, response)
         if _is_untouched(session):
             return response
         if session.uncommitted.ended is not None:
-            await sync_to_async(session.repeat_end)()
+            await in_thread(session.repeat_end)
         if session.is_empty():
             return with_cookie(request, response, session)
         if _is_loading_due(session, response):

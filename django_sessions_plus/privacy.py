@@ -9,11 +9,11 @@ import re
 from collections.abc import Generator, Mapping
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.db import transaction
 from django.utils import timezone
 
 from django_sessions_plus import events, sessions
+from django_sessions_plus.backends.twins import in_thread
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.bulk.deleting import delete_by_keys
 from django_sessions_plus.bulk.locking import beside_key, lock_in_order
@@ -77,7 +77,7 @@ async def aerase(
     user: Any, *, active: bool = False, actor: Any = None, progress: Progress | None = None
 ) -> int:
     """See erase()."""
-    return await sync_to_async(erase)(user, active=active, actor=actor, progress=progress)
+    return await in_thread(erase, user, active=active, actor=actor, progress=progress)
 
 
 def _rows(user: Any) -> SessionQuerySet[AbstractSession]:

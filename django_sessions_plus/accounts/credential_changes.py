@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.db import router, transaction
 from django.utils import timezone
 
@@ -15,6 +14,7 @@ from django_sessions_plus import events, sessions
 from django_sessions_plus.accounts.attempts import wait_after
 from django_sessions_plus.accounts.new_devices import message_to, site_context
 from django_sessions_plus.accounts.password_changes import has_new_password
+from django_sessions_plus.backends.twins import in_thread
 from django_sessions_plus.bookkeeping import best_effort
 from django_sessions_plus.conf import config
 from django_sessions_plus.events import logger
@@ -54,8 +54,7 @@ async def areport_changed_credential(
     user: Any, credential: str, *, using: str | None = None
 ) -> None:
     """See report_changed_credential()."""
-    report = sync_to_async(report_changed_credential, thread_sensitive=True)
-    await report(user, credential, using=using)
+    await in_thread(report_changed_credential, user, credential, using=using)
 
 
 def send_email(user: Any, credential: str) -> bool:

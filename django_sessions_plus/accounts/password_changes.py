@@ -10,7 +10,6 @@ import logging
 from typing import Any
 from uuid import UUID
 
-from asgiref.sync import sync_to_async
 from django.conf import settings
 from django.contrib.auth import HASH_SESSION_KEY
 from django.db import Error
@@ -19,6 +18,7 @@ from django.utils.crypto import constant_time_compare
 from django_sessions_plus import sessions
 from django_sessions_plus.backends import opened, user_key
 from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.backends.twins import in_thread
 from django_sessions_plus.policy import EndReason
 
 logger = logging.getLogger("django_sessions_plus")
@@ -79,7 +79,7 @@ def end_unusable_sessions(session: SessionStore | None = None) -> None:
 async def aend_unusable_sessions(session: SessionStore | None = None) -> None:
     """See end_unusable_sessions()."""
     if opened.is_anything_expected() or (session is not None and _is_unusable(session)):
-        await sync_to_async(end_unusable_sessions, thread_sensitive=True)(session)
+        await in_thread(end_unusable_sessions, session)
 
 
 def _is_unusable(session: SessionStore) -> bool:

@@ -9,12 +9,12 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.apps import apps
 from django.http import HttpRequest
 from django.utils.module_loading import import_string
 
 from django_sessions_plus.accounts.failed_sign_ins import log_failed_attempt
+from django_sessions_plus.backends.twins import in_thread
 from django_sessions_plus.conf import PREFIX, callables
 from django_sessions_plus.exceptions import ConfigurationError, IncompleteSignInError
 
@@ -79,4 +79,4 @@ def check_sign_in(request: HttpRequest, user: Any) -> None:
 
 async def acheck_sign_in(request: HttpRequest, user: Any) -> None:
     """See check_sign_in()."""
-    await sync_to_async(check_sign_in, thread_sensitive=True)(request, user)
+    await in_thread(check_sign_in, request, user)

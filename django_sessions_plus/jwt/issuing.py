@@ -5,13 +5,13 @@ from __future__ import annotations
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
-from asgiref.sync import sync_to_async
 from django.http import HttpRequest
 from django.utils import timezone
 
 from django_sessions_plus import policy
 from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.backends.refresh_tokens import start_refresh
+from django_sessions_plus.backends.twins import in_thread
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.conf import lifetimes
 from django_sessions_plus.exceptions import StaleSessionError
@@ -64,7 +64,7 @@ async def aissue_tokens(
     session: AbstractSession, *, request: HttpRequest | None = None
 ) -> IssuedTokens:
     """See issue_tokens()."""
-    return await sync_to_async(issue_tokens, thread_sensitive=True)(session, request=request)
+    return await in_thread(issue_tokens, session, request=request)
 
 
 def pair_of(session: AbstractSession, issued: IssuedAccess, token: RefreshToken) -> IssuedTokens:

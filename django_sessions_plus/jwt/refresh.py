@@ -16,7 +16,6 @@ from contextlib import suppress
 from datetime import datetime
 from typing import Any
 
-from asgiref.sync import sync_to_async
 from django.contrib.auth import HASH_SESSION_KEY
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
@@ -25,6 +24,7 @@ from django_sessions_plus import events, policy
 from django_sessions_plus.backends import context, refresh_tokens
 from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.backends.twins import in_thread
 from django_sessions_plus.backends.use import Columns
 from django_sessions_plus.backends.user_check import user_of
 from django_sessions_plus.base_session import AbstractSession
@@ -88,7 +88,7 @@ async def arefresh(
     """See refresh()."""
     presented = _presented(token, attempt)
     del token, attempt
-    return await sync_to_async(_exchange, thread_sensitive=True)(presented, store, request)
+    return await in_thread(_exchange, presented, store, request)
 
 
 @sensitive_variables()

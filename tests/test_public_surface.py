@@ -10,7 +10,7 @@ import django_sessions_plus
 
 SURFACE = {
     "backends.configured": {
-        *("is_engine_ours", "new_store", "report_invalidation_delay", "invalidation_delay"),
+        *("own_engine", "new_store", "report_invalidation_delay", "invalidation_delay"),
     },
     "backends.db": {"SessionStore"},
     "base_session": {"AbstractSession"},

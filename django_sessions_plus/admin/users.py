@@ -14,8 +14,7 @@ from django_sessions_plus import sessions
 from django_sessions_plus.admin import cells
 from django_sessions_plus.admin.ending import END_AT_ONCE, SECRET_COLUMNS, EndSessionsMixin
 from django_sessions_plus.admin.issuing import IssueTokenMixin
-from django_sessions_plus.backends.configured import is_engine_ours
-from django_sessions_plus.sessions import session_model
+from django_sessions_plus.backends.configured import own_engine
 
 if TYPE_CHECKING:
     _Base = admin.ModelAdmin[Any]
@@ -90,11 +89,11 @@ class UserSessionsMixin(_Base):
         return response
 
     def _session_admin(self) -> EndSessionsMixin | None:
-        model = session_model()
+        engine = own_engine()
         # With another engine, the message that no session is active would be wrong.
-        if not (is_engine_ours() and self.admin_site.is_registered(model)):
+        if engine is None or not self.admin_site.is_registered(engine.get_model_class()):
             return None
-        session_admin = self.admin_site.get_model_admin(model)
+        session_admin = self.admin_site.get_model_admin(engine.get_model_class())
         return session_admin if isinstance(session_admin, EndSessionsMixin) else None
 
 

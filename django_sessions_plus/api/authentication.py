@@ -43,7 +43,7 @@ from django_sessions_plus.api.requests import (
     session_of,
 )
 from django_sessions_plus.api.token_user import TokenUser
-from django_sessions_plus.backends.configured import is_engine_ours
+from django_sessions_plus.backends.configured import own_engine
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.conf.kinds import Transport
 from django_sessions_plus.jwt.access import Claims
@@ -81,7 +81,7 @@ class BearerAuthentication(BaseAuthentication):
             put_session(request._request)
             raise refusal(request, InvalidTokenError())
         # Another class may know the credential; but it is neither the cookie's session nor our token.
-        if is_engine_ours():
+        if own_engine() is not None:
             put_session(request._request)
         return None
 

@@ -28,7 +28,7 @@ from django_sessions_plus.api.requests import (
     send_csrf_token,
     session_of,
 )
-from django_sessions_plus.backends.configured import is_engine_ours
+from django_sessions_plus.backends.configured import own_engine
 from django_sessions_plus.exceptions import IncompleteSignInError, StaleSessionError
 
 
@@ -60,7 +60,7 @@ class SessionsPlusView(APIView):
             NotInUseError: ``SESSION_ENGINE`` is not an engine of this package, or ``MIDDLEWARE`` has
                 no session middleware.
         """
-        if not (is_engine_ours() and hasattr(request._request, "session")):
+        if own_engine() is None or not hasattr(request._request, "session"):
             raise errors.NotInUseError
         super().initial(request, *args, **kwargs)
 

@@ -20,7 +20,7 @@ from django_sessions_plus import sessions, tokens
 from django_sessions_plus.accounts.password_changes import is_acting_as_another
 from django_sessions_plus.api.csrf_advice import advice
 from django_sessions_plus.api.errors import CsrfFailedError, HttpsRequiredError, NotInUseError
-from django_sessions_plus.backends.configured import is_engine_ours, new_store
+from django_sessions_plus.backends.configured import own_engine
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.conf import callables, config
 from django_sessions_plus.conf.kinds import Transport
@@ -65,9 +65,10 @@ def put_session(
     Raises:
         NotInUseError: ``SESSION_ENGINE`` is not an engine of this package.
     """
-    if not is_engine_ours():
+    engine = own_engine()
+    if engine is None:
         raise NotInUseError
-    store = new_store(token)
+    store = engine(token)
     replaced = getattr(http_request, "session", None)
     if isinstance(replaced, SessionStore):
         # no_activity may have set this on the cookie's session, but it applies to the request.

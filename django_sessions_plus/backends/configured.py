@@ -1,4 +1,4 @@
-"""A store of the configured engine, for what works with the engines of this package alone."""
+"""The configured engine and its stores, for what works with the engines of this package alone."""
 
 from __future__ import annotations
 
@@ -12,15 +12,20 @@ from django_sessions_plus.conf.engine import engine
 from django_sessions_plus.exceptions import ConfigurationError
 
 
-def is_engine_ours() -> bool:
-    """Return whether ``SESSION_ENGINE`` is an engine of this package, or extends one."""
-    return issubclass(engine(), SessionStore)
+def own_engine() -> type[SessionStore] | None:
+    """Return the store class of ``SESSION_ENGINE`` if it is an engine of this package, or extends one; else None.
+
+    Raises:
+        ImportError, AttributeError: ``SESSION_ENGINE`` names no engine.
+    """
+    store = engine()
+    return store if issubclass(store, SessionStore) else None
 
 
 def invalidation_delay() -> int | None:
     """Return within how many seconds every process refuses what this one has ended; None if all do by now."""
-    store = engine()
-    return store.invalidation_delay() if issubclass(store, SessionStore) else None
+    store = own_engine()
+    return None if store is None else store.invalidation_delay()
 
 
 def report_invalidation_delay(report: Callable[[int], None]) -> None:
@@ -29,8 +34,8 @@ def report_invalidation_delay(report: Callable[[int], None]) -> None:
     For whoever has just ended sessions. A cache is told of it after the commit, so what a view with
     ATOMIC_REQUESTS asks before that says nothing.
     """
-    store = engine()
-    if not issubclass(store, SessionStore):
+    store = own_engine()
+    if store is None:
         return
 
     def ask() -> None:
@@ -47,8 +52,8 @@ def new_store(token: str | None = None) -> SessionStore:
     Raises:
         ConfigurationError: ``SESSION_ENGINE`` is not an engine of this package.
     """
-    store = engine()
-    if not issubclass(store, SessionStore):
+    store = own_engine()
+    if store is None:
         raise ConfigurationError(
             f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, and tokens need an engine of this package:"
             " set it to 'django_sessions_plus.backends.db', or to one of your own that extends it."

@@ -5,16 +5,15 @@ from __future__ import annotations
 from argparse import ArgumentParser, ArgumentTypeError
 from dataclasses import asdict
 from datetime import timedelta
-from typing import Any, TypeGuard
+from typing import Any
 
 from django.conf import settings
-from django.contrib.sessions.backends.base import SessionBase
 from django.contrib.sessions.management.commands.clearsessions import Command as DjangoCommand
 from django.core.management.base import CommandError
 
+from django_sessions_plus.backends.configured import own_engine
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.bulk import purging
-from django_sessions_plus.conf.engine import engine
 from django_sessions_plus.management.progress import (
     INTERRUPTED,
     Bar,
@@ -64,8 +63,8 @@ class Command(DjangoCommand):
         Raises:
             CommandError: the engine does not support an option, or Ctrl-C was pressed.
         """
-        store = engine()
-        if not _is_ours(store):
+        store = own_engine()
+        if store is None or not _is_purged_as_ours(store):
             _refuse_what_needs_ours(options)
             super().handle(*args, **options)
         elif options["dry_run"]:
@@ -116,10 +115,10 @@ class Command(DjangoCommand):
             self.stdout.write("Stopped before the end; the next run goes on.")
 
 
-def _is_ours(store: type[SessionBase]) -> TypeGuard[type[SessionStore]]:
-    """Return whether the engine purges as ours do; a project's own engine may have more to clear."""
+def _is_purged_as_ours(store: type[SessionStore]) -> bool:
+    """Return whether the engine has our ``clear_expired()``; a project's own engine may have more to clear."""
     clear = getattr(store.clear_expired, "__func__", None)
-    return issubclass(store, SessionStore) and clear is SessionStore.clear_expired.__func__  # type: ignore[attr-defined]
+    return clear is SessionStore.clear_expired.__func__  # type: ignore[attr-defined]
 
 
 def _refuse_what_needs_ours(options: dict[str, Any]) -> None:

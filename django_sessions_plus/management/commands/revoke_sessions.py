@@ -12,10 +12,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from django_sessions_plus import sessions
-from django_sessions_plus.backends.configured import invalidation_delay
-from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.backends.configured import invalidation_delay, own_engine
 from django_sessions_plus.bulk import purging
-from django_sessions_plus.conf.engine import engine
 from django_sessions_plus.management import consent, users
 from django_sessions_plus.management.progress import (
     INTERRUPTED,
@@ -215,7 +213,7 @@ def _fail_unless_all_is_done(count: _Count, within: int | None) -> None:
 
 
 def _check_engine() -> None:
-    if not issubclass(engine(), SessionStore):
+    if own_engine() is None:
         raise CommandError(
             f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}, whose sessions cannot be ended by user."
             " Set it to an engine of this package, such as 'django_sessions_plus.backends.db'."

@@ -33,7 +33,7 @@ from django_sessions_plus.accounts import password_changes
 from django_sessions_plus.backends import opened
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.backends.twins import in_thread
-from django_sessions_plus.backends.user_check import judging_user, user_from_row, user_of
+from django_sessions_plus.backends.user_check import checking_user, user_from_row, user_of
 from django_sessions_plus.http.cookie import read_former_cookie, with_cookie
 
 
@@ -77,7 +77,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
         if (session := _row_session(request)) is not None:
             session.meta = request.META
             session.former_cookie_name = former
-            session.is_answered_by_cookie = True
+            session.can_set_cookie = True
         opened.begin(request.META, session)
 
     def process_response(  # type: ignore[override]  # streaming responses are no HttpResponse
@@ -181,7 +181,7 @@ async def aget_user(request: HttpRequest) -> Any:
     user = user_from_row(session, data) if data else AnonymousUser()
     if user is not None:
         return user
-    with judging_user(session), suppress(ValidationError):
+    with checking_user(session), suppress(ValidationError):
         found = await auth.aget_user(request)
         session.user = found
         return found
@@ -197,7 +197,7 @@ def _is_untouched(session: SessionStore) -> bool:
     """Return whether the session needs neither a write nor a cookie."""
     if session.modified:
         return False
-    return session.is_passed_over or (
+    return session.is_skipped or (
         not session.accessed
         and session.session_key is not None
         and session.transport == "cookie"
@@ -220,7 +220,7 @@ def _prepare_save(request: HttpRequest, session: SessionStore) -> None:
     """Have the coming save set a cookie if a view has replaced ``request.session``, as Django's middleware does."""
     if session.meta is not request.META:
         session.meta = request.META
-        session.is_answered_by_cookie = True
+        session.can_set_cookie = True
     if session.transport != "cookie":
         return
     if session.session_key != request.COOKIES.get(settings.SESSION_COOKIE_NAME):

@@ -71,7 +71,7 @@ class SessionsPlusView(APIView):
     def handle_exception(self, exc: Exception) -> Response:
         """Return the error response, and prevent the middleware from saving a session that has ended."""
         if isinstance(exc, StaleSessionError):
-            session_of(self.request).give_up()
+            session_of(self.request).forget_and_keep_cookie()
         elif isinstance(exc, IncompleteSignInError):
             exc = errors.SignInIncompleteError(exc.code, exc.detail)
         return super().handle_exception(exc)

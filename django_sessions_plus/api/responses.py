@@ -44,7 +44,7 @@ def _end_undelivered(store: SessionStore) -> None:
     """
     store.end_as(EndReason.REVOKED)
     store.uncommitted.ended = None
-    store.may_have_successor = True
+    store.may_have_newer_cookie = True
 
 
 class EndResponse(Response):

@@ -147,7 +147,7 @@ class JwksView(SessionsPlusView):
         """Do not use the session, with any settings: a response that caches may store must not set a cookie."""
         session = getattr(request._request, "session", None)
         if isinstance(session, SessionStore):
-            session.is_passed_over = True
+            session.is_skipped = True
         super().initial(request, *args, **kwargs)
 
     def get(self, request: Request) -> HttpResponse:

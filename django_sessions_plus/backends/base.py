@@ -50,11 +50,11 @@ class BaseStore(SessionBase):
     """How the token reached us. Only a session of the cookie transport gets a cookie."""
     counts_as_activity = True
     """Whether this use moves the expiry and the time of last activity."""
-    is_answered_by_cookie = False
+    can_set_cookie = False
     """Whether the response to the request that uses this store can set its cookie; the middleware says so."""
     is_cookie_due = False
     """Whether the token or the expiry is not what the browser's cookie says any more."""
-    is_overtaken = False
+    is_token_outdated = False
     """Whether a parallel request has rotated the token, which this store then does not know any more."""
     is_authenticated_now = False
     """Whether the user has authenticated since the last save."""
@@ -62,7 +62,7 @@ class BaseStore(SessionBase):
     """Whether a session that begins with a user in it begins with the authentication of that user."""
     access_issued_at: int | None = None
     """When the access token was issued that this store was opened for, in seconds since 1970."""
-    remember_asked: bool | None = None
+    pending_remember: bool | None = None
     """What somebody has decided of ``remember`` since the last save; None if nobody has."""
     name = ""
     """The name a new row is given; use never changes it."""
@@ -132,13 +132,13 @@ class BaseStore(SessionBase):
 
         Known once the session is loaded; a session is remembered unless somebody said otherwise.
         """
-        if self.remember_asked is not None:
-            return self.remember_asked
+        if self.pending_remember is not None:
+            return self.pending_remember
         return self.row is None or self.row.remember
 
     @remember.setter
     def remember(self, value: bool) -> None:
-        self.remember_asked = bool(value)
+        self.pending_remember = bool(value)
         self.modified = True
 
     def set_expiry(self, value: Any) -> None:
@@ -154,9 +154,9 @@ class BaseStore(SessionBase):
     def _note_expiry_asked_for(self, before: Any, value: Any) -> None:
         # "Remember me" that was left unticked, as Django's own recipes and other packages have it.
         if value is not None and value == 0:
-            self.remember_asked = False
+            self.pending_remember = False
         elif before is not None and before == 0:
-            self.remember_asked = True
+            self.pending_remember = True
 
     def get_session_cookie_age(self) -> int:
         """Return the idle timeout in seconds: ``SESSION_COOKIE_AGE``, or less when not to be remembered.
@@ -216,9 +216,9 @@ class BaseStore(SessionBase):
         return round((self.row.expires_at - now).total_seconds())
 
     @property
-    def is_cookie_behind(self) -> bool:
+    def is_cookie_outdated(self) -> bool:
         """Whether the browser's cookie is known to expire at another moment than the row."""
-        return self.row is not None and changes.is_cookie_behind(
+        return self.row is not None and changes.is_cookie_outdated(
             self.row, self._session_cache, self
         )
 
@@ -227,14 +227,14 @@ class BaseStore(SessionBase):
         since = row.limited_from if row else None
         if data.get(SESSION_KEY) is not None and (self.is_authenticated_now or not since):
             since = now
-        asked = self.remember_asked
+        asked = self.pending_remember
         if data.get(EXPIRY_KEY) == 0:
             # Django tells the timeout of a session that is remembered after set_expiry(0), too.
-            self.remember_asked = True
+            self.pending_remember = True
         try:
             return changes.next_expiry(row, data, self, now, since=since)
         finally:
-            self.remember_asked = asked
+            self.pending_remember = asked
 
 
 def _seconds(delta: timedelta) -> int:

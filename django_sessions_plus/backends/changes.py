@@ -17,7 +17,7 @@ from django.utils import timezone
 
 from django_sessions_plus import policy
 from django_sessions_plus.backends import context, user_key
-from django_sessions_plus.backends.context import NO_CONTEXT_CHANGE, PREVIOUS
+from django_sessions_plus.backends.context import NO_CONTEXT_CHANGE, PREVIOUS_CONTEXT
 from django_sessions_plus.backends.use import Columns, Data, Use
 from django_sessions_plus.conf import config, lifetimes
 
@@ -40,7 +40,7 @@ NO_REFRESH_TOKENS: Columns = {
 }
 """The columns of refresh tokens, of a session that has none."""
 
-NOT_READ = (*PREVIOUS, *NO_REFRESH_ATTEMPT)
+DEFERRED = (*PREVIOUS_CONTEXT, *NO_REFRESH_ATTEMPT)
 """The columns that are not read with a row."""
 
 
@@ -79,8 +79,8 @@ def saved_columns(
     touches.
     """
     columns = {**_identity_columns(row, data, use, now), **extra}
-    if use.remember_asked is not None:
-        columns["remember"] = use.remember_asked
+    if use.pending_remember is not None:
+        columns["remember"] = use.pending_remember
     if text != row.session_data:
         columns |= {"session_data": text, "version": row.version + 1}
     if "authenticated_at" in columns:
@@ -96,7 +96,7 @@ def saved_columns(
         name: value
         for name, value in columns.items()
         # What is not read with a row is no part of what it may have already.
-        if name in NOT_READ or getattr(row, name) != value
+        if name in DEFERRED or getattr(row, name) != value
     }
     if row.user_id is not None and _is_refresh_family_expired(row, data, use, changed):
         # Also if this row was read before there were any.
@@ -125,7 +125,7 @@ def touched_columns(row: AbstractSession, data: Data, use: Use, now: datetime) -
         )
         or context.is_change_due(row, use.meta, now)
     ):
-        columns |= {**context.used_columns(row, use, now), **reauthentication}
+        columns |= {**context.activity_columns(row, use, now), **reauthentication}
     return columns
 
 
@@ -171,7 +171,7 @@ def expires_at_browser_close(data: Data, use: Use) -> bool:
     return not use.remember or settings.SESSION_EXPIRE_AT_BROWSER_CLOSE
 
 
-def is_cookie_behind(row: AbstractSession, data: Data, use: Use) -> bool:
+def is_cookie_outdated(row: AbstractSession, data: Data, use: Use) -> bool:
     """Return whether the browser's cookie is known to expire at another moment than the row."""
     is_behind = row.cookie_expires_at not in (None, row.expires_at)
     return is_behind and _has_lasting_cookie(data, use)
@@ -233,7 +233,7 @@ def _cookie_columns(row: AbstractSession, data: Data, use: Use, columns: Columns
     app, a socket. It is part of the statement that moves the expiry where this request does.
     """
     expires_at, given = columns.get("expires_at", row.expires_at), row.cookie_expires_at
-    if given == expires_at or not use.is_answered_by_cookie:
+    if given == expires_at or not use.can_set_cookie:
         return {}
     # What a cookie that we know nothing of says is not guessed.
     is_known = given is not None or "expires_at" in columns or use.is_cookie_due
@@ -243,8 +243,8 @@ def _cookie_columns(row: AbstractSession, data: Data, use: Use, columns: Columns
 def _has_lasting_cookie(data: Data, use: Use) -> bool:
     """Return whether the response brings a cookie that has an expiry in line with the row."""
     # A request whose token a parallel one has replaced leaves the cookie to that.
-    is_by_cookie = use.is_answered_by_cookie and use.transport == "cookie"
-    return is_by_cookie and not use.is_overtaken and not expires_at_browser_close(data, use)
+    is_by_cookie = use.can_set_cookie and use.transport == "cookie"
+    return is_by_cookie and not use.is_token_outdated and not expires_at_browser_close(data, use)
 
 
 def _is_refresh_family_expired(

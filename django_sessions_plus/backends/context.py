@@ -22,7 +22,7 @@ NO_CONTEXT_CHANGE: Columns = {
 }
 """The columns of the last change of context, of a session that had none."""
 
-PREVIOUS = ("previous_ip_address", "previous_user_agent")
+PREVIOUS_CONTEXT = ("previous_ip_address", "previous_user_agent")
 """Those of them that no request needs, so that the engine does not read them with a row, and no cache has them."""
 
 
@@ -71,13 +71,13 @@ def reauthentication_columns(row: AbstractSession, meta: Meta) -> Columns:
     return {} if is_noted else {"reauthentication_required": True}
 
 
-def used_columns(row: AbstractSession, use: Use, now: datetime) -> Columns:
+def activity_columns(row: AbstractSession, use: Use, now: datetime) -> Columns:
     """Return what is written down of a use: when, and what is of where."""
     confirmation = _confirmation_columns(row, use)
-    return {"last_seen_at": now, **place_columns(row, use.meta, now), **confirmation}
+    return {"last_seen_at": now, **context_columns(row, use.meta, now), **confirmation}
 
 
-def is_refused(row: AbstractSession | None, use: Use) -> bool:
+def apply_context_policy(row: AbstractSession | None, use: Use) -> bool:
     """Return whether the loaded session has to end, because the request comes from elsewhere.
 
     Where the policy asks for the password instead, that is noted of the row: in memory,
@@ -91,7 +91,7 @@ def is_refused(row: AbstractSession | None, use: Use) -> bool:
     return is_elsewhere and kind == "end"
 
 
-def place_columns(row: AbstractSession, meta: Meta, now: datetime) -> Columns:
+def context_columns(row: AbstractSession, meta: Meta, now: datetime) -> Columns:
     """Return from where the session is used, and where it was before if that is elsewhere."""
     client = changed_client_columns(row, meta)
     changes = {} if row.user_id is None else devices.context_changes(vars(row), client)

@@ -54,7 +54,7 @@ class Store(Use, Protocol):
     is_opened_by_id: bool
     wants_user: bool
     modified: bool
-    remember_asked: bool | None
+    pending_remember: bool | None
     _session_cache: Data
     _session_key: str | None
 
@@ -103,7 +103,7 @@ def save_merged(store: Store, row: AbstractSession, data: Data) -> None:
         return
     if is_rolled_back:
         # Gone with the view's transaction; what the session says now still counts.
-        store.remember_asked = store.remember
+        store.pending_remember = store.remember
         row = or_raise(uncommitted.before)
     merging = store.rows.merge(
         row, lambda stored: _merged(store, stored, row, data), with_user=store.wants_user
@@ -112,13 +112,13 @@ def save_merged(store: Store, row: AbstractSession, data: Data) -> None:
     if is_rolled_back:
         uncommitted.before = None
     if merged is None:
-        _begin_anew(store, row, data)
+        _start_separate_session(store, row, data)
         return
     uncommitted.keep_before(stored)
     store._session_cache = merged
     pending = sending.pending_signals(stored, columns)
     store.note_saved(stored, columns)
-    if store.is_overtaken:
+    if store.is_token_outdated:
         # The row as this request may use it: what is bound to its token, such as the issue of
         # refresh tokens, stays refused.
         stored.token_digest = row.token_digest
@@ -140,9 +140,9 @@ def follow_rotation(store: Store, row: AbstractSession) -> None:
         else rows.find_current(row, with_user=store.wants_user)
     )
     _note_rotation(store, stored, row)
-    if store.is_overtaken and row.user_id is None:
+    if store.is_token_outdated and row.user_id is None:
         # Most likely it is about to sign somebody in.
-        _begin_anew(store, row, store._session_cache)
+        _start_separate_session(store, row, store._session_cache)
     elif stored.user_id != row.user_id:
         raise StaleSessionError
     store.modified = True
@@ -173,7 +173,7 @@ def _merged(
     base, mine = store.decode(row.session_data), store.decode(store.encode(data))
     is_my_password_new = _is_password_mine(row, base, mine, store)
     _note_rotation(store, stored, row)
-    if store.is_overtaken:
+    if store.is_token_outdated:
         is_own = store.is_authenticated_now or is_my_password_new
         if is_own or not user_key.is_user_of(row, mine):
             if stored.user_id not in (row.user_id, user_key.named_in(mine, type(row))):
@@ -194,7 +194,11 @@ def _merged(
         )
     )
     columns = store.save_columns(stored, merged)
-    if not store.is_overtaken and "token_digest" not in columns and store.session_key is not None:
+    if (
+        not store.is_token_outdated
+        and "token_digest" not in columns
+        and store.session_key is not None
+    ):
         # It may have been rotated to in a transaction that was rolled back.
         store.next_token = store.session_key
         digest = tokens.digest(store.session_key)
@@ -202,15 +206,15 @@ def _merged(
     return columns, merged
 
 
-def _begin_anew(store: Store, row: AbstractSession, data: Data) -> None:
+def _start_separate_session(store: Store, row: AbstractSession, data: Data) -> None:
     """Insert a row for this request alone, under a token of its own."""
-    store.remember_asked = store.remember
+    store.pending_remember = store.remember
     is_signing_in = store.is_authenticated_now or not user_key.is_user_of(row, data)
     # Of the session that goes on, so by the timeouts of the transport that it started with.
     store.row = row
     expires_at = changes.next_expiry(row, data, store, timezone.now(), since=row.limited_from)
     store.row = None
-    store.is_overtaken = False
+    store.is_token_outdated = False
     store._session_key = store.planned_token or store._get_new_session_key()
     new = store.create_model_instance(data)
     if not is_signing_in:
@@ -231,7 +235,7 @@ def _note_rotation(store: Store, stored: AbstractSession, row: AbstractSession) 
     if token is not None and tokens.digest(token) not in (row.token_digest, stored.token_digest):
         # What this request rotated to itself was rolled back: it has no token to keep.
         raise StaleSessionError
-    store.is_overtaken = True
+    store.is_token_outdated = True
     store.is_cookie_due = False
 
 

@@ -15,7 +15,7 @@ from weakref import ReferenceType, ref
 from django_sessions_plus.backends.use import NO_META, Meta
 
 # A task that creates thousands of sessions has no use for more than the last ones.
-AT_MOST = 8
+MAX_STORES = 8
 
 Stores = tuple["ReferenceType[Any]", ...]
 Expected = tuple[tuple[Any, str], ...]
@@ -51,15 +51,15 @@ class Scope:
         self.stores = stores
         """The sessions it has opened for itself."""
         self.expected = expected
-        """What ``expect()`` noted."""
+        """What ``expect_auth_hash()`` noted."""
 
     def __repr__(self) -> str:
         return "<Scope>"
 
 
-NOTHING = Scope()
+EMPTY = Scope()
 
-_scope: ContextVar[Scope] = ContextVar("django_sessions_plus_scope", default=NOTHING)
+_scope: ContextVar[Scope] = ContextVar("django_sessions_plus_scope", default=EMPTY)
 
 
 def scope() -> Scope:
@@ -83,7 +83,7 @@ def begin(meta: Mapping[str, Any] | None = None, store: Store | None = None) -> 
 
 def end() -> None:
     """Forget everything: the request, scope or task is over."""
-    _scope.set(NOTHING)
+    _scope.set(EMPTY)
 
 
 def add(store: Store, *, is_current: bool = False) -> None:
@@ -91,24 +91,24 @@ def add(store: Store, *, is_current: bool = False) -> None:
     now = _scope.get()
     others = [each for each in now.stores if each() is not None and each() is not store]
     reference = ref(store)
-    kept = (*others[1 - AT_MOST :], reference)
+    kept = (*others[1 - MAX_STORES :], reference)
     _scope.set(Scope(now.meta, reference if is_current else now.current, kept, now.expected))
 
 
-def expect(session_id: Any, auth_hash: str) -> None:
+def expect_auth_hash(session_id: Any, auth_hash: str) -> None:
     """Note that a session stays after the request only if ``auth_hash`` is stored in it by then."""
     now = _scope.get()
     others = [each for each in now.expected if each[0] != session_id]
     _scope.set(Scope(now.meta, now.current, now.stores, (*others, (session_id, auth_hash))))
 
 
-def is_anything_expected() -> bool:
-    """Return whether ``take_expected()`` has something to return."""
+def has_expected_hashes() -> bool:
+    """Return whether ``take_expected_hashes()`` has something to return."""
     return bool(_scope.get().expected)
 
 
-def take_expected() -> tuple[tuple[Any, str], ...]:
-    """Return what ``expect()`` has noted, each an id and an auth hash, and forget it."""
+def take_expected_hashes() -> tuple[tuple[Any, str], ...]:
+    """Return what ``expect_auth_hash()`` has noted, each an id and an auth hash, and forget it."""
     now = _scope.get()
     if now.expected:
         _scope.set(Scope(now.meta, now.current, now.stores))

@@ -28,7 +28,7 @@ def start_refresh(
         "refreshed_at": None,
         **NO_REFRESH_ATTEMPT,
     }
-    if not store.rows.update(row, columns, store.rows.signed_in):
+    if not store.rows.update(row, columns, store.rows.still_signed_in):
         return False
     for name, value in columns.items():
         setattr(row, name, value)
@@ -63,7 +63,7 @@ def rotate_refresh(
         "refreshed_at": now,
     }
     rows = store.rows
-    condition = rows.unmoved if "expires_at" in columns else rows.unrefreshed
+    condition = rows.expiry_unmoved if "expires_at" in columns else rows.unrefreshed
     return store.write_if(row, columns, condition)
 
 
@@ -78,7 +78,9 @@ def replay_refresh(store: SessionStore, row: AbstractSession, now: datetime) -> 
     return store.write_if(row, columns, store.rows.replayable)
 
 
-def record_refresh_elsewhere(store: SessionStore, row: AbstractSession, now: datetime) -> bool:
+def record_refresh_from_other_context(
+    store: SessionStore, row: AbstractSession, now: datetime
+) -> bool:
     """Record that a refresh within the grace came from elsewhere; False if the row is not as it was read.
 
     It never moves the expiry, neither now nor after the response.
@@ -92,7 +94,7 @@ def _use_columns(store: SessionStore, row: AbstractSession, now: datetime) -> Co
     # Also of a refresh that is no activity: where it comes from must not stay unseen, nor
     # become the usual place by that, from where the session would still be fresh.
     columns = {
-        **context.place_columns(row, store.meta, now),
+        **context.context_columns(row, store.meta, now),
         **context.reauthentication_columns(row, store.meta),
     }
     return columns | {"last_seen_at": now} if store.counts_as_activity else columns

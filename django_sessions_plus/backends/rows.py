@@ -21,8 +21,8 @@ from django.db.models import F, Q
 from django.utils import timezone
 
 from django_sessions_plus import policy
-from django_sessions_plus.backends.changes import NOT_READ
-from django_sessions_plus.backends.context import PREVIOUS
+from django_sessions_plus.backends.changes import DEFERRED
+from django_sessions_plus.backends.context import PREVIOUS_CONTEXT
 from django_sessions_plus.backends.fastpath import compiled
 from django_sessions_plus.backends.use import Columns
 from django_sessions_plus.bulk.locking import beside_key
@@ -42,7 +42,7 @@ Condition = Callable[["AbstractSession", datetime], "Query"]
 ATTEMPTS = 3
 """How often a merge is tried without a lock. One is nearly always enough: no view runs in between."""
 
-_OF_DATA = ("version", "expires_at")
+_DATA_COLUMNS = ("version", "expires_at")
 
 
 class Rows:
@@ -89,7 +89,7 @@ class Rows:
         """Return whether a row that has not ended bears a token of this digest."""
         return self.query().filter(token_digest=digest, ended_at=None).exists()
 
-    def find_unended(self, digest: str) -> AbstractSession | None:
+    def find_not_ended(self, digest: str) -> AbstractSession | None:
         """Return the row that bears a token of this digest unless it has ended, not from a replica."""
         return one_or_none(self.query().filter(token_digest=digest, ended_at=None))
 
@@ -135,14 +135,18 @@ class Rows:
         """Write ``columns`` over the row that ``condition`` finds; return False if it finds none.
 
         Without one, who changes the data must have seen the last of it, and who moves the expiry what it
-        asks for: ``as_read``, and else ``alive``. ``row`` itself stays as it was read.
+        asks for: ``data_unchanged``, and else ``still_active``. ``row`` itself stays as it was read.
 
         With ``skip_locked`` a row that somebody else has locked may count as not found, where the
         database can tell.
         """
         now = timezone.now()
         if condition is None:
-            condition = self.alive if columns.keys().isdisjoint(_OF_DATA) else self.as_read
+            condition = (
+                self.still_active
+                if columns.keys().isdisjoint(_DATA_COLUMNS)
+                else self.data_unchanged
+            )
         return compiled.write(row, columns, condition, self.alias, now, skip_locked=skip_locked)
 
     def merge(
@@ -165,14 +169,14 @@ class Rows:
                 if stored is None:
                     return None
                 columns, rest = decide(stored)
-                if not columns or self.update(stored, columns, self.as_read):
+                if not columns or self.update(stored, columns, self.data_unchanged):
                     return stored, columns, rest
         with transaction.atomic(using=self.alias):
             stored = self.lock(row)
             if stored is None:
                 return None
             columns, rest = decide(stored)
-            is_written = not columns or self.update(stored, columns, self.as_read)
+            is_written = not columns or self.update(stored, columns, self.data_unchanged)
             return (stored, columns, rest) if is_written else None
 
     def end(self, row: AbstractSession, reason: str, actor: Any = None) -> AbstractSession | None:
@@ -180,10 +184,10 @@ class Rows:
 
         The row of a visit, in which nobody is signed in, is deleted.
         """
-        if row.user_id is None and self._bearing_its_token(row, Q(user=None)).delete()[0]:
+        if row.user_id is None and self._with_its_token(row, Q(user=None)).delete()[0]:
             return None
         now = timezone.now()
-        if not self._meant(row, reason).end(reason=reason, actor=actor, now=now):
+        if not self._rows_to_end(row, reason).end(reason=reason, actor=actor, now=now):
             return None
         ended = copy(row)
         for name, value in end_columns(reason, actor, now).items():
@@ -192,22 +196,22 @@ class Rows:
 
     # Conditions of update()
 
-    def alive(self, row: AbstractSession, now: datetime) -> Query:
+    def still_active(self, row: AbstractSession, now: datetime) -> Query:
         """Find the row if it is active and bears the token it was read with."""
-        return self._bearing_its_token(row, active_at(now))
+        return self._with_its_token(row, active_at(now))
 
-    def as_read(self, row: AbstractSession, now: datetime) -> Query:
+    def data_unchanged(self, row: AbstractSession, now: datetime) -> Query:
         """Find the row if it is also of the version that was read: nobody has written its data or end since."""
-        return self._bearing_its_token(row, active_at(now) & Q(version=row.version))
+        return self._with_its_token(row, active_at(now) & Q(version=row.version))
 
     def untouched(self, row: AbstractSession, now: datetime) -> Query:
         """Find the row if it is alive and nobody has recorded a use of it, or moved its expiry, since it was read."""
         seen = Q(last_seen_at=row.last_seen_at, expires_at=row.expires_at)
-        return self._bearing_its_token(row, active_at(now) & seen)
+        return self._with_its_token(row, active_at(now) & seen)
 
-    def signed_in(self, row: AbstractSession, now: datetime) -> Query:
+    def still_signed_in(self, row: AbstractSession, now: datetime) -> Query:
         """Find the row if it is alive and the user who is signed in is the one it was read with."""
-        return self._bearing_its_token(row, active_at(now) & Q(user=row.user_id))
+        return self._with_its_token(row, active_at(now) & Q(user=row.user_id))
 
     def unrefreshed(self, row: AbstractSession, now: datetime) -> Query:
         """Find the row if it is active, of the same user, and has the refresh token that it was read with.
@@ -216,7 +220,7 @@ class Rows:
         """
         return self._by_key(row, active_at(now) & _is_refresh_token_as_read(row))
 
-    def unmoved(self, row: AbstractSession, now: datetime) -> Query:
+    def expiry_unmoved(self, row: AbstractSession, now: datetime) -> Query:
         """Find the row if it is unrefreshed and nobody has moved its expiry since it was read."""
         is_as_read = _is_refresh_token_as_read(row) & Q(expires_at=row.expires_at)
         return self._by_key(row, active_at(now) & is_as_read)
@@ -262,19 +266,19 @@ class Rows:
         return self._read_from(alias, with_user).filter(pk=session_id)
 
     def _by_id_for_refresh(self, session_id: uuid.UUID, alias: str, with_user: bool) -> Query:
-        return self._by_id(session_id, alias, with_user).defer(None).defer(*PREVIOUS)
+        return self._by_id(session_id, alias, with_user).defer(None).defer(*PREVIOUS_CONTEXT)
 
     def _read_from(self, alias: str, with_user: bool) -> Query:
-        rows = self.model.objects.using(alias).defer(*NOT_READ)
+        rows = self.model.objects.using(alias).defer(*DEFERRED)
         return rows.select_related("user") if with_user else rows
 
     def _by_key(self, row: AbstractSession, condition: Q) -> Query:
         return self.query().filter(pk=row.pk).filter(beside_key(condition, self.alias))
 
-    def _bearing_its_token(self, row: AbstractSession, condition: Q) -> Query:
+    def _with_its_token(self, row: AbstractSession, condition: Q) -> Query:
         return self._by_key(row, condition & Q(token_digest=row.token_digest))
 
-    def _meant(self, row: AbstractSession, reason: str) -> Query:
+    def _rows_to_end(self, row: AbstractSession, reason: str) -> Query:
         """Return the row for an end, if it is still what was meant by it."""
         if row.user_id is not None and reason == policy.EndReason.SIGNED_OUT:
             # Who signs out means the session, also if a parallel request has just rotated its
@@ -286,7 +290,7 @@ class Rows:
             return self._by_key(row, family)
         # Whoever is just changing the password may have stored the new auth hash since.
         is_of_data = reason == policy.EndReason.PASSWORD_CHANGED
-        return self._bearing_its_token(row, Q(version=row.version) if is_of_data else Q())
+        return self._with_its_token(row, Q(version=row.version) if is_of_data else Q())
 
 
 def _is_refresh_token_as_read(row: AbstractSession) -> Q:

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
     # Not at run time: the engine must be importable while apps are still loading.
     from django_sessions_plus.base_session import AbstractSession
 
-_OF_COOKIE = ("token_digest", "expires_at", "cookie_expires_at")
+_COOKIE_COLUMNS = ("token_digest", "expires_at", "cookie_expires_at")
 
 
 class SessionStore(BaseStore):
@@ -50,9 +50,9 @@ class SessionStore(BaseStore):
     """The row this store has loaded or created; None before that and after the end."""
     inactive_row: AbstractSession | None = None
     """The row that what was presented names, and that opens nothing: ended, perhaps by this request, or expired."""
-    is_passed_over = False
+    is_skipped = False
     """Whether the answer is the same for everybody: unless a view changes it, the session is not even read."""
-    judges_context = True
+    applies_context_policy = True
     """Whether loading acts on ``SESSIONS_PLUS_CONTEXT_POLICY``; whoever switches it off does it later."""
     wants_user = False
     """Whether loading should bring the user along in the same query."""
@@ -62,7 +62,7 @@ class SessionStore(BaseStore):
     """The reason that is recorded when this store ends its session."""
     former_cookie_name: str | None = None
     """The earlier name under which the request sent the cookie, where it has to move to the present one."""
-    may_have_successor = False
+    may_have_newer_cookie = False
     """Whether the browser may by now have a newer cookie than the one that opened nothing.
 
     A token we do not know may have been rotated away a moment ago by a parallel
@@ -76,7 +76,7 @@ class SessionStore(BaseStore):
     """Whether this request has given the session its token, which its client then does not know before the response."""
     is_token_lost = False
     """Whether the row has a new session token that nobody knows: no response sends it, or it was opened by its id."""
-    is_token_unsaved = False
+    has_new_token_since_save = False
     """Whether the token was rotated, or made, since the last save, so that a sign-in need not do it."""
     planned_token: str | None = None
     """The token that the next save gives to the session, if it is chosen already."""
@@ -84,9 +84,9 @@ class SessionStore(BaseStore):
     """The token whose digest is being written."""
     refresh_family_ended_by: str | None = None
     """The end reason for which this request has voided the refresh tokens; None if it has not."""
-    is_judging_user = False
+    is_checking_user = False
     """Whether it is just being found out who is signed in: nobody has asked for what comes of that."""
-    is_rotation_put_off = False
+    is_rotation_postponed = False
     """Whether a rotation that came of that could not be written."""
     has_touch_failed = False
     """Whether recording the use has failed. It is tried once."""
@@ -159,7 +159,7 @@ class SessionStore(BaseStore):
         after the save.
         """
         self.is_authenticated_now = True
-        is_rotation_due = self.row is not None and not self.is_token_unsaved
+        is_rotation_due = self.row is not None and not self.has_new_token_since_save
         if is_rotation_due and self.planned_token is None and not self.is_opened_by_id:
             self._session_key = self.planned_token = self._get_new_session_key()
         self.user = user
@@ -189,7 +189,9 @@ class SessionStore(BaseStore):
         is used from elsewhere, where ``SESSIONS_PLUS_CONTEXT_POLICY`` says so.
         """
         data = self._adopt(self._read())
-        return self.end_elsewhere() if context.is_refused(self.row, self) else data
+        return (
+            self.end_for_context_change() if context.apply_context_policy(self.row, self) else data
+        )
 
     aload = async_twin(load)
 
@@ -209,8 +211,8 @@ class SessionStore(BaseStore):
         find = self.rows.find_for_refresh if from_primary else self.rows.find_by_id
         self._session_cache = self._adopt(find(session_id, with_user=self.wants_user))
         self.accessed = True
-        if self.judges_context and context.is_refused(self.row, self):
-            self.end_elsewhere()
+        if self.applies_context_policy and context.apply_context_policy(self.row, self):
+            self.end_for_context_change()
         return self.row is not None
 
     aopen_by_id = async_twin(open_by_id)
@@ -342,14 +344,14 @@ class SessionStore(BaseStore):
             StaleSessionError: the session ended since it was loaded, or another user has signed in
                 to it. To put its data under another token would bring it back.
         """
-        if not self.is_judging_user:
+        if not self.is_checking_user:
             self._rotate()
             return
         # After a change of SECRET_KEY. If it fails it is left to the next request.
-        self.is_rotation_put_off = True
+        self.is_rotation_postponed = True
         with best_effort("rotate the token of a session", using=self.rows.alias):
             self._rotate()
-            self.is_rotation_put_off = False
+            self.is_rotation_postponed = False
 
     acycle_key = async_twin(cycle_key)
 
@@ -372,7 +374,7 @@ class SessionStore(BaseStore):
         digest = _digest_of(self.session_key if is_own else session_key)
         row = self.row if is_own else None
         if row is None and digest is not None:
-            row = self.rows.find_unended(digest)
+            row = self.rows.find_not_ended(digest)
         if row is not None:
             self._end(row)
 
@@ -380,7 +382,7 @@ class SessionStore(BaseStore):
 
     def flush(self) -> None:
         """End the session and become an empty one without a token."""
-        if not self.is_judging_user:
+        if not self.is_checking_user:
             self.delete()
             self.forget(modified=True)
             return
@@ -402,7 +404,7 @@ class SessionStore(BaseStore):
         self.forget()
         return ended
 
-    def end_elsewhere(self) -> dict[str, Any]:
+    def end_for_context_change(self) -> dict[str, Any]:
         """End the session because it is used from elsewhere, tell that, and return what is left of its data: none."""
         changed = {} if self.row is None else context.context_changes(self.row, self.meta)
         using = self.rows.alias
@@ -426,18 +428,18 @@ class SessionStore(BaseStore):
     def forget(self, *, modified: bool = False) -> None:
         """Become empty without touching storage: the row has ended or belongs to nobody here."""
         self._session_cache: dict[str, Any] = {}
-        self._session_key = self.row = self.remember_asked = self.planned_token = None
-        self.is_authenticated_now = self.is_token_unsaved = self.has_new_token = False
-        self.is_overtaken = self.is_cookie_due = self.may_have_successor = False
+        self._session_key = self.row = self.pending_remember = self.planned_token = None
+        self.is_authenticated_now = self.has_new_token_since_save = self.has_new_token = False
+        self.is_token_outdated = self.is_cookie_due = self.may_have_newer_cookie = False
         self.accessed = True
         self.modified = modified
         if self.on_end is not None:
             self.on_end()
 
-    def give_up(self) -> None:
+    def forget_and_keep_cookie(self) -> None:
         """Become empty because a parallel request ended or rotated the session, and leave the cookie be."""
         self.forget()
-        self.may_have_successor = True
+        self.may_have_newer_cookie = True
 
     # What these are made of
 
@@ -459,7 +461,7 @@ class SessionStore(BaseStore):
             row is not None and row.is_active(),
         )
         if is_first and not is_active:
-            self.may_have_successor = tokens.is_well_formed(self.session_key) and (
+            self.may_have_newer_cookie = tokens.is_well_formed(self.session_key) and (
                 row is None
                 or policy.is_just_signed_out(row.end_reason, row.ended_at, timezone.now())
             )
@@ -480,7 +482,7 @@ class SessionStore(BaseStore):
         """Return what a save of ``data`` has to write over ``row``."""
         text, extra, now = self.encode(data), self.extra_columns(data), timezone.now()
         columns = changes.saved_columns(row, data, self, now, text=text, extra=extra)
-        if self.is_authenticated_now and not self.is_token_unsaved:
+        if self.is_authenticated_now and not self.has_new_token_since_save:
             columns |= self._rotation_columns(self.planned_token)
         return columns
 
@@ -501,7 +503,7 @@ class SessionStore(BaseStore):
         self.uncommitted.keep_before(row)
         self._note_written(row, columns)
         self.planned_token = None
-        self.is_token_unsaved = self.modified = True
+        self.has_new_token_since_save = self.modified = True
 
     def insert(self, row: AbstractSession) -> None:
         """Insert ``row``, the session of this store from now on.
@@ -512,7 +514,7 @@ class SessionStore(BaseStore):
         if not self.rows.insert(row):
             raise CreateError
         self.note_saved(row, {})
-        self.is_token_unsaved = self.has_new_token = self.is_cookie_due = True
+        self.has_new_token_since_save = self.has_new_token = self.is_cookie_due = True
         opened.note_created(self)
         self.uncommitted.keep_insert()
         if row.user_id is not None:
@@ -561,8 +563,10 @@ class SessionStore(BaseStore):
                 self.is_token_lost = True
             else:
                 self._session_key, self.has_new_token = self.next_token, True
-        is_moved = not columns.keys().isdisjoint(_OF_COOKIE)
-        if not self.is_overtaken and (is_moved or changes.is_first_use_after_slide(row, columns)):
+        is_moved = not columns.keys().isdisjoint(_COOKIE_COLUMNS)
+        if not self.is_token_outdated and (
+            is_moved or changes.is_first_use_after_slide(row, columns)
+        ):
             self.is_cookie_due = True
         if "authenticated_at" in columns or self.is_authenticated_now:
             row.is_reauthentication_due = False
@@ -573,8 +577,8 @@ class SessionStore(BaseStore):
     def note_saved(self, row: AbstractSession, columns: Columns) -> None:
         """Note that ``columns`` were written over ``row``, and nothing is left to be written."""
         self._note_written(row, columns)
-        self.remember_asked = self.planned_token = None
-        self.is_authenticated_now = self.is_token_unsaved = False
+        self.pending_remember = self.planned_token = None
+        self.is_authenticated_now = self.has_new_token_since_save = False
 
 
 def _digest_of(token: str | None) -> str | None:

@@ -24,14 +24,14 @@ class Use(Protocol):
     """``request.META``; ``NO_META`` without a request."""
     transport: Transport
     counts_as_activity: bool
-    is_answered_by_cookie: bool
+    can_set_cookie: bool
     is_cookie_due: bool
-    is_overtaken: bool
+    is_token_outdated: bool
     """Whether a parallel request has rotated the token, and so brings the cookie."""
     is_authenticated_now: bool
     is_authenticated_at_start: bool
     access_issued_at: int | None
-    remember_asked: bool | None
+    pending_remember: bool | None
     """What somebody has decided of ``remember`` since the last save; None if nobody has."""
     name: str
     user: Any

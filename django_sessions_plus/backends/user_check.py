@@ -39,7 +39,7 @@ def user_of(session: SessionStore, request: HttpRequest | None = None) -> Any:
     # All that Django asks of the request.
     asked = request or cast(HttpRequest, SimpleNamespace(session=session))
     # What stands there in place of a key may fit no user of this project: that is nobody.
-    with judging_user(session), suppress(ValidationError):
+    with checking_user(session), suppress(ValidationError):
         found = auth.get_user(asked)
         session.user = found
         return found
@@ -47,7 +47,7 @@ def user_of(session: SessionStore, request: HttpRequest | None = None) -> Any:
 
 
 @contextmanager
-def judging_user(session: SessionStore) -> Iterator[None]:
+def checking_user(session: SessionStore) -> Iterator[None]:
     """Find out inside the block who is signed in.
 
     Nobody has asked for what comes of it, so that nothing is raised if it cannot be written: the
@@ -55,13 +55,13 @@ def judging_user(session: SessionStore) -> Iterator[None]:
     after a change of ``SECRET_KEY``, which is then left to the next request.
     """
     before = session._session_cache.get(HASH_SESSION_KEY), session.modified
-    session.is_judging_user, session.is_rotation_put_off = True, False
+    session.is_checking_user, session.is_rotation_postponed = True, False
     try:
         with ending_as(session, EndReason.PASSWORD_CHANGED):
             yield
     finally:
-        session.is_judging_user = False
-        if session.is_rotation_put_off:
+        session.is_checking_user = False
+        if session.is_rotation_postponed:
             session._session_cache[HASH_SESSION_KEY], session.modified = before
 
 
@@ -99,7 +99,7 @@ def user_from_row(session: SessionStore, data: dict[str, Any]) -> Any:
         and user_key.is_user_of(row, data)
         and _is_plainly_managed(type(user), row._state.db)
         and backend().user_can_authenticate(user)
-        and _is_password_unchanged(session, auth_hash, user)
+        and _verify_auth_hash(session, auth_hash, user)
     ):
         return _nobody_or_unknown(session, data)
     return user
@@ -122,7 +122,7 @@ def _nobody_or_unknown(session: SessionStore, data: dict[str, Any]) -> Anonymous
     return AnonymousUser()
 
 
-def _is_password_unchanged(session: SessionStore, auth_hash: Any, user: Any) -> bool:
+def _verify_auth_hash(session: SessionStore, auth_hash: Any, user: Any) -> bool:
     present = user.get_session_auth_hash()
     if constant_time_compare(auth_hash, present):
         return True

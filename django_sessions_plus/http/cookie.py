@@ -42,7 +42,7 @@ def with_cookie(
         if session.transport == "bearer":
             _send_new_token(request, response, session)
         return response
-    is_dead = session.is_empty() and not _may_have_successor(request, session)
+    is_dead = session.is_empty() and not _may_have_newer_cookie(request, session)
     is_deletion_due = (
         is_dead
         and settings.SESSION_COOKIE_NAME in request.COOKIES
@@ -50,7 +50,7 @@ def with_cookie(
     )
     former = session.former_cookie_name
     is_due = response.status_code < 500 and (
-        session.is_cookie_due or session.is_cookie_behind or former is not None
+        session.is_cookie_due or session.is_cookie_outdated or former is not None
     )
     token = session.session_key if is_due else None
     if is_deletion_due:
@@ -90,9 +90,9 @@ def _delete(response: HttpResponseBase, name: str) -> None:
     )
 
 
-def _may_have_successor(request: HttpRequest, session: SessionStore) -> bool:
+def _may_have_newer_cookie(request: HttpRequest, session: SessionStore) -> bool:
     # A session that a view has put there is not that of the browser's cookie.
-    return session.may_have_successor and session.meta is request.META
+    return session.may_have_newer_cookie and session.meta is request.META
 
 
 def _is_reason_pending(

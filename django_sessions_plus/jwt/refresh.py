@@ -33,7 +33,7 @@ from django_sessions_plus.exceptions import InactiveSessionError, StaleSessionEr
 from django_sessions_plus.jwt import access, refresh_token, verdicts
 from django_sessions_plus.jwt.issuing import IssuedTokens, pair_of
 from django_sessions_plus.jwt.refresh_token import RefreshToken
-from django_sessions_plus.jwt.replays import end_reused, is_replay_recorded
+from django_sessions_plus.jwt.replays import end_reused, record_replay
 from django_sessions_plus.jwt.verdicts import StoredRefresh, Verdict, tolerance
 
 # A refresh that loses a race to a parallel one reads the row again, and then knows the result. Other
@@ -159,7 +159,7 @@ def _successor(
     # Within the grace, any holder of the token gets an answer. One from another network or browser is
     # recorded: otherwise a thief could copy each rotation without being noticed.
     is_recorded = verdict is Verdict.RETRIED or bool(changes)
-    if is_recorded and not is_replay_recorded(store, row, now, verdict, changes):
+    if is_recorded and not record_replay(store, row, now, verdict, changes):
         return None
     return None if rotated_at is None else presented.successor(rotated_at)
 
@@ -172,7 +172,7 @@ def _opened(store: SessionStore, presented: RefreshToken) -> tuple[AbstractSessi
     """
     store.wants_user = True
     # A reused token is worse than another network, so the verdict on the token comes first.
-    store.judges_context = False
+    store.applies_context_policy = False
     store.open_by_id(presented.session_id, from_primary=True)
     user = user_of(store)
     row = store.row
@@ -197,8 +197,8 @@ def _require_usable(verdict: Verdict, store: SessionStore, presented: RefreshTok
     """Refuse a token of a replaced or expired family, and a session that must not be used from here."""
     if verdict in (Verdict.REPLACED, Verdict.EXPIRED):
         raise TokenError
-    if context.is_refused(store.row, store):
-        store.end_elsewhere()
+    if context.apply_context_policy(store.row, store):
+        store.end_for_context_change()
         raise _inactive_error(store, presented)
 
 

@@ -17,7 +17,7 @@ from django_sessions_plus.jwt.verdicts import Verdict
 from django_sessions_plus.signals import refresh_token_reused, send_after_commit
 
 
-def is_replay_recorded(
+def record_replay(
     store: SessionStore,
     row: AbstractSession,
     now: datetime,
@@ -27,7 +27,9 @@ def is_replay_recorded(
     """Record and log that a refresh is answered again; return False if the row has changed meanwhile."""
     is_retried = verdict is Verdict.RETRIED
     record = (
-        refresh_tokens.replay_refresh if is_retried else refresh_tokens.record_refresh_elsewhere
+        refresh_tokens.replay_refresh
+        if is_retried
+        else refresh_tokens.record_refresh_from_other_context
     )
     if not record(store, row, now):
         return False

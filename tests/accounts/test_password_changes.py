@@ -508,8 +508,8 @@ class TestContexts:
         assert copy_context().run(opened.stores) == [request.session]
 
     def test_a_task_that_starts_many_sessions_remembers_few(self, ada):
-        stores = [signed_in_here(ada) for _ in range(opened.AT_MOST + 3)]
-        assert opened.stores() == stores[-opened.AT_MOST :]
+        stores = [signed_in_here(ada) for _ in range(opened.MAX_STORES + 3)]
+        assert opened.stores() == stores[-opened.MAX_STORES :]
 
     def test_sessions_are_not_kept_alive(self, ada):
         signed_in_here(ada)

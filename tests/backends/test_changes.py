@@ -32,13 +32,13 @@ class Use:
     meta: Meta = field(default_factory=lambda: NO_META)
     transport: Transport = "cookie"
     counts_as_activity: bool = True
-    is_answered_by_cookie: bool = False
+    can_set_cookie: bool = False
     is_cookie_due: bool = False
-    is_overtaken: bool = False
+    is_token_outdated: bool = False
     is_authenticated_now: bool = False
     is_authenticated_at_start: bool = True
     access_issued_at: int | None = None
-    remember_asked: bool | None = None
+    pending_remember: bool | None = None
     remember: bool = True
     name: str = ""
     user: Any = None
@@ -84,7 +84,7 @@ def test_a_save_carries_what_has_changed_and_nothing_else():
         "session_data": '{"basket":2}',
         "version": 1,
     }
-    assert saved(row_of(VISIT), VISIT, Use(remember_asked=False)) == {"remember": False}
+    assert saved(row_of(VISIT), VISIT, Use(pending_remember=False)) == {"remember": False}
     assert saved(row_of(VISIT), VISIT, Use(), name="x") == {"name": "x"}
 
 
@@ -175,17 +175,17 @@ def test_the_first_use_of_what_a_refresh_gave_out_confirms_it():
 
 def test_the_record_of_the_cookie_follows_a_row_that_something_else_has_moved():
     row = row_of(VISIT, cookie_expires_at=NOW)
-    use = Use(is_answered_by_cookie=True)
+    use = Use(can_set_cookie=True)
     assert changes.touched_columns(row, VISIT, use, NOW)["cookie_expires_at"] == row.expires_at
-    assert changes.is_cookie_behind(row, VISIT, use)
+    assert changes.is_cookie_outdated(row, VISIT, use)
     for other in (
-        Use(is_answered_by_cookie=True, is_overtaken=True),
-        Use(is_answered_by_cookie=True, transport="bearer"),
-        Use(is_answered_by_cookie=True, remember=False),
+        Use(can_set_cookie=True, is_token_outdated=True),
+        Use(can_set_cookie=True, transport="bearer"),
+        Use(can_set_cookie=True, remember=False),
         Use(),
     ):
         assert changes.touched_columns(row, VISIT, other, NOW) == {}
-        assert not changes.is_cookie_behind(row, VISIT, other)
+        assert not changes.is_cookie_outdated(row, VISIT, other)
 
 
 def test_what_set_expiry_was_given_comes_before_the_idle_timeout():
@@ -208,8 +208,8 @@ def test_the_absolute_timeout_caps_it(settings: Any):
 
 def test_a_decision_changes_nothing_it_was_given():
     row, data = row_of(SIGNED_IN, used=NOW - DAY), SIGNED_IN | VISIT
-    before, use = dict(vars(row)), Use(HERE, is_answered_by_cookie=True, remember_asked=True)
-    unused = Use(HERE, is_answered_by_cookie=True, remember_asked=True)
+    before, use = dict(vars(row)), Use(HERE, can_set_cookie=True, pending_remember=True)
+    unused = Use(HERE, can_set_cookie=True, pending_remember=True)
     saved(row, data, use)
     changes.touched_columns(row, data, use, NOW)
     changes.new_columns(row, data, use, NOW, user_id=ADA)

@@ -28,8 +28,8 @@ pytestmark = pytest.mark.django_db(transaction=True)
 
 HOUR = timedelta(hours=1)
 CONDITIONS = (
-    *("alive", "as_read", "untouched", "signed_in"),
-    *("unrefreshed", "unmoved", "replayable"),
+    *("still_active", "data_unchanged", "untouched", "still_signed_in"),
+    *("unrefreshed", "expiry_unmoved", "replayable"),
 )
 
 
@@ -96,11 +96,11 @@ def test_the_user_comes_along_if_asked_for(rows: Rows, row: Session, alice: User
 
 def test_only_a_row_that_has_not_ended_exists(rows: Rows, row: Session):
     assert rows.exists(row.token_digest)
-    assert rows.find_unended(row.token_digest) == row
+    assert rows.find_not_ended(row.token_digest) == row
     assert not rows.exists(tokens.digest("none"))
     rows.end(row, "revoked")
     assert not rows.exists(row.token_digest)
-    assert rows.find_unended(row.token_digest) is None
+    assert rows.find_not_ended(row.token_digest) is None
 
 
 def test_the_current_row_is_found_and_locked_by_its_key_alone(rows: Rows, row: Session):
@@ -155,10 +155,13 @@ def test_a_row_that_is_over_is_never_written(
 @pytest.mark.parametrize(
     ("changed", "refused"),
     [
-        ({"token_digest": "f" * 64}, {"alive", "as_read", "untouched", "signed_in"}),
-        ({"version": 1}, {"as_read"}),
-        ({"user": None}, {"signed_in", "unrefreshed", "unmoved", "replayable"}),
-        ({"refresh_digest": "e" * 64}, {"unrefreshed", "unmoved", "replayable"}),
+        (
+            {"token_digest": "f" * 64},
+            {"still_active", "data_unchanged", "untouched", "still_signed_in"},
+        ),
+        ({"version": 1}, {"data_unchanged"}),
+        ({"user": None}, {"still_signed_in", "unrefreshed", "expiry_unmoved", "replayable"}),
+        ({"refresh_digest": "e" * 64}, {"unrefreshed", "expiry_unmoved", "replayable"}),
         ({"refresh_replays_left": 1}, {"replayable"}),
         ({"name": "other"}, set()),
     ],
@@ -175,7 +178,7 @@ def test_what_somebody_else_has_changed_is_what_a_condition_refuses(
 
 @pytest.mark.parametrize(
     ("moved", "refused"),
-    [("last_seen_at", {"untouched"}), ("expires_at", {"untouched", "unmoved"})],
+    [("last_seen_at", {"untouched"}), ("expires_at", {"untouched", "expiry_unmoved"})],
 )
 @pytest.mark.parametrize("condition", CONDITIONS)
 def test_so_is_a_use_and_a_move_of_the_expiry(

@@ -11,7 +11,7 @@ from django.db import connections
 from django.db.models import NOT_PROVIDED
 from django.utils.crypto import salted_hmac
 
-from django_sessions_plus.backends.changes import NOT_READ
+from django_sessions_plus.backends.changes import DEFERRED
 from django_sessions_plus.conf import config
 from django_sessions_plus.conf.changes import on_setting_change
 
@@ -116,7 +116,7 @@ def _max_age_of(values: Values | None) -> float:
 
 
 def _made(model: type[AbstractSession], alias: str) -> Layout:
-    fields = [field for field in model._meta.concrete_fields if field.name not in NOT_READ]
+    fields = [field for field in model._meta.concrete_fields if field.name not in DEFERRED]
     names = tuple(field.attname for field in fields)
     database = connections[alias].settings_dict
     place = [alias, *(str(database.get(name)) for name in ("ENGINE", "HOST", "PORT", "NAME"))]

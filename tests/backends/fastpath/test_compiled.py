@@ -184,7 +184,7 @@ def test_the_statements_of_refresh_tokens_are_compiled_too(clock, alice):
     clock.advance(days=2)
     refresh(pair.refresh)
     names = {key[3].__name__ for key, kept in compiled._kept.items() if kept is not None}
-    assert {"signed_in", "unrefreshed", "unmoved"} <= names
+    assert {"still_signed_in", "unrefreshed", "expiry_unmoved"} <= names
 
 
 def test_what_has_no_placeholder_is_left_to_the_orm():
@@ -404,7 +404,10 @@ def test_only_who_asks_for_it_passes_over_a_row_that_is_locked(first, clock):
     for skip_locked in (first, not first):
         with CaptureQueriesContext(connection) as told:
             assert store.rows.update(
-                store.row, {"last_seen_at": clock.moment}, store.rows.alive, skip_locked=skip_locked
+                store.row,
+                {"last_seen_at": clock.moment},
+                store.rows.still_active,
+                skip_locked=skip_locked,
             )
         assert ("SKIP LOCKED" in told[0]["sql"]) is skip_locked
 

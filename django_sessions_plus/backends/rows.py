@@ -1,9 +1,9 @@
 """The storage of sessions: find, insert, update, end and merge one row. No request, no session store.
 
-Every write is one statement that is conditional on the row still being as it was read, so that of
-parallel requests, processes and hosts one succeeds and the others learn that they did not.
+Every write is one statement with a condition: the row must still be as it was read. So one of several
+parallel writers succeeds, and the others get False.
 
-Longer than other modules, because every way to find or write a row stands here, and none elsewhere.
+Longer than other modules, because it contains every way to find or write one row.
 """
 
 from __future__ import annotations
@@ -37,19 +37,19 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 Condition = Callable[["AbstractSession", datetime], "Query"]
-"""Returns the row for a write, if it still is what the condition asks at that moment. A method of ``Rows``."""
+"""Returns the query for a row, which finds it only if it is still as the write needs it; a method of ``Rows``."""
 
 ATTEMPTS = 3
-"""How often a merge is tried without a lock. One is nearly always enough: no view runs in between."""
+"""How often a merge is tried without a lock. The first try nearly always succeeds: no view runs in between."""
 
 _DATA_COLUMNS = ("version", "expires_at")
 
 
 class Rows:
-    """The rows of one model in one database, each found and written alone.
+    """Finds and writes single rows of one model in one database.
 
-    Threads may share it; it keeps nothing of what it reads. A row that it returns is as the database
-    had it then: whether it is active is the caller's to ask.
+    It keeps nothing that it reads, so threads may share it. It also returns rows that have ended or
+    expired: the caller has to check whether a row is active.
     """
 
     def __init__(self, model: type[AbstractSession], alias: str | None = None) -> None:
@@ -60,9 +60,9 @@ class Rows:
     # Find
 
     def find(self, digest: str, *, with_user: bool = False) -> AbstractSession | None:
-        """Return the row that bears a token of this digest, whatever its state; None if there is none.
+        """Return the row with this token digest, active or not; None if there is none.
 
-        One query, which brings the user along ``with_user``, where users are in the same database.
+        One query. ``with_user`` loads the user too, if users are in the same database.
         """
         return self._find("token_digest", digest, self._by_digest, self.read_alias, with_user)
 
@@ -75,45 +75,45 @@ class Rows:
     def find_for_refresh(
         self, session_id: uuid.UUID, *, with_user: bool = False
     ) -> AbstractSession | None:
-        """Return the row with this id from the database that writes go to, with what only a refresh has to know."""
+        """Return the row with this id from the database for writes, with the columns that only a refresh needs."""
         return self._find("pk", session_id, self._by_id_for_refresh, self.alias, with_user)
 
     def find_current(
         self, row: AbstractSession, *, with_user: bool = False
     ) -> AbstractSession | None:
-        """Return ``row`` as it is now, whatever token it bears; None if it is not active any more."""
+        """Read ``row`` again by its id and return it; None if it is no longer active. Its token may have changed."""
         stored = self._find("pk", row.pk, self._by_id, self.alias, with_user)
         return stored if stored is not None and stored.is_active() else None
 
     def exists(self, digest: str) -> bool:
-        """Return whether a row that has not ended bears a token of this digest."""
+        """Return whether a row that has not ended has this token digest."""
         return self.query().filter(token_digest=digest, ended_at=None).exists()
 
     def find_not_ended(self, digest: str) -> AbstractSession | None:
-        """Return the row that bears a token of this digest unless it has ended, not from a replica."""
+        """Return the row with this token digest if it has not ended, never from a replica; else None."""
         return one_or_none(self.query().filter(token_digest=digest, ended_at=None))
 
     def add_user(self, row: AbstractSession) -> None:
-        """Give ``row`` its user, where ``find()`` has brought none though it was asked to. Nothing here."""
+        """Load the user of ``row`` if ``find()`` could not, though ``with_user`` was set. Does nothing here."""
 
     def lock(self, row: AbstractSession) -> AbstractSession | None:
-        """Return ``row`` as it is now, locked until the transaction ends; None if it is not active any more.
+        """Read ``row`` again, locked until the transaction ends; None if it is no longer active.
 
         Needs a transaction.
         """
-        alive = self._by_key(row, active_at(timezone.now()))
+        active = self._by_key(row, active_at(timezone.now()))
         if connections[self.alias].features.has_select_for_update:
-            return one_or_none(alive.select_for_update())
-        # SQLite: a transaction that begins with a write waits for its turn, one that begins
-        # with a read is refused when it comes to write.
-        return one_or_none(alive) if alive.update(version=F("version")) else None
+            return one_or_none(active.select_for_update())
+        # On SQLite, a transaction that begins with a write waits for the lock. One that begins with a
+        # read fails at its first write if another transaction has written meanwhile.
+        return one_or_none(active) if active.update(version=F("version")) else None
 
     # Write
 
     def insert(self, row: AbstractSession) -> bool:
         """Insert ``row``; return False if its token is taken."""
         using = router.db_for_write(self.model, instance=row)
-        # A savepoint only where a collision would otherwise break somebody's transaction.
+        # In a transaction, a collision would break it without a savepoint.
         inside = connections[using].in_atomic_block
         try:
             with transaction.atomic(using=using) if inside else nullcontext():
@@ -132,21 +132,17 @@ class Rows:
         *,
         skip_locked: bool = False,
     ) -> bool:
-        """Write ``columns`` over the row that ``condition`` finds; return False if it finds none.
+        """Write ``columns`` to the row that ``condition`` finds; return False if it finds none.
 
-        Without one, who changes the data must have seen the last of it, and who moves the expiry what it
-        asks for: ``data_unchanged``, and else ``still_active``. ``row`` itself stays as it was read.
+        The default condition is ``data_unchanged`` if the data or the expiry, which may depend on the
+        data, is written, else ``still_active``. The instance ``row`` itself is not changed.
 
-        With ``skip_locked`` a row that somebody else has locked may count as not found, where the
-        database can tell.
+        With ``skip_locked``, a row that another transaction has locked may count as not found.
         """
         now = timezone.now()
         if condition is None:
-            condition = (
-                self.still_active
-                if columns.keys().isdisjoint(_DATA_COLUMNS)
-                else self.data_unchanged
-            )
+            is_of_data = not columns.keys().isdisjoint(_DATA_COLUMNS)
+            condition = self.data_unchanged if is_of_data else self.still_active
         return compiled.write(row, columns, condition, self.alias, now, skip_locked=skip_locked)
 
     def merge(
@@ -156,12 +152,12 @@ class Rows:
         *,
         with_user: bool = False,
     ) -> tuple[AbstractSession, Columns, T] | None:
-        """Write over the row what ``decide`` makes of it as it is now; None if it is not active any more.
+        """Read the row again, call ``decide`` with it, and write what that returns; None if it is no longer active.
 
-        ``decide`` takes the row as it is stored and returns what to write over it, perhaps nothing, and
-        anything else. Returned are the row as it was stored, and these two. It is called again when somebody
-        else has written meanwhile: at first without a lock, so that none is held while Python works, and
-        then under one, where it succeeds or fails for good whatever the contention.
+        ``decide`` returns the columns to write, which may be none, and a result. The return value is the
+        row that was read, these columns, and the result. If another writer comes in between, all of this is
+        repeated: first without a lock, so that none is held while Python code runs; after ``ATTEMPTS``
+        tries with the row locked, so that it succeeds under any load.
         """
         if not self.is_in_transaction:
             for _ in range(ATTEMPTS):
@@ -180,14 +176,14 @@ class Rows:
             return (stored, columns, rest) if is_written else None
 
     def end(self, row: AbstractSession, reason: str, actor: Any = None) -> AbstractSession | None:
-        """End the row, and return it as it is then; None if others were first, or nobody was signed in.
+        """End the row and return a copy with the end in it; None if it had already ended, or nobody was signed in.
 
-        The row of a visit, in which nobody is signed in, is deleted.
+        The row of an anonymous session is deleted.
         """
         if row.user_id is None and self._with_its_token(row, Q(user=None)).delete()[0]:
             return None
         now = timezone.now()
-        if not self._rows_to_end(row, reason).end(reason=reason, actor=actor, now=now):
+        if not self._row_to_end(row, reason).end(reason=reason, actor=actor, now=now):
             return None
         ended = copy(row)
         for name, value in end_columns(reason, actor, now).items():
@@ -197,56 +193,56 @@ class Rows:
     # Conditions of update()
 
     def still_active(self, row: AbstractSession, now: datetime) -> Query:
-        """Find the row if it is active and bears the token it was read with."""
+        """Find the row if it is active and has the token with which it was read."""
         return self._with_its_token(row, active_at(now))
 
     def data_unchanged(self, row: AbstractSession, now: datetime) -> Query:
-        """Find the row if it is also of the version that was read: nobody has written its data or end since."""
+        """Find the row if it is still active and nobody has written its data since it was read."""
         return self._with_its_token(row, active_at(now) & Q(version=row.version))
 
     def untouched(self, row: AbstractSession, now: datetime) -> Query:
-        """Find the row if it is alive and nobody has recorded a use of it, or moved its expiry, since it was read."""
+        """Find the row if it is still active and nobody has touched it, or moved its expiry, since it was read."""
         seen = Q(last_seen_at=row.last_seen_at, expires_at=row.expires_at)
         return self._with_its_token(row, active_at(now) & seen)
 
     def still_signed_in(self, row: AbstractSession, now: datetime) -> Query:
-        """Find the row if it is alive and the user who is signed in is the one it was read with."""
+        """Find the row if it is still active and the same user is signed in to it."""
         return self._with_its_token(row, active_at(now) & Q(user=row.user_id))
 
     def unrefreshed(self, row: AbstractSession, now: datetime) -> Query:
-        """Find the row if it is active, of the same user, and has the refresh token that it was read with.
+        """Find the row if it is active and has the same user and the same refresh token as when it was read.
 
-        For rows that were read with one.
+        Only for rows that had a refresh token then. The session token may have changed.
         """
         return self._by_key(row, active_at(now) & _is_refresh_token_as_read(row))
 
     def expiry_unmoved(self, row: AbstractSession, now: datetime) -> Query:
-        """Find the row if it is unrefreshed and nobody has moved its expiry since it was read."""
+        """Find the row if it is ``unrefreshed`` and nobody has moved its expiry since it was read."""
         is_as_read = _is_refresh_token_as_read(row) & Q(expires_at=row.expires_at)
         return self._by_key(row, active_at(now) & is_as_read)
 
     def replayable(self, row: AbstractSession, now: datetime) -> Query:
-        """Find the row if it is unrefreshed and neither a replay nor a use of the successor has come in between."""
+        """Find the row if it is ``unrefreshed``, and neither a replay nor a use of the new token was recorded since."""
         is_as_read = _is_refresh_token_as_read(row) & Q(
             refresh_replays_left=row.refresh_replays_left,
             confirmed_refreshed_at=row.confirmed_refreshed_at,
         )
         return self._by_key(row, active_at(now) & is_as_read)
 
-    # What these are made of
+    # Helpers
 
     @property
     def read_alias(self) -> str:
-        """The database that sessions are read from. A replica that lags serves sessions that have ended."""
+        """The database to read sessions from. A replica that lags behind may return sessions that have ended."""
         return router.db_for_read(self.model) if config.READ_FROM_REPLICA else self.alias
 
     @property
     def is_in_transaction(self) -> bool:
-        """Whether a transaction is running on the database that writes go to."""
+        """Whether a transaction is running on the database for writes."""
         return connections[self.alias].in_atomic_block
 
     def query(self) -> Query:
-        """Return all rows, for a write; who writes by it has to invalidate the copies that there may be."""
+        """Return all rows, for a write. The caller has to invalidate cached copies."""
         rows: Query = self.model.objects.using(self.alias).quietly()
         return rows
 
@@ -278,17 +274,17 @@ class Rows:
     def _with_its_token(self, row: AbstractSession, condition: Q) -> Query:
         return self._by_key(row, condition & Q(token_digest=row.token_digest))
 
-    def _rows_to_end(self, row: AbstractSession, reason: str) -> Query:
-        """Return the row for an end, if it is still what was meant by it."""
+    def _row_to_end(self, row: AbstractSession, reason: str) -> Query:
+        """Return the row to end, unless it has changed so that this reason no longer applies to it."""
         if row.user_id is not None and reason == policy.EndReason.SIGNED_OUT:
-            # Who signs out means the session, also if a parallel request has just rotated its
-            # token; but not one that somebody else has signed in to.
+            # A sign-out also ends a session whose token a parallel request has just rotated, but
+            # not one that another user has signed in to.
             return self._by_key(row, Q(user=row.user_id))
         if row.user_id is not None and reason == policy.EndReason.REFRESH_REUSED:
-            # A family that has begun since has nothing to do with it.
+            # A refresh family that has started since is not the one that was reused.
             family = Q(user=row.user_id, refresh_started_at=row.refresh_started_at)
             return self._by_key(row, family)
-        # Whoever is just changing the password may have stored the new auth hash since.
+        # The request that changes the password may have stored the new auth hash since.
         is_of_data = reason == policy.EndReason.PASSWORD_CHANGED
         return self._with_its_token(row, Q(version=row.version) if is_of_data else Q())
 
@@ -298,6 +294,6 @@ def _is_refresh_token_as_read(row: AbstractSession) -> Q:
 
 
 def _are_users_in(alias: str) -> bool:
-    """Return whether users live in the database ``alias``, where a join can reach them."""
-    # Without routers there is but one place, and no need to look up the model.
+    """Return whether users are in the database ``alias``, so that a join is possible."""
+    # Without routers there is only one database, and no need to look up the model.
     return not router.routers or router.db_for_read(get_user_model()) == alias

@@ -1,10 +1,10 @@
-"""What one request knows of its session: Django's contract, and when to read and write. Nothing of storage.
+"""The session store: Django's session API for one request, and when to read and write the row. No SQL here.
 
-A ``SessionStore`` holds ``rows``, which finds and writes its row. Which columns a write carries is decided
-in ``changes``, what becomes of a request whose row somebody else has written in ``converging``. Every
-write is conditional on the row still being active and still bearing the token it was loaded with.
+``rows`` finds and writes the row, ``changes`` decides which columns a write has, and ``converging``
+decides what a request does if a parallel request has changed its row. Every write is conditional: the
+row must still be active and have the token with which it was loaded.
 
-Longer than other modules, because the contract is one class, whose methods call each other.
+Longer than other modules, because Django's session API is one class whose methods call each other.
 """
 
 from __future__ import annotations
@@ -42,79 +42,78 @@ _COOKIE_COLUMNS = ("token_digest", "expires_at", "cookie_expires_at")
 
 
 class SessionStore(BaseStore):
-    """The session of one request, or of whoever else opens one. ``backends.db`` tells what an engine adds."""
+    """The session of a request, or one that other code opened. ``backends.db`` lists what an engine may override."""
 
-    # Defaults of the class, not of __init__: most sessions change none of them.
+    # Class attributes, so that __init__ need not set them: most sessions change none of them.
 
     row: AbstractSession | None = None
-    """The row this store has loaded or created; None before that and after the end."""
+    """The row that this store has loaded or created; None before that, and after the session has ended."""
     inactive_row: AbstractSession | None = None
-    """The row that what was presented names, and that opens nothing: ended, perhaps by this request, or expired."""
+    """The row of the presented credential if it cannot be used: ended, perhaps by this request, or expired."""
     is_skipped = False
-    """Whether the answer is the same for everybody: unless a view changes it, the session is not even read."""
+    """Whether the middleware ignores the session unless a view changes it; for responses that all users share."""
     applies_context_policy = True
-    """Whether loading acts on ``SESSIONS_PLUS_CONTEXT_POLICY``; whoever switches it off does it later."""
+    """Whether loading applies ``SESSIONS_PLUS_CONTEXT_POLICY``; with False, the caller has to apply it later."""
     wants_user = False
-    """Whether loading should bring the user along in the same query."""
+    """Whether the query that loads the row also loads its user."""
     on_end: Callable[[], None] | None = None
     """Called when this session ends or is forgotten during the request."""
     end_reason: str = policy.EndReason.SIGNED_OUT
-    """The reason that is recorded when this store ends its session."""
+    """The end reason to record when this store ends its session."""
     former_cookie_name: str | None = None
-    """The earlier name under which the request sent the cookie, where it has to move to the present one."""
+    """The earlier name under which the request sent the cookie, if the response has to rename it; else None."""
     may_have_newer_cookie = False
-    """Whether the browser may by now have a newer cookie than the one that opened nothing.
+    """Whether the browser may already have a newer cookie than the one of this request, whose token is unknown.
 
-    A token we do not know may have been rotated away a moment ago by a parallel
-    request; to delete the cookie then would delete its successor and sign the person out.
+    A parallel request may have rotated the token a moment ago. If this response deleted the
+    cookie, it would delete the new one and sign the user out.
     """
     is_opened_by_id = False
-    """Whether the row was found by its id, for a signed token. Such a store knows no token and inserts no row."""
+    """Whether the row was found by the id in a signed token. Such a store has no session token and inserts no row."""
     is_token_sent = False
-    """Whether the client sent the token in a header of its own, so that a response may tell it a new one there."""
+    """Whether the client sent the session token in a header, so that the response may send a new one in a header."""
     has_new_token = False
-    """Whether this request has given the session its token, which its client then does not know before the response."""
+    """Whether this request created or rotated the token, so that the client does not know it before the response."""
     is_token_lost = False
-    """Whether the row has a new session token that nobody knows: no response sends it, or it was opened by its id."""
+    """Whether no client can know the row's new token: no response sends it, or the row was opened by its id."""
     has_new_token_since_save = False
-    """Whether the token was rotated, or made, since the last save, so that a sign-in need not do it."""
+    """Whether the token was created or rotated since the last save, so that a sign-in need not rotate it again."""
     planned_token: str | None = None
-    """The token that the next save gives to the session, if it is chosen already."""
+    """The token that the next save has to write; None if the save makes one when it needs one."""
     next_token: str = ""
     """The token whose digest is being written."""
     refresh_family_ended_by: str | None = None
-    """The end reason for which this request has voided the refresh tokens; None if it has not."""
+    """The end reason for which this request has invalidated the refresh tokens; None if it has not."""
     is_checking_user = False
-    """Whether it is just being found out who is signed in: nobody has asked for what comes of that."""
+    """Whether the current call only finds out who is signed in. A write that fails is logged then, not raised."""
     is_rotation_postponed = False
-    """Whether a rotation that came of that could not be written."""
+    """Whether such a call could not write its rotation of the token; the next request repeats it."""
     has_touch_failed = False
-    """Whether recording the use has failed. It is tried once."""
+    """Whether a touch has failed. Each store tries it only once."""
 
     @classmethod
     def get_model_class(cls) -> type[AbstractSession]:
-        """Return the model of the rows; engines decide."""
+        """Return the model of the rows. Each engine overrides this."""
         raise NotImplementedError("an engine must name its model in get_model_class()")
 
     @cached_property
     def rows(self) -> Rows:
-        """Where the rows of this store are found and written."""
+        """The object that finds and writes the rows of this store."""
         return Rows(self.get_model_class())
 
     def extra_columns(self, data: Mapping[str, Any]) -> Columns:
-        """Return the values of your own columns for a session with this ``data``.
+        """Return the values of your own columns for a session with this ``data``; override it if your model has any.
 
-        The hook for models with columns of their own. They are written with the
-        session when their value differs from the row's.
+        A save writes those that differ from the row.
         """
         return {}
 
     def create_model_instance(self, data: dict[str, Any]) -> AbstractSession:
-        """Return a new row for ``data``; columns of your own come from ``extra_columns()``."""
+        """Return a new row for ``data``, not inserted; ``extra_columns()`` adds columns of your own."""
         model = self.get_model_class()
         user_id = user_key.named_in(data, model)
         columns = changes.new_columns(self.row, data, self, timezone.now(), user_id=user_id)
-        # The token is in no local variable, which error reports would show.
+        # The token is in no local variable, because error reports show those.
         digest = tokens.digest(self._get_or_create_session_key())
         text = self.encode(data)
         columns |= self.extra_columns(data)
@@ -122,17 +121,17 @@ class SessionStore(BaseStore):
 
     @cached_property
     def uncommitted(self) -> Uncommitted:
-        """What this store has written in a transaction that may yet be rolled back."""
+        """What this store has written in a transaction that is not committed yet."""
         return Uncommitted(self.rows)
 
     @property
     def inactive_reason(self) -> policy.InactiveReason | None:
-        """Why nobody is signed in any more by the token that was presented.
+        """Why the session of the presented token can no longer be used, for the client that presented it; else None.
 
-        None where somebody is, or nobody was, and for a token that no row bears: one that was
-        made up or rotated away is not its session's. It is known from loading the session, and
-        meant for whoever presented the token alone; of a session that was opened by its id the
-        caller has to judge what was presented for it.
+        None if the session is active, if nobody was signed in, and for a token that no row has: it
+        was made up, or rotated since. Known once the session is loaded. Only the holder of the
+        session's current token may know the reason; for a session that was opened by its id, the
+        caller has to check that.
         """
         row = self.inactive_row
         if self.row is not None or row is None or row.user_id is None:
@@ -140,7 +139,7 @@ class SessionStore(BaseStore):
         return policy.inactive_reason(end_reason=row.end_reason, ended_at=row.ended_at)
 
     def is_empty(self) -> bool:
-        """Return whether there is neither token nor data; of a row opened by its id, whether it is gone."""
+        """Return whether there is neither token nor data; for a row opened by its id, whether there is no row."""
         if self.is_opened_by_id:
             return self.row is None
         empty: bool = super().is_empty()
@@ -151,12 +150,11 @@ class SessionStore(BaseStore):
         return self.row is not None and (self.is_authenticated_now or self.row.is_fresh())
 
     def mark_authenticated(self, user: Any = None) -> None:
-        """Record that the person has just authenticated: the next save rotates the token and renews freshness.
+        """Record that the user has just authenticated: the next save rotates the token and makes the session fresh.
 
-        OWASP ASVS 5.0 7.2.4 asks for a new token also when somebody signs in again. With
-        ``user`` given, what is told after the save needs no query for it. ``session_key`` is the
-        new token from now on, so that receivers of ``user_logged_in`` keep no key that is dead
-        after the save.
+        A repeated sign-in needs a new token too (OWASP ASVS 5.0 7.2.4). With ``user``, the signals
+        after the save need no query. ``session_key`` changes at once, so that receivers of
+        ``user_logged_in`` do not store a key that the save replaces.
         """
         self.is_authenticated_now = True
         is_rotation_due = self.row is not None and not self.has_new_token_since_save
@@ -168,7 +166,7 @@ class SessionStore(BaseStore):
     # Read
 
     def load_if_needed(self) -> dict[str, Any]:
-        """Return the data, from storage the first time; and bring the user along, if wanted."""
+        """Return the data, loading it the first time; also load the row's user if ``wants_user`` is set."""
         data = self._get_session()
         if self.row is not None and _is_user_missing(self):
             self.rows.add_user(self.row)
@@ -182,34 +180,33 @@ class SessionStore(BaseStore):
         return await in_thread(self.load_if_needed)
 
     def load(self) -> dict[str, Any]:
-        """Return the session's data; an empty session for a token that opens nothing.
+        """Load the session and return its data; an empty dictionary if the token is not that of an active session.
 
-        Unknown, expired, ended and malformed are the same to the caller: no row is
-        created (CVE-2015-5143) and nothing is raised. So is a session that ends because it
-        is used from elsewhere, where ``SESSIONS_PLUS_CONTEXT_POLICY`` says so.
+        An unknown, expired, ended or malformed token looks the same to the caller: no row is
+        created (CVE-2015-5143) and nothing is raised. So does a session that ends now because it is used
+        from another network or browser, if ``SESSIONS_PLUS_CONTEXT_POLICY`` is "end".
         """
-        data = self._adopt(self._read())
-        return (
-            self.end_for_context_change() if context.apply_context_policy(self.row, self) else data
-        )
+        data = self._set_loaded_row(self._find_row())
+        is_end_due = context.apply_context_policy(self.row, self)
+        return self.end_for_context_change() if is_end_due else data
 
     aload = async_twin(load)
 
     def open_by_id(self, session_id: uuid.UUID, *, from_primary: bool = False) -> bool:
-        """Load the row ``session_id`` into this new store; return whether it lives. One query.
+        """Load the row with this id into this new store, by one query; return whether it is active.
 
-        An id is public and opens nothing: only who has verified a signature over it may
-        call this. ``from_primary`` reads past replicas, for decisions that end sessions, and
-        also what only a refresh has to know. Where the answer is False the store is empty and stays so.
+        An id is public and no credential: call this only after verifying a signature over it. With
+        ``from_primary``, the row is read from the database for writes, with the columns that only a
+        refresh needs; decisions that end sessions need that. If False, the store is empty and stays empty.
 
-        Such a store never learns nor tells a session token: ``session_key`` is None, and a
-        rotation gives the row a token nobody knows.
+        Such a store has no session token: ``session_key`` is None, and a rotation gives the row a
+        token that nobody knows.
         """
         self.is_opened_by_id = True
         self.transport = "jwt"
         vars(self).pop("_session_cache", None)
         find = self.rows.find_for_refresh if from_primary else self.rows.find_by_id
-        self._session_cache = self._adopt(find(session_id, with_user=self.wants_user))
+        self._session_cache = self._set_loaded_row(find(session_id, with_user=self.wants_user))
         self.accessed = True
         if self.applies_context_policy and context.apply_context_policy(self.row, self):
             self.end_for_context_change()
@@ -218,15 +215,15 @@ class SessionStore(BaseStore):
     aopen_by_id = async_twin(open_by_id)
 
     def exists(self, session_key: str | None) -> bool:
-        """Return whether the token names a session that has not ended."""
+        """Return whether a session that has not ended has this token."""
         return tokens.is_well_formed(session_key) and self.rows.exists(tokens.digest(session_key))
 
     aexists = async_twin(exists)
 
     def reread(self) -> AbstractSession | None:
-        """Return the row of this session as it is now; None if it has ended, or is another user's.
+        """Read the row again, by its id; return None if it is inactive, or if another user is signed in to it.
 
-        Whatever its token is by now: only for who has just authenticated the user.
+        The token may have changed since. So call this only if the caller has just authenticated the user.
         """
         row = self.row
         stored = row and self.rows.find_current(row, with_user=self.wants_user)
@@ -235,11 +232,11 @@ class SessionStore(BaseStore):
     # Write
 
     def create(self) -> None:
-        """Insert a row under a new token, with the data there is.
+        """Insert a row with a new token and the present data.
 
         Raises:
-            StaleSessionError: the row was opened by its id, and there is none any more. Whoever
-                presented that has no use for a token.
+            StaleSessionError: the store was opened by an id, and its row has ended; the client could
+                not use a session token.
         """
         if self.is_opened_by_id:
             raise StaleSessionError
@@ -255,15 +252,15 @@ class SessionStore(BaseStore):
     acreate = async_twin(create)
 
     def save(self, must_create: bool = False) -> None:
-        """Write what changed, and only where the session still lives.
+        """Write the columns that changed, if the session is still active.
 
-        Changes that parallel requests made to other keys are kept. A session that has ended since
-        it was loaded, or that another user has signed in to, is never written. One whose token the
-        same user has rotated is: see the module ``converging``.
+        Changes that parallel requests made to other keys are kept. If the session has ended since
+        it was loaded, or if another user has signed in to it, nothing is written. If the same user
+        has rotated its token, the save still succeeds: see ``converging``.
 
         Raises:
-            CreateError: ``must_create``, and the token is taken.
-            StaleSessionError: (an ``UpdateError``) there is no such row to be written any more.
+            CreateError: with ``must_create``, the token is taken.
+            StaleSessionError: (an ``UpdateError``) the session has ended, or has another user now.
         """
         if self.session_key is None and not self.is_opened_by_id:
             self.create()
@@ -274,7 +271,7 @@ class SessionStore(BaseStore):
                 raise StaleSessionError
             self.insert(self.create_model_instance(data))
             return
-        row = or_raise(self.row or self._read())
+        row = or_raise(self.row or self._find_row())
         columns = self.save_columns(row, data)
         is_rolled_back = self.uncommitted.is_rolled_back()
         if is_rolled_back or (columns and not self.rows.update(row, columns)):
@@ -288,10 +285,10 @@ class SessionStore(BaseStore):
     asave = async_twin(save)
 
     def record_use(self) -> None:
-        """Do what is left to be done after a request that has changed nothing: touch, or save if every request saves.
+        """After a request that set nothing: touch the session, or save it with ``SESSION_SAVE_EVERY_REQUEST``.
 
-        Never raises because that fails. What was changed in place, where every request saves, has
-        to be saved, though.
+        A failure is logged, not raised, unless the view has changed a value in place; such a change is saved
+        only with ``SESSION_SAVE_EVERY_REQUEST``.
         """
         if not settings.SESSION_SAVE_EVERY_REQUEST:
             self.touch()
@@ -312,16 +309,15 @@ class SessionStore(BaseStore):
             await self.atouch()
 
     def touch(self) -> bool:
-        """Record that the session is in use, at most once per interval; return whether its expiry moved.
+        """Record the last activity and slide the expiry, at most once per interval; return whether the expiry moved.
 
-        Of any number of parallel requests one writes: the statement is conditional on
-        the time of last activity they all have loaded. Never raises for a session that
-        ended meanwhile.
+        Of several parallel requests only one writes, because the statement is conditional on the time of
+        last activity that all of them have loaded. Never raises, not even if the session has ended.
         """
         row, columns = self.row, self.due_columns()
         if row is None or not columns or self.has_touch_failed:
             return False
-        # Nobody has asked for it, and the answer of a page that only reads must not depend on it.
+        # The caller did not ask for a write, so a page that only reads must not fail because of one.
         self.has_touch_failed, is_written = True, False
         with best_effort("record that a session is in use", using=self.rows.alias):
             is_written = self.rows.update(row, columns, self.rows.untouched, skip_locked=True)
@@ -335,19 +331,19 @@ class SessionStore(BaseStore):
         return bool(self.due_columns()) and await in_thread(self.touch)
 
     def cycle_key(self) -> None:
-        """Give the session a new token on the same row; the old one is dead at once.
+        """Rotate: give the session's row a new token. The old token is invalid at once.
 
-        If a parallel request has rotated it already, that was the rotation; an anonymous session
-        begins anew, with its data. See the module ``converging``.
+        If a parallel request has rotated it already, it is not rotated again; an anonymous session
+        gets a new row with its data. See ``converging``.
 
         Raises:
-            StaleSessionError: the session ended since it was loaded, or another user has signed in
-                to it. To put its data under another token would bring it back.
+            StaleSessionError: the session has ended since it was loaded, or another user has signed in
+                to it. A new token for its data would revive it.
         """
         if not self.is_checking_user:
             self._rotate()
             return
-        # After a change of SECRET_KEY. If it fails it is left to the next request.
+        # Django rotates the token after a change of SECRET_KEY. If that fails, the next request does it.
         self.is_rotation_postponed = True
         with best_effort("rotate the token of a session", using=self.rows.alias):
             self._rotate()
@@ -356,7 +352,7 @@ class SessionStore(BaseStore):
     acycle_key = async_twin(cycle_key)
 
     def write_if(self, row: AbstractSession, columns: Columns, condition: Condition) -> bool:
-        """Write ``columns`` if ``condition`` finds the row, and send what there is to be told of it."""
+        """Write ``columns`` if ``condition`` finds the row, send the signals; return whether they were written."""
         is_written = self.rows.update(row, columns, condition)
         if is_written:
             self._note_and_send(row, columns)
@@ -365,10 +361,10 @@ class SessionStore(BaseStore):
     # End
 
     def delete(self, session_key: str | None = None) -> None:
-        """End the session of this token (default: the store's own).
+        """End the session of this token (default: this store's own session).
 
-        The row of a sign-in is kept, its data wiped, until ``SESSIONS_PLUS_RETENTION``
-        has passed; an anonymous row is deleted. Harmless for None and unknown tokens.
+        A signed-in row is kept without its data until ``SESSIONS_PLUS_RETENTION`` has passed; an
+        anonymous row is deleted. Does nothing if no session has the token.
         """
         is_own = session_key is None or session_key == self.session_key
         digest = _digest_of(self.session_key if is_own else session_key)
@@ -390,14 +386,14 @@ class SessionStore(BaseStore):
             self.delete()
             self.forget(modified=True)
             return
-        self.give_up()
+        self.forget_and_keep_cookie()
 
     aflush = async_twin(flush)
 
     def end_as(self, reason: str) -> AbstractSession | None:
-        """End the session and become empty; return the row if this call ended it, else None.
+        """End the session for ``reason`` and become empty; return the row if this call ended it, else None.
 
-        The reason holds also for the end that repeats this one after a rollback.
+        ``repeat_end()`` records the same reason after a rollback.
         """
         self.end_reason = reason
         ended = None if self.row is None else self._end(self.row)
@@ -405,28 +401,31 @@ class SessionStore(BaseStore):
         return ended
 
     def end_for_context_change(self) -> dict[str, Any]:
-        """End the session because it is used from elsewhere, tell that, and return what is left of its data: none."""
+        """End the session because it is used from another network or browser, and send the signal; return no data.
+
+        If the end cannot be written, that is logged, and the store is empty all the same.
+        """
         changed = {} if self.row is None else context.context_changes(self.row, self.meta)
         using = self.rows.alias
-        with best_effort("end a session used from elsewhere", using=using):
+        with best_effort("end a session used from another network or browser", using=using):
             ended = self.end_as(policy.EndReason.CONTEXT_CHANGED)
             if ended is not None:
                 sending.send(session_context_changed, ended, self, using, changes=changed)
             return {}
-        self.give_up()
+        self.forget_and_keep_cookie()
         return {}
 
     def repeat_end(self) -> None:
-        """End the session once more if that happened in a transaction that was rolled back.
+        """End the session again if the transaction in which it ended was rolled back.
 
-        A view signs somebody out and then fails: the person must stay signed out.
+        If a view signs the user out and then fails, the user must stay signed out.
         """
         row, self.uncommitted.ended = self.uncommitted.ended, None
         if row is not None:
             self._end(row)
 
     def forget(self, *, modified: bool = False) -> None:
-        """Become empty without touching storage: the row has ended or belongs to nobody here."""
+        """Become empty without a write, because the session has ended or does not belong to this client."""
         self._session_cache: dict[str, Any] = {}
         self._session_key = self.row = self.pending_remember = self.planned_token = None
         self.is_authenticated_now = self.has_new_token_since_save = self.has_new_token = False
@@ -437,29 +436,26 @@ class SessionStore(BaseStore):
             self.on_end()
 
     def forget_and_keep_cookie(self) -> None:
-        """Become empty because a parallel request ended or rotated the session, and leave the cookie be."""
+        """Become empty because a parallel request ended or rotated the session; the response keeps the cookie."""
         self.forget()
         self.may_have_newer_cookie = True
 
-    # What these are made of
+    # Helpers
 
-    def _read(self) -> AbstractSession | None:
-        """Return the row of this store, whatever its state; no query for what no row can bear."""
+    def _find_row(self) -> AbstractSession | None:
+        """Return the row of this store, active or not; no query for a malformed token."""
         if self.is_opened_by_id:
             return self.row and self.rows.find_by_id(self.row.pk, with_user=self.wants_user)
-        # The token is in no local variable: should the database fail, error reports show those.
+        # The token is in no local variable, because error reports show those if the database fails.
         if not tokens.is_well_formed(self.session_key):
             return None
         return self.rows.find(tokens.digest(self.session_key), with_user=self.wants_user)
 
-    def _adopt(self, row: AbstractSession | None) -> dict[str, Any]:
-        # An explicit load() beside data that is already here must not become the base of
-        # its next save: what others wrote in between would look like ours to overwrite, and
-        # the data of a session that has ended would go into a new one.
-        is_first, is_active = (
-            not hasattr(self, "_session_cache"),
-            row is not None and row.is_active(),
-        )
+    def _set_loaded_row(self, row: AbstractSession | None) -> dict[str, Any]:
+        # A second load() must not replace the row: the next save would overwrite what other
+        # requests wrote in between, or put the data of an ended session into a new one.
+        is_first = not hasattr(self, "_session_cache")
+        is_active = row is not None and row.is_active()
         if is_first and not is_active:
             self.may_have_newer_cookie = tokens.is_well_formed(self.session_key) and (
                 row is None
@@ -473,13 +469,13 @@ class SessionStore(BaseStore):
         return self.decode(row.session_data) if row is not None and is_active else {}
 
     def due_columns(self) -> Columns:
-        """Return what a use of the loaded session has to write now; mostly nothing."""
+        """Return the columns that a touch of the loaded session has to write now; usually none."""
         if self.row is None or not hasattr(self, "_session_cache"):
             return {}
         return changes.touched_columns(self.row, self._session_cache, self, timezone.now())
 
     def save_columns(self, row: AbstractSession, data: dict[str, Any]) -> Columns:
-        """Return what a save of ``data`` has to write over ``row``."""
+        """Return the columns that a save of ``data`` has to write to ``row``."""
         text, extra, now = self.encode(data), self.extra_columns(data), timezone.now()
         columns = changes.saved_columns(row, data, self, now, text=text, extra=extra)
         if self.is_authenticated_now and not self.has_new_token_since_save:
@@ -492,7 +488,7 @@ class SessionStore(BaseStore):
 
     def _rotate(self) -> None:
         self.load_if_needed()
-        row = self.row or self._read()
+        row = self.row or self._find_row()
         if row is None:
             self.create()
             return
@@ -506,7 +502,7 @@ class SessionStore(BaseStore):
         self.has_new_token_since_save = self.modified = True
 
     def insert(self, row: AbstractSession) -> None:
-        """Insert ``row``, the session of this store from now on.
+        """Insert ``row``, which becomes the row of this store.
 
         Raises:
             CreateError: its token is taken.
@@ -521,7 +517,7 @@ class SessionStore(BaseStore):
             sending.send(session_started, row, self, self.rows.alias)
 
     def _end(self, row: AbstractSession) -> AbstractSession | None:
-        """End the row and return it as it is then; None if nobody was signed in, or others were first."""
+        """End the row and return the ended row; None if nobody was signed in, or it had already ended."""
         uncommitted, is_own = self.uncommitted, row is self.row
         before = uncommitted.before if is_own else None
         uncommitted.keep_end(before or row)
@@ -534,7 +530,7 @@ class SessionStore(BaseStore):
         try:
             ended = self.rows.end(row, self.end_reason, actor)
         except Exception:
-            # It has failed visibly: nothing is to be done once more after the view's transaction.
+            # The caller sees the failure, so the end must not be repeated after the view's transaction.
             uncommitted.ended = None
             raise
         if ended is None:
@@ -551,7 +547,7 @@ class SessionStore(BaseStore):
         sending.send_pending(row, pending, self, self.rows.alias)
 
     def _note_written(self, row: AbstractSession, columns: Columns) -> None:
-        """Bring the loaded row, and the token, in line with what was written."""
+        """Update the loaded row and this store's attributes after ``columns`` were written."""
         if columns.get("refresh_digest", "") is None:
             is_sign_in = "authenticated_at" in columns
             reasons = policy.EndReason
@@ -575,19 +571,19 @@ class SessionStore(BaseStore):
         self.row = row
 
     def note_saved(self, row: AbstractSession, columns: Columns) -> None:
-        """Note that ``columns`` were written over ``row``, and nothing is left to be written."""
+        """Update this store after a save wrote ``columns`` to ``row``: nothing is left to be written."""
         self._note_written(row, columns)
         self.pending_remember = self.planned_token = None
         self.is_authenticated_now = self.has_new_token_since_save = False
 
 
 def _digest_of(token: str | None) -> str | None:
-    """Return the digest of ``token``; None for what no row can bear."""
+    """Return the digest of ``token``; None if it is malformed."""
     return tokens.digest(token) if tokens.is_well_formed(token) else None
 
 
 def _is_user_missing(store: SessionStore) -> bool:
-    """Return whether the user was wanted and has not come with the row."""
+    """Return whether ``wants_user`` is set, and the user was not loaded with the row."""
     row = store.row
     if row is None or not store.wants_user or row.user_id is None:
         return False
@@ -595,7 +591,7 @@ def _is_user_missing(store: SessionStore) -> bool:
 
 
 def _is_changed(store: SessionStore, data: dict[str, Any]) -> bool:
-    """Return whether the loaded data is not what is stored any more; also if it cannot be stored."""
+    """Return whether the data differs from the stored text, or cannot be encoded."""
     try:
         return store.row is None or store.encode(data) != store.row.session_data
     except (TypeError, ValueError):

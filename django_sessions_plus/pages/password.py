@@ -80,7 +80,7 @@ class ConfirmPasswordView(PersonalPageMixin, RedirectURLMixin, FormView):  # typ
             is_right = confirm_password(self.request, store, self.request.user, password)
         except StaleSessionError:
             # The session ended meanwhile: redirect to sign-in, and back to here.
-            store.give_up()
+            store.forget_and_keep_cookie()
             return HttpResponseRedirect(self.request.get_full_path())
         except IncompleteSignInError:
             # The password was right, so this may be shown: a new sign-in asks for the second factor.

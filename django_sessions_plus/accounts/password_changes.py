@@ -58,7 +58,7 @@ def expect_renewal(user: Any, kept: set[UUID]) -> None:
     if hasattr(user, "get_session_auth_hash"):
         auth_hash = user.get_session_auth_hash()
         for session_id in kept:
-            opened.expect_auth_hash(session_id, auth_hash)
+            opened.add_expected(session_id, auth_hash)
 
 
 def end_unusable_sessions(session: SessionStore | None = None) -> None:
@@ -70,7 +70,7 @@ def end_unusable_sessions(session: SessionStore | None = None) -> None:
     try:
         if session is not None and _is_unusable(session):
             _end_unusable(session)
-        for session_id, auth_hash in opened.take_expected_hashes():
+        for session_id, auth_hash in opened.take_expected():
             _end_unless_of(session_id, auth_hash)
     except Error:
         logger.exception("A session that nobody can use any more could not be ended")
@@ -78,7 +78,7 @@ def end_unusable_sessions(session: SessionStore | None = None) -> None:
 
 async def aend_unusable_sessions(session: SessionStore | None = None) -> None:
     """See end_unusable_sessions()."""
-    if opened.has_expected_hashes() or (session is not None and _is_unusable(session)):
+    if opened.has_expected() or (session is not None and _is_unusable(session)):
         await in_thread(end_unusable_sessions, session)
 
 

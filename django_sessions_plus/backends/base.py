@@ -1,8 +1,8 @@
-"""Django's contract of a session, as far as it needs no storage: its data as text, its key, and its expiry.
+"""The part of Django's session API that needs no storage: the data as text, the key, and the expiry.
 
 Private names of Django 5.2 to 6.1: ``_session_cache``, ``_session_key``, ``_get_session()``,
-``_aget_session()`` and ``_get_new_session_key()``, because Django's own engines, and other packages, know a
-store by them. tests/test_private_names.py notices if they go.
+``_aget_session()`` and ``_get_new_session_key()``, because Django's own engines and other packages use
+them. tests/test_private_names.py fails if they disappear.
 """
 
 from __future__ import annotations
@@ -30,74 +30,74 @@ if TYPE_CHECKING:
 
 
 class BaseStore(SessionBase):
-    """A session whose data is text, and that knows from its row, its data and the settings when it expires."""
+    """A session whose data is stored as text, and whose expiry follows from its row, its data and the settings."""
 
     if TYPE_CHECKING:
         row: AbstractSession | None
         _session_cache: dict[str, Any]
 
-        # Django's own, which its published types leave out.
+        # Django has these methods, but its type stubs do not.
         def _get_session(self, no_load: bool = False) -> dict[str, Any]: ...
         def _get_or_create_session_key(self) -> str: ...
         @property
         def _session(self) -> dict[str, Any]: ...
 
-    # Defaults of the class, not of __init__: most sessions change none of them.
+    # Class attributes, so that __init__ need not set them: most sessions change none of them.
 
     meta: Meta = NO_META
-    """``request.META`` of the request that the store serves, read when something is recorded."""
+    """``request.META`` of the store's request: the source of the IP address and user agent to record."""
     transport: Transport = "cookie"
-    """How the token reached us. Only a session of the cookie transport gets a cookie."""
+    """How the token reached the server. Only with "cookie" may the response set a cookie."""
     counts_as_activity = True
     """Whether this use moves the expiry and the time of last activity."""
     can_set_cookie = False
-    """Whether the response to the request that uses this store can set its cookie; the middleware says so."""
+    """Whether the response to the store's request can set a cookie; the middleware sets this."""
     is_cookie_due = False
-    """Whether the token or the expiry is not what the browser's cookie says any more."""
+    """Whether the response has to set the cookie, because the token or the expiry has changed."""
     is_token_outdated = False
-    """Whether a parallel request has rotated the token, which this store then does not know any more."""
+    """Whether a parallel request has rotated the token; this store does not know the new one."""
     is_authenticated_now = False
     """Whether the user has authenticated since the last save."""
     is_authenticated_at_start = True
-    """Whether a session that begins with a user in it begins with the authentication of that user."""
+    """Whether the user of a new row has authenticated; False for a session that is started without a password."""
     access_issued_at: int | None = None
-    """When the access token was issued that this store was opened for, in seconds since 1970."""
+    """When the access token of this request was issued, in seconds since 1970; None if there is none."""
     pending_remember: bool | None = None
-    """What somebody has decided of ``remember`` since the last save; None if nobody has."""
+    """The value that was assigned to ``remember`` since the last save; None if there was none."""
     name = ""
-    """The name a new row is given; use never changes it."""
+    """The name of a new row; later saves do not change it."""
     user: Any = None
-    """The user who is signed in, where that is known without a query; else None."""
+    """The signed-in user, if known without a query; else None."""
 
     # Its data
 
     def encode(self, session_dict: dict[str, Any]) -> str:
-        """Return the data as it is stored: plain JSON, compressed above 2 KB.
+        """Return the data as text: plain JSON, compressed above 2 KB.
 
-        Any other serializer than Django's JSON keeps Django's signed form: unpickling what
-        somebody wrote into the table would run it.
+        With a serializer other than ``JSONSerializer``, it is Django's signed format: unpickling runs
+        code, so only data that this project has signed may be unpickled.
         """
         if self.serializer is not JSONSerializer:
             return super().encode(session_dict)
         return encoding.to_text(session_dict)
 
     def decode(self, session_data: str) -> dict[str, Any]:  # type: ignore[override]  # no bytes here
-        """Return stored data, Django's signed form included; bad data is an empty session."""
+        """Return the data from its stored text, also from Django's signed format; {} if the text is damaged."""
         if not session_data:
             return {}
         if self.serializer is not JSONSerializer:
             return super().decode(session_data)
-        if not encoding.is_text_of_ours(session_data):
+        if not encoding.is_unsigned(session_data):
             return super().decode(session_data)
         try:
             return encoding.from_text(session_data)
         except (ValueError, RecursionError, zlib.error):
-            # As Django says it of data whose signature is wrong.
+            # Django logs the same for data whose signature is wrong.
             logging.getLogger("django.security.SuspiciousSession").warning("Session data corrupted")
             return {}
 
     async def adelete_test_cookie(self) -> None:
-        """See delete_test_cookie(). Django's own forgets to mark the session as modified."""
+        """See delete_test_cookie(). Django's coroutine does not mark the session as modified."""
         await self.apop(self.TEST_COOKIE_NAME)
 
     # Its key
@@ -106,16 +106,15 @@ class BaseStore(SessionBase):
         return isinstance(key, str) and len(key) >= 8
 
     def _get_new_session_key(self) -> str:
-        # Without asking the database whether it is taken: 165 random bits are not, and the
-        # unique index has the last word.
+        # No query whether the token is taken: it has 165 random bits, and the index is unique.
         return tokens.make_token()
 
     async def _aget_new_session_key(self) -> str:
         return tokens.make_token()
 
     async def _aget_session(self, no_load: bool = False) -> dict[str, Any]:
-        # Django's own loads once for each coroutine that gets here before the first has loaded, and
-        # the last one replaces the data in which the others have made their changes.
+        # In Django's method, coroutines that run at the same time all load the session, and the last
+        # one discards the changes that the others have made to the data.
         self.accessed = True
         if not hasattr(self, "_session_cache"):
             is_nothing_to_load = self.session_key is None or no_load
@@ -128,9 +127,9 @@ class BaseStore(SessionBase):
 
     @property
     def remember(self) -> bool:
-        """Whether the session outlives the browser. Setting it decides anew, as at sign-in.
+        """Whether the session outlives the browser. A sign-in may set it.
 
-        Known once the session is loaded; a session is remembered unless somebody said otherwise.
+        Known once the session is loaded. True unless it was set to False.
         """
         if self.pending_remember is not None:
             return self.pending_remember
@@ -142,26 +141,27 @@ class BaseStore(SessionBase):
         self.modified = True
 
     def set_expiry(self, value: Any) -> None:
-        """Set the expiry as Django does; with 0 the session is not to be remembered, see ``remember``."""
-        self._note_expiry_asked_for(self.get(EXPIRY_KEY), value)
+        """Set the expiry as Django does; 0 also sets ``remember`` to False."""
+        self._update_remember(self.get(EXPIRY_KEY), value)
         super().set_expiry(value)
 
     async def aset_expiry(self, value: Any) -> None:
         """See set_expiry()."""
-        self._note_expiry_asked_for(await self.aget(EXPIRY_KEY), value)
+        self._update_remember(await self.aget(EXPIRY_KEY), value)
         await super().aset_expiry(value)
 
-    def _note_expiry_asked_for(self, before: Any, value: Any) -> None:
-        # "Remember me" that was left unticked, as Django's own recipes and other packages have it.
+    def _update_remember(self, before: Any, value: Any) -> None:
+        # Other packages call set_expiry(0) if the user did not tick "Remember me".
         if value is not None and value == 0:
             self.pending_remember = False
         elif before is not None and before == 0:
             self.pending_remember = True
 
     def get_session_cookie_age(self) -> int:
-        """Return the idle timeout in seconds: ``SESSION_COOKIE_AGE``, or less when not to be remembered.
+        """Return the idle timeout in seconds.
 
-        Or what ``SESSIONS_PLUS_LIFETIMES`` says for the transport that the session started with.
+        It is ``SESSION_COOKIE_AGE``, or that of ``SESSIONS_PLUS_LIFETIMES`` for the transport that the
+        session started with; at most ``SESSIONS_PLUS_UNREMEMBERED_AGE`` if ``remember`` is False.
         """
         age = lifetimes.idle_seconds(changes.started_by(self.row, self))
         if self.remember:
@@ -169,9 +169,9 @@ class BaseStore(SessionBase):
         return min(age, int(config.UNREMEMBERED_AGE.total_seconds()))
 
     def get_expiry_date(self, **kwargs: Any) -> datetime:
-        """Return when the session expires if used at ``modification`` (default: now), absolute limit included.
+        """Return when the session expires if used at ``modification`` (default: now), within the absolute timeout.
 
-        With ``expiry`` given, nothing is loaded and only Django's own rule applies.
+        With ``expiry`` given, nothing is loaded and only Django's rule applies.
         """
         if "expiry" not in kwargs:
             return self._expiry_date(self._session, kwargs.get("modification"))
@@ -202,7 +202,7 @@ class BaseStore(SessionBase):
         return _seconds(await self.aget_expiry_date(**kwargs) - now)
 
     def get_expire_at_browser_close(self) -> bool:
-        """Return whether the cookie ends with the browser: asked for by ``set_expiry(0)``, or not to be remembered."""
+        """Return whether the cookie ends with the browser: after ``set_expiry(0)``, or if ``remember`` is False."""
         return changes.expires_at_browser_close(self._session, self)
 
     async def aget_expire_at_browser_close(self) -> bool:
@@ -210,14 +210,14 @@ class BaseStore(SessionBase):
         return changes.expires_at_browser_close(await self._aget_session(), self)
 
     def cookie_age(self, now: datetime) -> int | None:
-        """Return the Max-Age of the cookie that goes with the row as it is stored; None ends with the browser."""
+        """Return the Max-Age of the cookie in seconds, from the expiry of the row; None: it ends with the browser."""
         if self.row is None or changes.expires_at_browser_close(self._session_cache, self):
             return None
         return round((self.row.expires_at - now).total_seconds())
 
     @property
     def is_cookie_outdated(self) -> bool:
-        """Whether the browser's cookie is known to expire at another moment than the row."""
+        """Whether the browser's cookie is known to expire at another time than the row."""
         return self.row is not None and changes.is_cookie_outdated(
             self.row, self._session_cache, self
         )
@@ -229,7 +229,7 @@ class BaseStore(SessionBase):
             since = now
         asked = self.pending_remember
         if data.get(EXPIRY_KEY) == 0:
-            # Django tells the timeout of a session that is remembered after set_expiry(0), too.
+            # Django's own method returns the full timeout after set_expiry(0).
             self.pending_remember = True
         try:
             return changes.next_expiry(row, data, self, now, since=since)

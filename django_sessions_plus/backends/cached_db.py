@@ -1,9 +1,8 @@
-"""The cache-fronted session engine: ``SESSION_ENGINE = "django_sessions_plus.backends.cached_db"``.
+"""The database engine with a cache: ``SESSION_ENGINE = "django_sessions_plus.backends.cached_db"``.
 
-The database engine, with copies of its rows in ``SESSION_CACHE_ALIAS``. The database stays
-the authority: every write goes there first and is conditional as ever, and a copy is
-only served as ``caching.copies`` tells. A cache that is down, slow or empty costs time, never
-a session.
+Copies of the rows are in the cache ``SESSION_CACHE_ALIAS``. Every write goes to the database first,
+with the same conditions as in ``backends.db``; ``caching.copies`` says when a copy may be used. A
+cache that is down, slow or empty costs time, but never loses a session.
 """
 
 from __future__ import annotations
@@ -22,7 +21,7 @@ from django_sessions_plus.backends.db import SessionStore as DBStore
 
 
 class SessionStore(DBStore):
-    """Keep sessions in the database, and copies of them in a cache."""
+    """Store sessions in the database, and copies of them in a cache."""
 
     def __init__(self, session_key: str | None = None) -> None:
         self._cache = caches[settings.SESSION_CACHE_ALIAS]
@@ -30,30 +29,30 @@ class SessionStore(DBStore):
 
     @cached_property
     def rows(self) -> CachedRows:
-        """The storage of this store's session."""
+        """The object that finds and writes the rows of this store."""
         return CachedRows(self.get_model_class(), self._cache)
 
     @classmethod
     def invalidate(cls, digests: Iterable[str], using: str) -> None:
-        """Have no process serve its copies of these rows, from the commit of this transaction on.
+        """Invalidate the copies of these rows, for all processes, at the commit of the running transaction.
 
-        For whoever changes rows other than through a store; the querysets of the model do it.
-        Of more than ``named_at_most()`` in one transaction, it is the copies of all rows.
+        For code that writes rows without a store; the querysets of the model call it. For more than
+        ``named_at_most()`` digests in one transaction, the copies of all rows are invalidated.
         """
         cls().rows.invalidate(digests, using)
 
     @classmethod
     def invalidate_all(cls) -> None:
-        """Have no process serve any copy. Raises what the cache raises."""
+        """Invalidate all copies, for all processes. Raises what the cache raises."""
         cls().rows.copies.invalidate_all()
 
     @classmethod
     def named_at_most(cls) -> int:
-        """Return up to how many rows have their copies invalidated one by one; beyond that, all copies are."""
+        """Return how many digests ``invalidate()`` takes before it invalidates the copies of all rows instead."""
         return circuit.MAX_DIGESTS
 
     @classmethod
     def invalidation_delay(cls) -> int | None:
-        """See backends.db. As long as the cache could not be told of an end, that is how long one is served."""
+        """See backends.db. While the cache cannot be invalidated, it is the longest time that a copy is used."""
         is_behind = circuit.circuit_of(settings.SESSION_CACHE_ALIAS).has_pending
         return ceil(max_age()) if is_behind else None

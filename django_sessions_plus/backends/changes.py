@@ -1,8 +1,8 @@
-"""Which columns a write has to carry: pure functions of the row, the data, the use that is made of it, and now.
+"""Which columns a write has: pure functions of the row, the session data, the store (``Use``) and the time.
 
-They read settings, but no clock, no request and no database, and change nothing that they are given.
+They read settings, but no clock, no request and no database, and do not change their arguments.
 
-Longer than other modules, because what a session keeps of a request is decided here and nowhere else.
+Longer than other modules, because it contains every decision about what a write stores.
 """
 
 from __future__ import annotations
@@ -25,32 +25,32 @@ if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
 
 EXPIRY_KEY = "_session_expiry"
-"""Where Django keeps in the data what ``set_expiry()`` was given."""
+"""The key of the session data under which Django stores the argument of ``set_expiry()``."""
 
 NO_REFRESH_ATTEMPT: Columns = {
     "refresh_attempt": None,
     "refresh_replays_left": 0,
     "confirmed_refreshed_at": None,
 }
-"""The columns of the attempt of the last refresh, of a session that had none. Only a refresh reads them."""
+"""The columns about retries of the last refresh, as they are in a session without one; only a refresh reads them."""
 
 NO_REFRESH_TOKENS: Columns = {
     **dict.fromkeys(["refresh_digest", "refresh_started_at", "refreshed_at"]),
     **NO_REFRESH_ATTEMPT,
 }
-"""The columns of refresh tokens, of a session that has none."""
+"""The columns of refresh tokens, as they are in a session that has none."""
 
 DEFERRED = (*PREVIOUS_CONTEXT, *NO_REFRESH_ATTEMPT)
-"""The columns that are not read with a row."""
+"""The columns that the engine does not load with a row."""
 
 
 def new_columns(
     before: AbstractSession | None, data: Data, use: Use, now: datetime, *, user_id: Any
 ) -> Columns:
-    """Return what a new row says beside its token and its data.
+    """Return the columns of a new row, except its token and its data.
 
-    ``before`` is the row that the store has loaded, in whose place the new one comes; ``user_id`` is
-    the key of the user the data names.
+    ``before`` is the row that the new one replaces, or None; ``user_id`` is the primary key of the
+    user in ``data``.
     """
     since = None if user_id is None else now
     expires_at = next_expiry(before, data, use, now, since=since)
@@ -72,11 +72,10 @@ def new_columns(
 def saved_columns(
     row: AbstractSession, data: Data, use: Use, now: datetime, *, text: str, extra: Columns
 ) -> Columns:
-    """Return what a save of ``data`` has to write over ``row``, and nothing it has not.
+    """Return the columns that a save of ``data`` has to write to ``row``: only those that change.
 
-    ``text`` is the data as it is stored, and ``extra`` a project's own columns for it. A save is a use
-    like any other: the expiry, and with it the cookie and two indexes, moves no more often than by
-    touches.
+    ``text`` is the encoded data, ``extra`` the project's own columns. A save moves the expiry, and
+    with it the cookie and two indexes, no more often than touches would.
     """
     columns = {**_identity_columns(row, data, use, now), **extra}
     if use.pending_remember is not None:
@@ -95,23 +94,23 @@ def saved_columns(
     changed = {
         name: value
         for name, value in columns.items()
-        # What is not read with a row is no part of what it may have already.
+        # A deferred column cannot be compared: reading it would be a query.
         if name in DEFERRED or getattr(row, name) != value
     }
-    if row.user_id is not None and _is_refresh_family_expired(row, data, use, changed):
-        # Also if this row was read before there were any.
+    if row.user_id is not None and _must_end_refresh_family(row, data, use, changed):
+        # Even if the row has none: they may have been issued since it was read.
         changed |= NO_REFRESH_TOKENS
     if row.user_id is not None and "user_id" in changed:
-        # Where one person was is nothing to tell of another.
+        # The new user must not see from where the previous one used the session, nor its name.
         changed |= NO_CONTEXT_CHANGE | ({"name": ""} if row.name else {})
     if changed or not use.counts_as_activity:
         return changed
-    # A save without a statement could not tell that the session has ended meanwhile.
+    # Without a statement, the save would not notice that the session has ended meanwhile.
     return {"last_seen_at": now}
 
 
 def touched_columns(row: AbstractSession, data: Data, use: Use, now: datetime) -> Columns:
-    """Return what use without a change has to write: nothing, most of the time."""
+    """Return the columns that a touch has to write: usually none."""
     if not use.counts_as_activity:
         return _cookie_columns(row, data, use, {})
     columns = _slide_columns(row, data, use, now)
@@ -137,7 +136,7 @@ def next_expiry(
     *,
     since: datetime | None,
 ) -> datetime:
-    """Return when the session expires if it is used now; the absolute timeout counts from ``since``."""
+    """Return when the session expires if it is used now; the absolute timeout counts from ``since`` (None: never)."""
     return policy.next_expiry(
         explicit=_comparable(data.get(EXPIRY_KEY), now),
         idle_age=_seconds_long(use.get_session_cookie_age()),
@@ -147,14 +146,15 @@ def next_expiry(
 
 
 def started_by(row: AbstractSession | None, use: Use) -> str:
-    """Return the transport whose lifetimes count. A visit starts as a session of whoever signs in on it."""
+    """Return the transport whose lifetimes apply: the row's, or that of the present use while nobody is signed in."""
     return use.transport if row is None or row.user_id is None else row.transport
 
 
 def may_lengthen(row: AbstractSession | None, use: Use) -> bool:
-    """Return whether this use may move the expiry on. A pair may not, of a session that did not start with one.
+    """Return whether this use may move the expiry to a later time.
 
-    That is so where ``SESSIONS_PLUS_LIFETIMES`` is set; without, all transports are alike.
+    With ``SESSIONS_PLUS_LIFETIMES``, JWTs may not do so for a session that started with another
+    transport. Without that setting, every use may.
     """
     return (
         row is None
@@ -164,7 +164,7 @@ def may_lengthen(row: AbstractSession | None, use: Use) -> bool:
 
 
 def expires_at_browser_close(data: Data, use: Use) -> bool:
-    """Return whether the cookie ends with the browser: asked for by ``set_expiry(0)``, or not to be remembered."""
+    """Return whether the cookie ends with the browser: after ``set_expiry(0)``, or if ``remember`` is False."""
     explicit = data.get(EXPIRY_KEY)
     if explicit is not None:
         return bool(explicit == 0)
@@ -172,16 +172,16 @@ def expires_at_browser_close(data: Data, use: Use) -> bool:
 
 
 def is_cookie_outdated(row: AbstractSession, data: Data, use: Use) -> bool:
-    """Return whether the browser's cookie is known to expire at another moment than the row."""
-    is_behind = row.cookie_expires_at not in (None, row.expires_at)
-    return is_behind and _has_lasting_cookie(data, use)
+    """Return whether the browser's cookie is known to expire at another time than the row."""
+    is_outdated = row.cookie_expires_at not in (None, row.expires_at)
+    return is_outdated and _has_lasting_cookie(data, use)
 
 
 def is_first_use_after_slide(row: AbstractSession, columns: Columns) -> bool:
     """Return whether ``columns`` record the first use after the one that moved the expiry of ``row``.
 
-    The answer to that one may have been lost, and with it the cookie: it is sent once more. A
-    sign-in is none of these, for without its answer the browser has no cookie at all.
+    The cookie is then sent again, because the response that contained it may have been lost. Not
+    after a sign-in: if that response was lost, the browser does not have the token at all.
     """
     moved_at = row.updated_at
     is_first = "last_seen_at" in columns and row.last_seen_at == moved_at
@@ -189,7 +189,7 @@ def is_first_use_after_slide(row: AbstractSession, columns: Columns) -> bool:
 
 
 def known_user(row: AbstractSession, use: Use) -> Any:
-    """Return the user of ``row`` with the password of now; None without a query for it, or without a hash."""
+    """Return the user of ``row`` if that needs no query, and the model has a session auth hash; else None."""
     user = use.user
     if getattr(user, "pk", None) != row.user_id:
         user = row._state.fields_cache.get("user")
@@ -213,11 +213,11 @@ def _authenticated(moment: datetime | None) -> Columns:
 def _slide_columns(
     row: AbstractSession, data: Data, use: Use, now: datetime, *, is_due: bool = False
 ) -> Columns:
-    """Return what moves the expiry, if it has to be moved now or ``is_due`` says so."""
+    """Return the columns that slide the expiry; none if it is too early for that, unless ``is_due`` is set."""
     expires_at, later = row.expires_at, next_expiry(row, data, use, now, since=row.limited_from)
     if later == expires_at or (later > expires_at and not may_lengthen(row, use)):
         return {}
-    # Who asks Django to save with every request asks for exactly that.
+    # SESSION_SAVE_EVERY_REQUEST asks for a write with every request.
     update_age = timedelta(0) if settings.SESSION_SAVE_EVERY_REQUEST else config.UPDATE_AGE
     if not is_due and not policy.is_slide_due(
         expires_at=expires_at, next_expiry=later, update_age=update_age, now=now
@@ -227,33 +227,31 @@ def _slide_columns(
 
 
 def _cookie_columns(row: AbstractSession, data: Data, use: Use, columns: Columns) -> Columns:
-    """Return the record of the expiry that this response gives to the cookie, if the cookie has another.
+    """Return ``cookie_expires_at`` if this response sets a cookie with another expiry than the browser's; else nothing.
 
-    So the cookie follows a row that something else has moved, which could set none: a refresh, an
-    app, a socket. It is part of the statement that moves the expiry where this request does.
+    So the cookie also follows an expiry that a refresh, an app or a WebSocket has moved, which
+    cannot set a cookie. If this request moves the expiry, the same statement writes both.
     """
     expires_at, given = columns.get("expires_at", row.expires_at), row.cookie_expires_at
     if given == expires_at or not use.can_set_cookie:
         return {}
-    # What a cookie that we know nothing of says is not guessed.
+    # If the cookie's expiry was never recorded, nothing shows that the cookie is outdated.
     is_known = given is not None or "expires_at" in columns or use.is_cookie_due
     return {"cookie_expires_at": expires_at} if is_known and _has_lasting_cookie(data, use) else {}
 
 
 def _has_lasting_cookie(data: Data, use: Use) -> bool:
-    """Return whether the response brings a cookie that has an expiry in line with the row."""
-    # A request whose token a parallel one has replaced leaves the cookie to that.
+    """Return whether the response can set a cookie that expires with the row."""
+    # If a parallel request has rotated the token, its response sets the cookie.
     is_by_cookie = use.can_set_cookie and use.transport == "cookie"
     return is_by_cookie and not use.is_token_outdated and not expires_at_browser_close(data, use)
 
 
-def _is_refresh_family_expired(
-    row: AbstractSession, data: Data, use: Use, changed: Columns
-) -> bool:
-    """Return whether the refresh tokens are now another person's, or of whoever had them before.
+def _must_end_refresh_family(row: AbstractSession, data: Data, use: Use, changed: Columns) -> bool:
+    """Return whether a save has to invalidate the refresh tokens of the session.
 
-    Who authenticates again, or changes the password, must have rid the session of every
-    copy of what it gave out so far (OWASP ASVS 5.0 7.2.4, 7.4.3).
+    After another authentication, another user or a new password, nobody who has a copy of an
+    earlier refresh token may use it (OWASP ASVS 5.0 7.2.4, 7.4.3).
     """
     if use.is_authenticated_now or "user_id" in changed:
         return True
@@ -262,13 +260,13 @@ def _is_refresh_family_expired(
 
 def _is_password_changed(row: AbstractSession, data: Data, use: Use) -> bool:
     auth_hash, text = data.get(HASH_SESSION_KEY), row.session_data
-    # As it stands in nearly all data, which needs no decoding.
+    # Nearly all data has the hash in this form, so that it need not be decoded.
     if text.startswith("{") and f'"{HASH_SESSION_KEY}":"{auth_hash}"' in text:
         return False
     before = use.decode(text).get(HASH_SESSION_KEY)
     if before == auth_hash:
         return False
-    # Both may be of the password the user has, before and after a change of SECRET_KEY.
+    # After a change of SECRET_KEY, both may be hashes of the same password.
     user = known_user(row, use)
     return (
         user is None
@@ -278,9 +276,9 @@ def _is_password_changed(row: AbstractSession, data: Data, use: Use) -> bool:
 
 
 def _is_expiry_decided(row: AbstractSession, data: Data, use: Use) -> bool:
-    """Return whether somebody has decided how long the session is to last since its expiry was set."""
+    """Return whether code has changed how long the session lasts since its expiry was written."""
     explicit, text = data.get(EXPIRY_KEY), row.session_data
-    # Nearly all data is plain and without that key, which needs no decoding.
+    # Nearly all data is not compressed and lacks that key, so that it need not be decoded.
     if explicit is None and text.startswith("{") and EXPIRY_KEY not in text:
         lasted = row.expires_at - row.updated_at
         return abs(_seconds_long(use.get_session_cookie_age()) - lasted) > policy.CLOCK_SKEW
@@ -288,7 +286,7 @@ def _is_expiry_decided(row: AbstractSession, data: Data, use: Use) -> bool:
 
 
 def _comparable(explicit: policy.Expiry, now: datetime) -> policy.Expiry:
-    """Return a moment with or without a time zone as ``now`` has one; Django takes both."""
+    """Return ``explicit``; a datetime with a time zone if ``now`` has one, else without. Django accepts both."""
     moment = datetime.fromisoformat(explicit) if isinstance(explicit, str) else explicit
     if not isinstance(moment, datetime) or timezone.is_aware(moment) == timezone.is_aware(now):
         return moment

@@ -1,4 +1,4 @@
-"""The configured engine and its stores, for what works with the engines of this package alone."""
+"""The engine in ``SESSION_ENGINE`` and its stores, for code that only works with the engines of this package."""
 
 from __future__ import annotations
 
@@ -23,16 +23,16 @@ def own_engine() -> type[SessionStore] | None:
 
 
 def invalidation_delay() -> int | None:
-    """Return within how many seconds every process refuses what this one has ended; None if all do by now."""
+    """Return after how many seconds all processes refuse a session that this one has ended; None: they do already."""
     store = own_engine()
     return None if store is None else store.invalidation_delay()
 
 
 def report_invalidation_delay(report: Callable[[int], None]) -> None:
-    """Call ``report`` with ``invalidation_delay()`` unless that is None; after the commit of a running transaction.
+    """Call ``report`` with ``invalidation_delay()``, unless that is None, after the commit of a running transaction.
 
-    For whoever has just ended sessions. A cache is told of it after the commit, so what a view with
-    ATOMIC_REQUESTS asks before that says nothing.
+    For code that has just ended sessions. The cache is only invalidated after the commit, so a view with
+    ATOMIC_REQUESTS cannot know the delay before that.
     """
     store = own_engine()
     if store is None:
@@ -47,7 +47,7 @@ def report_invalidation_delay(report: Callable[[int], None]) -> None:
 
 
 def new_store(token: str | None = None) -> SessionStore:
-    """Return a store of ``SESSION_ENGINE``, not loaded: of the session of ``token``, or a new one.
+    """Return a store of ``SESSION_ENGINE`` for the session with this ``token``, not loaded; without one, a new store.
 
     Raises:
         ConfigurationError: ``SESSION_ENGINE`` is not an engine of this package.

@@ -1,6 +1,6 @@
-"""Where a session is used from: what the request says of itself, and what is written where that changes.
+"""The context of a session: from which network and browser it is used, and what to write when that changes.
 
-Functions of the row, of ``request.META``, of settings and of the present moment. No I/O.
+Functions of the row, ``request.META``, settings and the current time. No I/O.
 """
 
 from __future__ import annotations
@@ -20,17 +20,17 @@ NO_CONTEXT_CHANGE: Columns = {
     "previous_ip_address": None,
     "previous_user_agent": None,
 }
-"""The columns of the last change of context, of a session that had none."""
+"""The columns of the last context change, with the values of a session that had none."""
 
 PREVIOUS_CONTEXT = ("previous_ip_address", "previous_user_agent")
-"""Those of them that no request needs, so that the engine does not read them with a row, and no cache has them."""
+"""Those of them that no request needs: the engine does not load them with a row, and no cache stores them."""
 
 
 def context_changes(row: AbstractSession, meta: Meta) -> dict[str, tuple[Any, Any]]:
-    """Return where the request comes from elsewhere than the row has recorded: ``{column: (old, new)}``.
+    """Return ``{column: (old, new)}`` for the network and browser that the row has not recorded.
 
-    From another network or browser, as ``devices.context_changes()`` has it. Empty
-    for a store without a request, and where nobody is signed in.
+    ``devices.context_changes()`` decides what counts as another network or browser. Empty for
+    a store without a request, and if nobody is signed in.
     """
     if row.user_id is None:
         return {}
@@ -39,16 +39,16 @@ def context_changes(row: AbstractSession, meta: Meta) -> dict[str, tuple[Any, An
     if proxies:
         address = devices.client_ip(meta, proxies, config.CLIENT_IP_HEADER)
     if address == row.ip_address and meta.get("HTTP_USER_AGENT") == row.user_agent:
-        # Nearly every request, in a fraction of the time.
+        # A shortcut for nearly every request.
         return {}
     return devices.context_changes(vars(row), client_columns(meta))
 
 
 def is_change_due(row: AbstractSession, meta: Meta, now: datetime) -> bool:
-    """Return whether the session is used from elsewhere, and that has to be recorded without waiting for a touch.
+    """Return whether to record now that the context has changed, without waiting until a touch is due.
 
-    Once per ``SESSIONS_PLUS_LAST_SEEN_INTERVAL``, so that a phone that goes to and fro between
-    two networks does not write with every request.
+    True at most once per ``SESSIONS_PLUS_LAST_SEEN_INTERVAL``, so that a phone that keeps switching
+    between two networks does not write with every request.
     """
     if row.user_id is None:
         return False
@@ -61,45 +61,46 @@ def is_change_due(row: AbstractSession, meta: Meta, now: datetime) -> bool:
 
 
 def reauthentication_columns(row: AbstractSession, meta: Meta) -> Columns:
-    """Return what has the session ask for the password, if it is used from elsewhere.
+    """Return the column that makes the session require reauthentication, if the policy says so and the context changed.
 
-    Once for each authentication, however often the context changes to and fro.
+    Empty if the column is set already: it is written once per authentication.
     """
     if config.CONTEXT_POLICY != "reauthenticate" or row.user_id is None:
         return {}
-    is_noted = row.reauthentication_required or not context_changes(row, meta)
-    return {} if is_noted else {"reauthentication_required": True}
+    if row.reauthentication_required or not context_changes(row, meta):
+        return {}
+    return {"reauthentication_required": True}
 
 
 def activity_columns(row: AbstractSession, use: Use, now: datetime) -> Columns:
-    """Return what is written down of a use: when, and what is of where."""
+    """Return the columns that record a use: its time, its context, and that the client has its refresh token."""
     confirmation = _confirmation_columns(row, use)
     return {"last_seen_at": now, **context_columns(row, use.meta, now), **confirmation}
 
 
 def apply_context_policy(row: AbstractSession | None, use: Use) -> bool:
-    """Return whether the loaded session has to end, because the request comes from elsewhere.
+    """Apply ``SESSIONS_PLUS_CONTEXT_POLICY`` to the loaded row; return whether the session has to end.
 
-    Where the policy asks for the password instead, that is noted of the row: in memory,
-    so that it costs no write and holds for requests that do not count as activity.
+    With "reauthenticate", this sets ``row.is_reauthentication_due`` in memory: that needs no write,
+    and also works for requests that do not count as activity.
     """
     kind = config.CONTEXT_POLICY
     if kind == "notice" or row is None or use.is_authenticated_now:
         return False
-    is_elsewhere = bool(context_changes(row, use.meta))
-    row.is_reauthentication_due = is_elsewhere and kind == "reauthenticate"
-    return is_elsewhere and kind == "end"
+    is_changed = bool(context_changes(row, use.meta))
+    row.is_reauthentication_due = is_changed and kind == "reauthenticate"
+    return is_changed and kind == "end"
 
 
 def context_columns(row: AbstractSession, meta: Meta, now: datetime) -> Columns:
-    """Return from where the session is used, and where it was before if that is elsewhere."""
+    """Return the columns for the IP address and user agent that changed, and the record of a context change."""
     client = changed_client_columns(row, meta)
     changes = {} if row.user_id is None else devices.context_changes(vars(row), client)
     return {**client, **_change_columns(changes, now)} if changes else client
 
 
 def client_columns(meta: Meta) -> Columns:
-    """Return what the request said of its device, as far as recording is switched on."""
+    """Return the IP address and user agent of the request, as far as settings allow to record them."""
     if meta is NO_META:
         return {}
     address = devices.client_ip(meta, config.TRUSTED_PROXIES, config.CLIENT_IP_HEADER)
@@ -111,33 +112,33 @@ def client_columns(meta: Meta) -> Columns:
 
 
 def changed_client_columns(row: AbstractSession, meta: Meta) -> Columns:
-    """Return what of the device the row does not say yet.
+    """Return the IP address and user agent of the request if they differ from the row.
 
-    What a request does not tell (a health check without a user agent) changes nothing.
+    A value that the request does not have (a health check without a user agent) changes nothing.
     """
     known = {name: value for name, value in client_columns(meta).items() if value is not None}
     return {name: value for name, value in known.items() if getattr(row, name) != value}
 
 
 def _confirmation_columns(row: AbstractSession, use: Use) -> Columns:
-    """Return what notes that the client has the answer to the last refresh, if it uses what that gave out.
+    """Return the column which records that the client got the answer to its last refresh, if this use shows it.
 
-    It is part of a touch that is due anyway. Until one is due, which takes no longer than
-    ``SESSIONS_PLUS_LAST_SEEN_INTERVAL``, the refresh can still be repeated by whoever has
-    both its token and its attempt. That is the safe way to be wrong: the other would end
-    sessions of clients that never got the answer.
+    It shows it if the access token was issued by that refresh or later. The column is only written
+    with a touch that is due anyway. Until then, at most ``SESSIONS_PLUS_LAST_SEEN_INTERVAL``, a
+    client with both the old refresh token and its attempt can repeat the refresh. The opposite
+    mistake would be worse: it would end sessions of clients that never got the answer.
     """
     issued_at, refreshed_at = use.access_issued_at, row.refreshed_at
     if issued_at is None or refreshed_at is None or issued_at < int(refreshed_at.timestamp()):
         return {}
-    # The rotation is named, for a parallel refresh may have made another one since.
+    # Not just True: a parallel refresh may have rotated again since.
     return {"confirmed_refreshed_at": refreshed_at}
 
 
 def _change_columns(changes: dict[str, tuple[Any, Any]], now: datetime) -> Columns:
-    """Return the record of a change: what has changed as it was before, and nothing that has not."""
+    """Return the columns that record a context change: its time, and the old values of what has changed."""
     columns = {f"previous_{name}": old for name, (old, _) in changes.items()}
-    # It was recorded under the settings of then, and is kept under those of now.
+    # The old values were recorded under earlier settings; the present ones may allow less.
     if "previous_ip_address" in columns:
         address = columns["previous_ip_address"]
         columns["previous_ip_address"] = devices.recorded_ip(address, config.RECORD_IP)

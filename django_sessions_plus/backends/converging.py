@@ -1,25 +1,23 @@
-"""What becomes of a request whose session token a parallel request has rotated.
+"""What a request does if a parallel request has rotated its session's token or changed its row.
 
-Both come from one browser, which cannot help sending them together: three requests of one page
-after a change of ``SECRET_KEY``, a sign-in that was pressed twice, a re-authentication beside a
-poll. The one that rotated was answered with the new token. The other one goes on as if it had won:
+A browser may send such requests together: three of one page after a change of ``SECRET_KEY``, a sign-in
+form that was submitted twice, a re-authentication beside a poll. The response to the request that
+rotated contains the new token. The other request succeeds too:
 
-- It saves what it changed, merged with what is stored, over the row that its token opened. It sets
-  no cookie: the browser gets the new token from the answer of the one that rotated.
-- If it has authenticated the user itself, or set a new password, it begins a session of its own,
-  under a token of its own. So whichever of the two answers reaches the browser last, or alone, its
-  cookie works. Django has two sessions then as well.
-- An anonymous visit that rotates at its sign-in begins a session of its own too, with its data.
+- It merges its changes with the stored data and saves them in the same row. It sets no cookie,
+  because the browser gets the new token from the other response.
+- If it has itself authenticated the user, or set a new password, it inserts a separate session with
+  a token of its own. So the cookie works whichever response reaches the browser last, or alone.
+- If it rotates the token of an anonymous session, to sign a user in, it inserts a separate session
+  with the anonymous data.
 
-Another user on the row, or its end, interrupts it (``StaleSessionError``).
+If the session has ended, or another user has signed in to it, the request fails with ``StaleSessionError``.
 
-What does somebody gain who holds a copy of the old token? Nothing opens by it any more, so only a
-request that was loaded before the rotation and is held open gets here. Most rotations are meant to
-be rid of such copies, so it never learns the new token: that is random, the database has but its
-digest, and no later request of the copy's holder finds the row. Until it is answered it can write
-data into the session, which it could have done a moment before. A token of its own it gets for the
-password alone, with which anybody can sign in; or, while anonymous, for a copy of the anonymous
-data that it has read already. That is no way into a session that somebody has signed in to since.
+An attacker with a copy of the old token gains nothing. Only a request that loaded the session before the
+rotation gets here. It does not get the new token: that is random, and the database has only its
+digest. It can write data until its response, as it could just before the rotation. It gets a token of
+its own only with the user's password; or in an anonymous session, for anonymous data that it has
+already read. Neither opens a session that a user has signed in to since.
 """
 
 from __future__ import annotations
@@ -46,7 +44,7 @@ Data = dict[str, Any]
 
 
 class Store(Use, Protocol):
-    """What of a session store these functions use."""
+    """The part of a session store that these functions use."""
 
     row: AbstractSession | None
     planned_token: str | None
@@ -60,20 +58,20 @@ class Store(Use, Protocol):
 
     @property
     def rows(self) -> Rows:
-        """Where its row is found and written."""
+        """The object that finds and writes its row."""
 
     @property
     def uncommitted(self) -> Uncommitted:
-        """What it has written in a transaction that may yet be rolled back."""
+        """What it has written in a transaction that is not committed yet."""
 
     @property
     def session_key(self) -> str | None:
-        """Its token."""
+        """The session token."""
 
     def _get_new_session_key(self) -> str: ...
 
     def encode(self, session_dict: Data) -> str:
-        """Return the data as it is stored."""
+        """Return the data as text."""
 
     def create_model_instance(self, data: Data) -> AbstractSession:
         """Return a new row."""
@@ -82,14 +80,14 @@ class Store(Use, Protocol):
         """Insert a new row."""
 
     def save_columns(self, row: AbstractSession, data: Data) -> Columns:
-        """Return what a save has to write."""
+        """Return the columns that a save has to write."""
 
     def note_saved(self, row: AbstractSession, columns: Columns) -> None:
-        """Note that nothing is left to be written."""
+        """Update the store after a save."""
 
 
 def save_merged(store: Store, row: AbstractSession, data: Data) -> None:
-    """Save after a conditional statement found no row: merge, restore, begin anew, or refuse.
+    """Save after the conditional statement found no row, or was rolled back: merge, restore, or insert separately.
 
     Raises:
         StaleSessionError: the session has ended, or another user is signed in to it.
@@ -102,7 +100,7 @@ def save_merged(store: Store, row: AbstractSession, data: Data) -> None:
         store.insert(again)
         return
     if is_rolled_back:
-        # Gone with the view's transaction; what the session says now still counts.
+        # The rollback has undone an earlier save of this value, so it has to be written again.
         store.pending_remember = store.remember
         row = or_raise(uncommitted.before)
     merging = store.rows.merge(
@@ -119,18 +117,14 @@ def save_merged(store: Store, row: AbstractSession, data: Data) -> None:
     pending = sending.pending_signals(stored, columns)
     store.note_saved(stored, columns)
     if store.is_token_outdated:
-        # The row as this request may use it: what is bound to its token, such as the issue of
-        # refresh tokens, stays refused.
+        # This request must not use the new token: a write that depends on the token, such as the
+        # issue of refresh tokens, must still fail.
         stored.token_digest = row.token_digest
     sending.send_pending(stored, pending, store, store.rows.alias)
 
 
 def follow_rotation(store: Store, row: AbstractSession) -> None:
-    """Go on after a rotation that found the token rotated by a parallel request.
-
-    Raises:
-        StaleSessionError: the session has ended, or another user is signed in to it.
-    """
+    """Continue after ``cycle_key()`` found that a parallel request has rotated the token; raises like save_merged()."""
     if store.uncommitted.is_rolled_back():
         raise StaleSessionError
     rows = store.rows
@@ -141,7 +135,7 @@ def follow_rotation(store: Store, row: AbstractSession) -> None:
     )
     _note_rotation(store, stored, row)
     if store.is_token_outdated and row.user_id is None:
-        # Most likely it is about to sign somebody in.
+        # Most likely this request is about to sign a user in.
         _start_separate_session(store, row, store._session_cache)
     elif stored.user_id != row.user_id:
         raise StaleSessionError
@@ -149,7 +143,7 @@ def follow_rotation(store: Store, row: AbstractSession) -> None:
 
 
 def or_raise(value: T | None) -> T:
-    """Return ``value``, or refuse the write because there is none.
+    """Return ``value`` unless it is None.
 
     Raises:
         StaleSessionError: it is None.
@@ -162,16 +156,15 @@ def or_raise(value: T | None) -> T:
 def _merged(
     store: Store, stored: AbstractSession, row: AbstractSession, data: Data
 ) -> tuple[Columns, Data | None]:
-    """Return what is to be written over ``stored`` for the data that comes of both, and that data.
+    """Return the columns to write to ``stored``, and the merged data; None for it if the session has to be separate.
 
-    ``row`` is what the data was read from. The data is None if this request has to begin a session of
-    its own.
+    ``data`` is what this request wants to save, ``row`` the row from which it was loaded.
 
     Raises:
         StaleSessionError: another user is signed in to ``stored``.
     """
     base, mine = store.decode(row.session_data), store.decode(store.encode(data))
-    is_my_password_new = _is_password_mine(row, base, mine, store)
+    is_my_password_new = _has_set_new_password(row, base, mine, store)
     _note_rotation(store, stored, row)
     if store.is_token_outdated:
         is_own = store.is_authenticated_now or is_my_password_new
@@ -181,9 +174,9 @@ def _merged(
             return {}, None
         if stored.user_id != row.user_id:
             raise StaleSessionError
-    elif store.is_opened_by_id and _is_authenticated_meanwhile(stored, row):
-        # It has no session token to be renewed. To rotate once more would void the one that the
-        # other request was answered with.
+    elif store.is_opened_by_id and _has_authenticated_meanwhile(stored, row):
+        # Another rotation would invalidate the token in the other request's response, and this
+        # store, which was opened by its id, has no use for a new token.
         store.is_authenticated_now = False
     merged = or_raise(
         merge(
@@ -199,7 +192,7 @@ def _merged(
         and "token_digest" not in columns
         and store.session_key is not None
     ):
-        # It may have been rotated to in a transaction that was rolled back.
+        # This request may have rotated to this token in a transaction that was rolled back.
         store.next_token = store.session_key
         digest = tokens.digest(store.session_key)
         columns |= {} if digest == stored.token_digest else {"token_digest": digest}
@@ -207,10 +200,10 @@ def _merged(
 
 
 def _start_separate_session(store: Store, row: AbstractSession, data: Data) -> None:
-    """Insert a row for this request alone, under a token of its own."""
+    """Insert a separate row for this request, with a token of its own."""
     store.pending_remember = store.remember
     is_signing_in = store.is_authenticated_now or not user_key.is_user_of(row, data)
-    # Of the session that goes on, so by the timeouts of the transport that it started with.
+    # The row decides which transport's timeouts apply: the new session continues the old one.
     store.row = row
     expires_at = changes.next_expiry(row, data, store, timezone.now(), since=row.limited_from)
     store.row = None
@@ -227,26 +220,26 @@ def _start_separate_session(store: Store, row: AbstractSession, data: Data) -> N
 
 
 def _note_rotation(store: Store, stored: AbstractSession, row: AbstractSession) -> None:
-    """Note whether somebody else has rotated the token since ``row`` was read."""
+    """Set ``is_token_outdated`` if a parallel request has rotated the token since ``row`` was read."""
     if stored.token_digest == row.token_digest or store.is_opened_by_id:
         return
-    # What the next save would have given to the session is no token yet.
+    # A planned token is not in the database yet.
     token = None if store.planned_token else store.session_key
     if token is not None and tokens.digest(token) not in (row.token_digest, stored.token_digest):
-        # What this request rotated to itself was rolled back: it has no token to keep.
+        # This request's own rotation was rolled back, so neither of its tokens is valid.
         raise StaleSessionError
     store.is_token_outdated = True
     store.is_cookie_due = False
 
 
-def _is_authenticated_meanwhile(stored: AbstractSession, row: AbstractSession) -> bool:
-    """Return whether the user has authenticated beside this request."""
+def _has_authenticated_meanwhile(stored: AbstractSession, row: AbstractSession) -> bool:
+    """Return whether the user has authenticated in a parallel request."""
     is_same_user = stored.user_id == row.user_id and row.user_id is not None
     return is_same_user and stored.authenticated_at != row.authenticated_at
 
 
-def _is_password_mine(row: AbstractSession, base: Data, mine: Data, use: Use) -> bool:
-    """Return whether this request has set another password; a new form of the same one's hash is none."""
+def _has_set_new_password(row: AbstractSession, base: Data, mine: Data, use: Use) -> bool:
+    """Return whether this request stored the hash of a new password, not another hash of the same password."""
     before, after = base.get(HASH_SESSION_KEY), mine.get(HASH_SESSION_KEY)
     user = changes.known_user(row, use)
     if before == after or user is None or after != user.get_session_auth_hash():

@@ -1,6 +1,6 @@
 """The database session engine: ``SESSION_ENGINE = "django_sessions_plus.backends.db"``.
 
-Every read and write of a session is one query; see ``session`` for what a store does and ``rows`` for how.
+Every read and write of a session is one query. The module ``session`` says what a store does, ``rows`` how.
 
 An engine of your own is a module with a class ``SessionStore`` that extends this one. It may override:
 
@@ -10,10 +10,10 @@ An engine of your own is a module with a class ``SessionStore`` that extends thi
 - ``get_session_cookie_age()``: the idle timeout in seconds
 - ``encode(session_dict)`` and ``decode(session_data)``: the data as text
 - ``_get_new_session_key()``: a new token, 32 characters of ``[a-z0-9]``
-- ``rows``: where rows are found and written, a ``Rows``
-- ``invalidation_delay()``: for how many seconds another process may still serve what this one has ended
+- ``rows``: the ``Rows`` object that finds and writes rows
+- ``invalidation_delay()``: for how many seconds another process may accept a session that this one has ended
 
-and any method of Django's contract, if it calls the inherited one. Override both a method and its coroutine,
+and any method of Django's ``SessionBase``, if it calls the inherited one. Override both a method and its coroutine,
 or neither: ``asave()`` runs the ``save()`` of this package in a thread, not yours. Everything else may change.
 """
 
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
 
 
 class SessionStore(session.SessionStore):
-    """Keep sessions in the database, each bound to the digest of its token."""
+    """Store sessions in the database. A row contains only the digest of its token."""
 
     @classmethod
     def get_model_class(cls) -> type[AbstractSession]:
@@ -42,15 +42,15 @@ class SessionStore(session.SessionStore):
 
     @classmethod
     def invalidation_delay(cls) -> int | None:
-        """Return within how many seconds every process refuses what this one has ended; None if all do by now.
+        """Return after how many seconds all processes refuse a session that this one has ended; None: they do already.
 
-        Here that is always now: every process reads the row.
+        Always None here, because every process reads the row at every request.
         """
         return None
 
     @classmethod
     def clear_expired(cls) -> None:
-        """Delete expired sessions, and ended and expired sign-ins past their retention, in batches."""
+        """Delete expired anonymous rows, and signed-in rows past their retention, in batches."""
         purging.purge(cls().rows.query())
 
     @classmethod

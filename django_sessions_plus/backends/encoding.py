@@ -1,7 +1,7 @@
 """Session data as text: plain JSON, compressed above 2 KB. No I/O.
 
-The table is ours and who is signed in is verified against the user's auth hash at every
-request, so a signature would cost time and add nothing.
+The text is not signed. The user's auth hash is verified at every request, so a signature would only
+cost time.
 """
 
 from __future__ import annotations
@@ -12,49 +12,49 @@ from base64 import b64decode, b64encode
 from typing import Any
 
 COMPRESS_ABOVE = 2048
-# Whoever can write to the table must not be able to fill the memory of whoever reads it.
-LONGEST_INFLATED = 16 * 1024 * 1024
+# Characters. Compressed data that somebody wrote into the table must not fill a process's memory.
+MAX_DECOMPRESSED = 16 * 1024 * 1024
 _COMPRESSED = "z:"
-# What Django's JSON serializer does, less its detour through bytes, and made once.
+# As in Django's JSONSerializer, but without bytes, and created only once.
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 _DECODER = json.JSONDecoder()
 
 
 def to_text(data: dict[str, Any]) -> str:
-    """Return ``data`` as it is stored.
+    """Return ``data`` as text.
 
     Raises:
-        TypeError: something in it is not JSON.
+        TypeError: a value cannot be JSON.
     """
     text = _ENCODER.encode(data)
-    if not COMPRESS_ABOVE < len(text) <= LONGEST_INFLATED:
+    if not COMPRESS_ABOVE < len(text) <= MAX_DECOMPRESSED:
         return text
     return _COMPRESSED + b64encode(zlib.compress(text.encode("ascii"))).decode("ascii")
 
 
-def is_text_of_ours(text: str) -> bool:
-    """Return whether ``to_text()`` may have written it; Django's signed form begins with neither."""
+def is_unsigned(text: str) -> bool:
+    """Return whether the text is in the format of ``to_text()``, not in Django's signed one."""
     return text.startswith(("{", _COMPRESSED))
 
 
 def from_text(text: str) -> dict[str, Any]:
-    """Return what ``to_text()`` was given.
+    """Return the data from its text.
 
     Raises:
-        ValueError, RecursionError, zlib.error: it is damaged, or longer than any that was compressed.
+        ValueError, RecursionError, zlib.error: the text is damaged, or longer than 16 MB when decompressed.
     """
     if text.startswith(_COMPRESSED):
-        text = _inflated(b64decode(text[len(_COMPRESSED) :]))
-    # What was encoded here has no white space, which json.loads() would look for.
+        text = _decompress(b64decode(text[len(_COMPRESSED) :]))
+    # Faster than json.loads(), which also looks for white space around the object; to_text() writes none.
     data, end = _DECODER.raw_decode(text)
     if end != len(text):
         data = json.loads(text)
     return data if isinstance(data, dict) else {}
 
 
-def _inflated(payload: bytes) -> str:
-    inflating = zlib.decompressobj()
-    inflated = inflating.decompress(payload, LONGEST_INFLATED)
-    if not inflating.eof:
+def _decompress(payload: bytes) -> str:
+    decompressor = zlib.decompressobj()
+    decompressed = decompressor.decompress(payload, MAX_DECOMPRESSED)
+    if not decompressor.eof:
         raise ValueError("compressed session data must end within 16 MB; this does not")
-    return inflated.decode("latin-1")
+    return decompressed.decode("latin-1")

@@ -1,6 +1,6 @@
-"""Bring two sets of changes to one session's data together, key by key.
+"""Merge the changes of two requests to one session's data, key by key. Pure functions.
 
-Pure: three dictionaries in, one out. Who is signed in is never merged from two.
+The keys that say who is signed in are always taken together from one of the two.
 """
 
 from collections.abc import Mapping
@@ -14,12 +14,12 @@ _ABSENT = object()
 
 
 def is_same_identity(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Return whether both say the same about who is signed in, and how."""
+    """Return whether both have the same user, authentication backend and auth hash."""
     return all(one.get(key) == other.get(key) for key in IDENTITY_KEYS)
 
 
 def is_same_user(one: Mapping[str, Any], other: Mapping[str, Any]) -> bool:
-    """Return whether both name the same user, or nobody."""
+    """Return whether both have the same user, or none."""
     return one.get(SESSION_KEY) == other.get(SESSION_KEY)
 
 
@@ -30,13 +30,13 @@ def merge(
     theirs: Mapping[str, Any],
     is_my_password_new: bool = False,
 ) -> dict[str, Any] | None:
-    """Return ``theirs`` with every key that ``mine`` changed since ``base``.
+    """Return the stored data ``theirs`` with every change from ``base`` to ``mine``.
 
-    A key that both changed takes my value, as if I had written a moment later. Who is signed in, and
-    how, is taken as a whole: from mine if I signed somebody in or set a new password
-    (``is_my_password_new``), else from theirs if they changed it, such as after a change of
-    ``SECRET_KEY``. None means that they signed in another user, or signed out: what was done on
-    behalf of somebody else must not reach that user's session.
+    If both changed a key, the value of ``mine`` wins, as with a later write. ``IDENTITY_KEYS`` are taken
+    together: from ``mine`` if this request signed a user in or set a new password
+    (``is_my_password_new``), else from ``theirs`` if they differ from ``base``, for example after a
+    change of ``SECRET_KEY``. None if ``theirs`` has another user than ``base``: nothing that was done for
+    one user may be saved in another user's session.
     """
     if not is_same_user(base, theirs):
         return None
@@ -65,7 +65,7 @@ def _is_identity_theirs(
 
 
 def _is_unchanged(before: Any, after: Any) -> bool:
-    """Return whether both would be stored alike: to Python, not to JSON, 1 and 1.0 and True are equal."""
+    """Return whether both are the same JSON: Python alone says that 1, 1.0 and True are equal."""
     if type(before) is not type(after) or before != after:
         return False
     if isinstance(before, dict):

@@ -1,8 +1,8 @@
-"""Which sessions the running request, scope or task has opened for itself, for code that has no access to the request.
+"""Which sessions the running request, ASGI scope or task has opened, for code that has no access to the request.
 
-When somebody's password is saved, these are the ones that may stay. They are held by weak references in
-an immutable tuple in a context variable: threads of WSGI servers and of task queues share one context
-between requests, so what is found here must not outlive the request that put it there.
+When a user's password is saved, only these sessions may stay. A context variable holds them, in
+an immutable tuple of weak references: threads of WSGI servers and task queues use one context
+for many requests, so a session must not stay here after its request.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from weakref import ReferenceType, ref
 
 from django_sessions_plus.backends.use import NO_META, Meta
 
-# A task that creates thousands of sessions has no use for more than the last ones.
+# A task that creates thousands of sessions must not keep all of them here.
 MAX_STORES = 8
 
 Stores = tuple["ReferenceType[Any]", ...]
@@ -22,18 +22,18 @@ Expected = tuple[tuple[Any, str], ...]
 
 
 class Store(Protocol):
-    """What of a session store has to be known here."""
+    """The part of a session store that this module uses."""
 
     meta: Meta
     is_opened_by_id: bool
 
     @property
     def session_key(self) -> str | None:
-        """Its token."""
+        """The session token."""
 
 
 class Scope:
-    """What is known of the running request. Immutable; its repr is silent, for error reports show local variables."""
+    """The state of the running request. Immutable. Its repr shows nothing, because error reports contain variables."""
 
     __slots__ = ("current", "expected", "meta", "stores")
 
@@ -45,13 +45,13 @@ class Scope:
         expected: Expected = (),
     ) -> None:
         self.meta = meta
-        """What the request presented, as in ``request.META``."""
+        """``request.META``; None outside of a request."""
         self.current = current
         """The request's own session."""
         self.stores = stores
-        """The sessions it has opened for itself."""
+        """The sessions that the request has opened, its own among them."""
         self.expected = expected
-        """What ``expect_auth_hash()`` noted."""
+        """The ids and hashes that ``add_expected()`` has added."""
 
     def __repr__(self) -> str:
         return "<Scope>"
@@ -63,17 +63,17 @@ _scope: ContextVar[Scope] = ContextVar("django_sessions_plus_scope", default=EMP
 
 
 def scope() -> Scope:
-    """Return what is known of the running request, to be given to ``restore()`` later."""
+    """Return the state of the running request, for ``restore()``."""
     return _scope.get()
 
 
 def restore(scope: Scope) -> None:
-    """Go back to what was known before."""
+    """Go back to a state that ``scope()`` returned."""
     _scope.set(scope)
 
 
 def begin(meta: Mapping[str, Any] | None = None, store: Store | None = None) -> None:
-    """Forget the sessions of earlier requests: from here on this is the running one. ``store`` is its session."""
+    """Begin a request: forget the sessions of earlier ones. ``store`` is the request's own session."""
     if store is None:
         _scope.set(Scope(meta))
     else:
@@ -82,12 +82,12 @@ def begin(meta: Mapping[str, Any] | None = None, store: Store | None = None) -> 
 
 
 def end() -> None:
-    """Forget everything: the request, scope or task is over."""
+    """Forget everything, at the end of the request, scope or task."""
     _scope.set(EMPTY)
 
 
 def add(store: Store, *, is_current: bool = False) -> None:
-    """Have ``store`` belong to the running request; with ``is_current`` it takes the place of its session."""
+    """Add ``store`` to the sessions of the running request; with ``is_current``, make it the request's own session."""
     now = _scope.get()
     others = [each for each in now.stores if each() is not None and each() is not store]
     reference = ref(store)
@@ -95,20 +95,20 @@ def add(store: Store, *, is_current: bool = False) -> None:
     _scope.set(Scope(now.meta, reference if is_current else now.current, kept, now.expected))
 
 
-def expect_auth_hash(session_id: Any, auth_hash: str) -> None:
-    """Note that a session stays after the request only if ``auth_hash`` is stored in it by then."""
+def add_expected(session_id: Any, auth_hash: str) -> None:
+    """Note that the session with this id has to end after the request, unless its data has ``auth_hash`` by then."""
     now = _scope.get()
     others = [each for each in now.expected if each[0] != session_id]
     _scope.set(Scope(now.meta, now.current, now.stores, (*others, (session_id, auth_hash))))
 
 
-def has_expected_hashes() -> bool:
-    """Return whether ``take_expected_hashes()`` has something to return."""
+def has_expected() -> bool:
+    """Return whether ``add_expected()`` was called since ``take_expected()``."""
     return bool(_scope.get().expected)
 
 
-def take_expected_hashes() -> tuple[tuple[Any, str], ...]:
-    """Return what ``expect_auth_hash()`` has noted, each an id and an auth hash, and forget it."""
+def take_expected() -> tuple[tuple[Any, str], ...]:
+    """Return the ids and auth hashes that ``add_expected()`` has added, and forget them."""
     now = _scope.get()
     if now.expected:
         _scope.set(Scope(now.meta, now.current, now.stores))
@@ -118,11 +118,11 @@ def take_expected_hashes() -> tuple[tuple[Any, str], ...]:
 def note_opened(store: Store) -> None:
     """Add a session that other code has opened, if the running request presented its token.
 
-    A session that was opened by its id, or by a token that came from elsewhere, is that of
-    somebody else: an admin's tool looks at it, or a package ends it.
+    A session that was opened by its id, or by a token that is not in the request, is not the
+    client's own: an admin tool may read it, or a package may end it.
     """
     if store.meta is not NO_META:
-        # It belongs to a request already.
+        # The middleware has added it.
         return
     meta = _scope.get().meta
     token = None if store.is_opened_by_id else store.session_key
@@ -131,13 +131,13 @@ def note_opened(store: Store) -> None:
 
 
 def note_created(store: Store) -> None:
-    """Add a session that other code has created: its token was made here, so nobody else has presented it."""
+    """Add a session that other code has created in this request. Its token is new, so no other client has it."""
     if store.meta is NO_META:
         add(store)
 
 
 def is_presented(meta: Mapping[str, Any], token: str) -> bool:
-    """Return whether a header of the request, which may be its cookie, holds ``token``."""
+    """Return whether a header of the request, such as Cookie, contains ``token``."""
     return any(
         token in value
         for name, value in meta.items()
@@ -152,9 +152,9 @@ def current() -> Any:
 
 
 def stores_of_request() -> list[Any]:
-    """Return the stores that an end has to empty: all of the running request, or outside of one only the current store.
+    """Return the stores to empty when a session ends: all of the running request; outside of one, the current store.
 
-    What a script or a test has in its hands is not emptied when it ends the session.
+    A store that a script or a test has opened stays as it is when it ends the session.
     """
     if _scope.get().meta is not None:
         return stores()
@@ -163,6 +163,6 @@ def stores_of_request() -> list[Any]:
 
 
 def stores() -> list[Any]:
-    """Return the sessions that the running request has opened for itself, its own among them."""
+    """Return the sessions that the running request has opened, its own among them."""
     found = (each() for each in _scope.get().stores)
     return [store for store in found if store is not None]

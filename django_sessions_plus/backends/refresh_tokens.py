@@ -17,10 +17,10 @@ if TYPE_CHECKING:
 def start_refresh(
     store: SessionStore, row: AbstractSession, digest: str, started_at: datetime
 ) -> bool:
-    """Make ``digest`` the row's refresh token, the first of its family; False if the row is not as it was read.
+    """Store ``digest`` as the first refresh token of a family; return False if the row has changed since it was read.
 
-    Whatever refresh tokens the session had before are replaced. The row must still bear the
-    token it was read with: whoever rotates that means to be rid of who knew it.
+    An earlier refresh token of the session is replaced. The row must still have the session token with
+    which it was read, because a rotation has to lock out everybody who knows the old one.
     """
     columns: Columns = {
         "refresh_digest": digest,
@@ -45,14 +45,14 @@ def rotate_refresh(
     attempt: str | None = None,
     replays: int = 0,
 ) -> bool:
-    """Put ``digest`` in the place of the refresh token the row was read with; False if that has changed.
+    """Replace the refresh token with which the row was read; return False if another request has replaced it.
 
-    One statement, which also records the use: time, address, user agent, and what is ``due`` by
-    ``SessionStore.due_columns()``, such as an expiry that slides. The session token has no part in it.
-    False also if the expiry would slide and somebody else has moved it: what they meant must hold.
+    One statement. It also records the use (time, IP address, user agent) and writes the ``due`` columns
+    from ``SessionStore.due_columns()``, such as a new expiry. The session token may have changed.
+    False too if the expiry would move and another request has moved it, which must not be undone.
 
-    ``attempt`` is the digest of the client's attempt, and ``replays`` how often that may be
-    answered again; see ``replay_refresh()``.
+    ``attempt`` is the digest of the client's attempt, and ``replays`` how often a retry of it will be
+    answered; see ``replay_refresh()``.
     """
     kept: Columns = {"refresh_attempt": attempt, "refresh_replays_left": replays}
     columns: Columns = {
@@ -68,9 +68,9 @@ def rotate_refresh(
 
 
 def replay_refresh(store: SessionStore, row: AbstractSession, now: datetime) -> bool:
-    """Count that the last refresh is answered once more; False if the row is not as it was read.
+    """Count down the retries of the last refresh; return False if the row has changed since it was read.
 
-    The use is recorded, but never moves the expiry, neither now nor after the response.
+    The use is recorded, but the expiry does not move in this request.
     """
     replays_left = row.refresh_replays_left - 1
     columns = {**_use_columns(store, row, now), "refresh_replays_left": replays_left}
@@ -81,9 +81,9 @@ def replay_refresh(store: SessionStore, row: AbstractSession, now: datetime) -> 
 def record_refresh_from_other_context(
     store: SessionStore, row: AbstractSession, now: datetime
 ) -> bool:
-    """Record that a refresh within the grace came from elsewhere; False if the row is not as it was read.
+    """Record a refresh within the grace from another network or browser; return False if the row has changed.
 
-    It never moves the expiry, neither now nor after the response.
+    The expiry does not move in this request.
     """
     columns = _use_columns(store, row, now)
     store.counts_as_activity = False
@@ -91,8 +91,8 @@ def record_refresh_from_other_context(
 
 
 def _use_columns(store: SessionStore, row: AbstractSession, now: datetime) -> Columns:
-    # Also of a refresh that is no activity: where it comes from must not stay unseen, nor
-    # become the usual place by that, from where the session would still be fresh.
+    # Also for a refresh that does not count as activity: a new context must be recorded, and the
+    # session must not stay fresh in it.
     columns = {
         **context.context_columns(row, store.meta, now),
         **context.reauthentication_columns(row, store.meta),

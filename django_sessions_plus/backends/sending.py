@@ -1,4 +1,4 @@
-"""What is sent and logged of a session once it is written, after the commit."""
+"""Send the signals of a session and log its events, after the commit of the write."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ PendingSignals = list[tuple[Signal, dict[str, Any]]]
 
 
 def pending_signals(row: AbstractSession, columns: Columns) -> PendingSignals:
-    """Return what is to be sent of ``columns`` about to be written over ``row``. No I/O."""
+    """Return the signals to send after ``columns`` are written to ``row``, and their arguments. No I/O."""
     if columns.get("user_id") is not None:
         return [(session_started, {})]
     if columns.get("user_id", row.user_id) is None or columns.get("authenticated_at") is not None:
-        # A visit is nobody's, and who signs in again may do so from anywhere.
+        # No context change: nobody is signed in, or the user has just authenticated in the new context.
         return []
     changed = devices.context_changes(vars(row), columns)
     return [(session_context_changed, {"changes": changed})] if changed else []
 
 
 def send_pending(row: AbstractSession, pending: PendingSignals, use: Use, using: str) -> None:
-    """Send what ``pending_signals()`` has returned, now that it is written."""
+    """Send the signals that ``pending_signals()`` returned before the write."""
     for signal, arguments in pending:
         send(signal, row, use, using, **arguments)
 
@@ -55,7 +55,7 @@ def send(signal: Signal, row: AbstractSession, use: Use, using: str, **arguments
 
 
 def user_of(row: AbstractSession, use: Use) -> Any:
-    """Return the user of ``row``, by a query if nobody knows; None if there is none, or that fails."""
+    """Return the user of ``row``, by a query if necessary; None if there is none, or the query fails."""
     if getattr(use.user, "pk", None) == row.user_id:
         return use.user
     if "user" in row._state.fields_cache:

@@ -1,4 +1,4 @@
-"""The async side of what reads or writes: the sync method, run in the thread that Django keeps for that."""
+"""Async versions of methods that do I/O: they run the sync method in Django's thread for sync code."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs)
 
 
 def async_twin(method: Callable[..., T]) -> Callable[..., Coroutine[Any, Any, T]]:
-    """Return the coroutine method that runs ``method`` by ``in_thread()``, to stand below it in its class."""
+    """Return the coroutine method that runs ``method`` by ``in_thread()``; assign it below ``method`` in its class."""
 
     async def twin(*args: Any, **kwargs: Any) -> T:
         return await in_thread(method, *args, **kwargs)
@@ -25,5 +25,5 @@ def async_twin(method: Callable[..., T]) -> Callable[..., Coroutine[Any, Any, T]
     name = method.__name__
     twin.__name__, twin.__qualname__ = f"a{name}", f"{method.__qualname__[: -len(name)]}a{name}"
     twin.__module__, twin.__doc__ = method.__module__, f"See {name}()."
-    twin.__wrapped__ = method  # type: ignore[attr-defined]  # for its signature
+    twin.__wrapped__ = method  # type: ignore[attr-defined]  # so that inspect shows its signature
     return twin

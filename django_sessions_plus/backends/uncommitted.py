@@ -1,4 +1,4 @@
-"""What a store has written in a transaction that may yet be rolled back, as that of a view may be."""
+"""What a store has written in a transaction that is not committed yet, such as that of a view."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Uncommitted:
-    """Remembers until the commit what has to be written once more if there is a rollback instead."""
+    """Remembers until the commit what has to be written again after a rollback."""
 
     def __init__(self, rows: Rows) -> None:
         self.rows = rows
@@ -28,7 +28,7 @@ class Uncommitted:
         """The row that was ended, as it was before."""
 
     def is_rolled_back(self) -> bool:
-        """Return whether the row was inserted or written, and that is gone with its transaction."""
+        """Return whether the row was inserted or written in a transaction that was rolled back."""
         return self._is_anything_written and not self.rows.is_in_transaction
 
     async def ais_rolled_back(self) -> bool:
@@ -36,13 +36,13 @@ class Uncommitted:
         return self._is_anything_written and await in_thread(self.is_rolled_back)
 
     def keep_insert(self) -> None:
-        """Note that the row was just inserted; of one there may have been before nothing is to be restored."""
+        """Note that the row was just inserted. A row that the store had before is forgotten."""
         self.is_inserted = self.before = None
         self._keep_until_commit("is_inserted", True)
 
     def keep_before(self, row: AbstractSession) -> None:
-        """Note that ``row`` was just written, and has not been changed in memory yet."""
-        # A copy takes longer than the write: only where there is something to be rolled back.
+        """Note that ``row`` was just written; to be called before the instance is changed."""
+        # Copying takes longer than the write itself, so only if there can be a rollback.
         if self.rows.is_in_transaction:
             self._keep_until_commit("before", copy(row))
 

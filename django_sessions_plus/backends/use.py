@@ -1,4 +1,4 @@
-"""What the decisions about a session ask of the use that is made of it. Types only."""
+"""The types of session data and columns, and what the decisions in ``changes`` need from a store. Types only."""
 
 from __future__ import annotations
 
@@ -8,17 +8,17 @@ from typing import Any, Protocol
 from django_sessions_plus.conf.kinds import Transport
 
 Columns = dict[str, Any]
-"""Values by the names of a row's columns."""
+"""The values of columns by column name."""
 Data = Mapping[str, Any]
-"""What a session holds, as ``request.session`` has it."""
+"""The content of a session, as in ``request.session``."""
 Meta = Mapping[str, Any]
 
 NO_META: Meta = {}
-"""The ``request.META`` of a store that serves no request."""
+"""The ``meta`` of a store that belongs to no request."""
 
 
 class Use(Protocol):
-    """What a decision asks of the use that is made of a session; a session store is one."""
+    """One use of a session: the attributes of a session store that decisions read. ``BaseStore`` documents them."""
 
     meta: Meta
     """``request.META``; ``NO_META`` without a request."""
@@ -27,15 +27,15 @@ class Use(Protocol):
     can_set_cookie: bool
     is_cookie_due: bool
     is_token_outdated: bool
-    """Whether a parallel request has rotated the token, and so brings the cookie."""
+    """Whether a parallel request has rotated the token, so that its response sets the cookie."""
     is_authenticated_now: bool
     is_authenticated_at_start: bool
     access_issued_at: int | None
     pending_remember: bool | None
-    """What somebody has decided of ``remember`` since the last save; None if nobody has."""
+    """The value that was assigned to ``remember`` since the last save; None if there was none."""
     name: str
     user: Any
-    """The user who is signed in, where that is known without a query; else None."""
+    """The signed-in user, if known without a query; else None."""
 
     @property
     def remember(self) -> bool:
@@ -45,4 +45,4 @@ class Use(Protocol):
         """Return the idle timeout in seconds."""
 
     def decode(self, session_data: str) -> dict[str, Any]:
-        """Return stored data."""
+        """Return the session data from its stored text."""

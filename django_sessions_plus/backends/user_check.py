@@ -1,4 +1,4 @@
-"""Whether the user who came with a row is the one Django would return, by Django's own rules."""
+"""Find the user of a session: the one that was loaded with the row if Django would return the same, else by Django."""
 
 from __future__ import annotations
 
@@ -28,17 +28,16 @@ from django_sessions_plus.policy import EndReason
 def user_of(session: SessionStore, request: HttpRequest | None = None) -> Any:
     """Return the user who is signed in to ``session``, or an ``AnonymousUser``.
 
-    As in ``django.contrib.auth.get_user``: the backend must be configured, the user
-    active, and the session's auth hash the user's present one. Where it is not the
-    session ends.
+    As in ``django.contrib.auth.get_user``: the backend must be configured, the user active, and the
+    session must have the user's current auth hash. If it has not, the session ends.
     """
     data = session.load_if_needed()
     user = user_from_row(session, data) if data else AnonymousUser()
     if user is not None:
         return user
-    # All that Django asks of the request.
+    # Django only uses the session of the request.
     asked = request or cast(HttpRequest, SimpleNamespace(session=session))
-    # What stands there in place of a key may fit no user of this project: that is nobody.
+    # The data may contain a value that cannot be a user's primary key: then nobody is signed in.
     with checking_user(session), suppress(ValidationError):
         found = auth.get_user(asked)
         session.user = found
@@ -48,11 +47,11 @@ def user_of(session: SessionStore, request: HttpRequest | None = None) -> Any:
 
 @contextmanager
 def checking_user(session: SessionStore) -> Iterator[None]:
-    """Find out inside the block who is signed in.
+    """Run a block that finds out who is signed in, and in which a failed write must not raise.
 
-    Nobody has asked for what comes of it, so that nothing is raised if it cannot be written: the
-    end after a changed password, where the session is empty all the same, and the rotation
-    after a change of ``SECRET_KEY``, which is then left to the next request.
+    Django ends the session there after a password change, and rotates its token after a change of
+    ``SECRET_KEY``, though the caller only asked for the user. If the end cannot be written, the session
+    is empty in this request all the same; if the rotation cannot be written, the next request repeats it.
     """
     before = session._session_cache.get(HASH_SESSION_KEY), session.modified
     session.is_checking_user, session.is_rotation_postponed = True, False
@@ -67,7 +66,7 @@ def checking_user(session: SessionStore) -> Iterator[None]:
 
 @contextmanager
 def ending_as(session: SessionStore, reason: str) -> Iterator[None]:
-    """Record ``reason`` should the session end inside the block."""
+    """Record ``reason`` if the session ends inside the block."""
     before, session.end_reason = session.end_reason, reason
     try:
         yield
@@ -76,13 +75,13 @@ def ending_as(session: SessionStore, reason: str) -> Iterator[None]:
 
 
 def user_from_row(session: SessionStore, data: dict[str, Any]) -> Any:
-    """Return the user that came with the row if that is surely the one Django would return.
+    """Return the user that was loaded with the row if Django would certainly return the same one.
 
-    An ``AnonymousUser`` where the data names nobody, or not whom the row names; None where it
-    takes Django's own way to know.
+    An ``AnonymousUser`` if there is no user in the data, or another one than in the row. None if only
+    ``django.contrib.auth.get_user`` can tell.
     """
     row = session.row
-    # Where it came with the row; asking the row itself would fetch it.
+    # Not row.user, which would be a query if the user was not loaded with the row.
     user: Any = None if row is None else row._state.fields_cache.get("user")
     path, auth_hash = data.get(BACKEND_SESSION_KEY), data.get(HASH_SESSION_KEY)
     if (
@@ -92,27 +91,27 @@ def user_from_row(session: SessionStore, data: dict[str, Any]) -> Any:
         or not auth_hash
         or path not in settings.AUTHENTICATION_BACKENDS
     ):
-        return _nobody_or_unknown(session, data)
-    backend = _plain_backend(str(path))
+        return _anonymous_or_undecided(session, data)
+    backend = _model_backend(str(path))
     if not (
         backend is not None
         and user_key.is_user_of(row, data)
-        and _is_plainly_managed(type(user), row._state.db)
+        and _uses_default_manager(type(user), row._state.db)
         and backend().user_can_authenticate(user)
-        and _verify_auth_hash(session, auth_hash, user)
+        and _verify_session(session, auth_hash, user)
     ):
-        return _nobody_or_unknown(session, data)
+        return _anonymous_or_undecided(session, data)
     return user
 
 
-def _nobody_or_unknown(session: SessionStore, data: dict[str, Any]) -> AnonymousUser | None:
-    """Return an ``AnonymousUser`` unless the data names a user whom the row names as well; then None.
+def _anonymous_or_undecided(session: SessionStore, data: dict[str, Any]) -> AnonymousUser | None:
+    """Return None if data and row have the same user, so that Django has to decide; else an ``AnonymousUser``.
 
-    A request must not act for a user who could neither see nor end the session. Data that is
-    modified is ahead of its row until it is saved.
+    With different users, the user in the data could neither see nor end the session. Modified
+    data may have another user until it is saved.
     """
     if session.get_model_class()._meta.get_field("user").related_model is not get_user_model():
-        # A test that overrides AUTH_USER_MODEL: no row can name such a user.
+        # A test overrides AUTH_USER_MODEL, and the row cannot refer to such a user.
         return None
     if user_key.named_in(data, session.get_model_class()) is None:
         return AnonymousUser()
@@ -122,26 +121,28 @@ def _nobody_or_unknown(session: SessionStore, data: dict[str, Any]) -> Anonymous
     return AnonymousUser()
 
 
-def _verify_auth_hash(session: SessionStore, auth_hash: Any, user: Any) -> bool:
+def _verify_session(session: SessionStore, auth_hash: Any, user: Any) -> bool:
+    """Return whether the auth hash is valid for the user; if it is from an earlier ``SECRET_KEY``, also replace it."""
     present = user.get_session_auth_hash()
     if constant_time_compare(auth_hash, present):
         return True
-    # After a change of SECRET_KEY Django would rotate the session token: here that of a browser,
-    # perhaps, that has no part in this request and would be signed out; or that of a client, which
-    # nobody would tell.
+    # Django also rotates the session token after a change of SECRET_KEY. For a token in a header that
+    # must not happen: this client may not get the new token, and a browser with the same session
+    # would be signed out. For the cookie, return False, so that Django does it.
     is_renewed = session.transport != "cookie" and any(
         constant_time_compare(auth_hash, earlier)
         for earlier in user.get_session_auth_fallback_hash()
     )
     if is_renewed and not session.is_opened_by_id:
-        # The session is to outlive the fallback, as Django has it. A refresh does it for signed tokens.
+        # As Django does, so that the session stays valid when the fallback is removed. For access
+        # tokens, the next refresh does it.
         session[HASH_SESSION_KEY] = present
     return is_renewed
 
 
 @lru_cache(maxsize=16)
-def _plain_backend(path: str) -> type[ModelBackend] | None:
-    """Return the class at ``path`` if it finds users as ``ModelBackend`` does; else None."""
+def _model_backend(path: str) -> type[ModelBackend] | None:
+    """Return the backend class at ``path`` if it inherits ``get_user()`` from ``ModelBackend``; else None."""
     backend: Any = import_string(path)
     is_plain = (
         issubclass(backend, ModelBackend)
@@ -151,7 +152,7 @@ def _plain_backend(path: str) -> type[ModelBackend] | None:
     return backend if is_plain else None
 
 
-def _is_plainly_managed(user_model: type[models.Model], alias: str | None) -> bool:
+def _uses_default_manager(user_model: type[models.Model], alias: str | None) -> bool:
     manager = user_model._default_manager
     if type(manager).get_queryset is not models.Manager.get_queryset:
         return False
@@ -159,10 +160,10 @@ def _is_plainly_managed(user_model: type[models.Model], alias: str | None) -> bo
 
 
 def backend_of(user: Any) -> str:
-    """Return the first backend that will know ``user`` again at the session's next request.
+    """Return the path of the first backend whose ``get_user()`` returns a user for the primary key of ``user``.
 
     Raises:
-        SignInRefusedError: the user is inactive, or no backend knows the user.
+        SignInRefusedError: the user is inactive, or there is no such backend.
     """
     if user.pk is None or not getattr(user, "is_active", True):
         raise SignInRefusedError

@@ -1,4 +1,4 @@
-"""The user's key that session data names, as the column ``user`` can hold it. No I/O."""
+"""The user's primary key in session data, as a value of the column ``user``. No I/O."""
 
 from __future__ import annotations
 
@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 def named_in(data: Mapping[str, Any], model: type[models.Model]) -> Any:
-    """Return the key of the user the data names, in the type of the user's key; None if it names none.
+    """Return the primary key of the user in ``data``, in the type of the column; None if there is no user.
 
-    Data can hold anything under that name; what cannot be a key is nobody. ``model`` is that of the rows.
+    The data may contain any value there; None too if it cannot be a primary key. ``model`` is the model of the rows.
     """
     value = data.get(SESSION_KEY)
     if value is None:
@@ -26,21 +26,21 @@ def named_in(data: Mapping[str, Any], model: type[models.Model]) -> Any:
 
 
 def is_user_of(row: AbstractSession, data: Mapping[str, Any]) -> bool:
-    """Return whether the data names the user of ``row``."""
-    # As Django writes it, mostly; what else may mean the same key has to be converted.
+    """Return whether the user in the data is the user of ``row``."""
+    # Django stores the key as text, so that nearly always no conversion is necessary.
     key = row.user_id
     is_as_written = key is not None and data.get(SESSION_KEY) == str(key)
     return is_as_written or bool(named_in(data, type(row)) == key)
 
 
 def from_data(value: Any, field: Any, connection: Any) -> Any:
-    """Return ``value`` as a key of the type of ``field``, the primary key of users; None if it is none.
+    """Return ``value`` in the type of ``field``, the primary key of users; None if it cannot be one.
 
-    By ``to_python()`` alone, as Django reads it. Validators are not run: they judge what somebody
-    enters, and may have been added after the user signed in. None also for a key that the database
-    behind ``connection`` cannot store.
+    Converted by ``to_python()``, as Django does. Validators are not run: they are for user input, and
+    may have been added after the user signed in. None too if the database of ``connection``
+    cannot store the key.
     """
-    # A model that inherits from another in tables of its own has a foreign key for a primary key.
+    # With multi-table inheritance, the primary key of a model is a foreign key to its parent.
     while hasattr(field, "target_field"):
         field = field.target_field
     try:
@@ -52,7 +52,7 @@ def from_data(value: Any, field: Any, connection: Any) -> Any:
 
 
 def _fits(key: Any, field: Any, connection: Any) -> bool:
-    """Return whether the column has room for ``key``; a statement that tried would be an error."""
+    """Return whether the column can store ``key``; if not, a statement with it would fail."""
     if isinstance(field, models.IntegerField):
         least, most = connection.ops.integer_field_range(field.get_internal_type())
         return (least is None or least <= key) and (most is None or key <= most)

@@ -28,7 +28,7 @@ WITHHELD = "(withheld)"
 """Written in an export in place of a secret."""
 
 _BETWEEN_WORDS = re.compile(r"(?<=[a-z0-9])(?=[A-Z])|(?<=[A-Z])(?=[A-Z][a-z])|[^0-9A-Za-z]+")
-# Digests, and columns that are exported in another form.
+# Digests; the session data, which is exported decoded; and a counter that says nothing about the user.
 _NOT_EXPORTED = {"token_digest", "refresh_digest", "refresh_attempt", "session_data", "version"}
 
 

@@ -30,7 +30,7 @@ Row = TypeVar("Row", bound=models.Model)
 
 def one_or_none(rows: models.QuerySet[Row]) -> Row | None:
     """Return the one row of a queryset that finds at most one; None if it finds none."""
-    # Not first(), which would sort by the primary key what a unique index finds.
+    # Not first(), which would add an ORDER BY on the primary key.
     try:
         return rows.get()
     except ObjectDoesNotExist:

@@ -4,7 +4,7 @@ The pages, the API, the admin, the commands and the receivers all call these. If
 request is among those ended, ``request.session`` becomes empty, its cookie is deleted and
 ``request.user`` is anonymous from then on. No verb checks permissions.
 
-Longer than other modules, for a reader looks for every verb here, and they share how rows are found and ended.
+Longer than other modules, because a reader looks for every verb here, and all find and end rows in the same way.
 """
 
 from __future__ import annotations
@@ -48,7 +48,7 @@ _T = TypeVar("_T")
 
 
 def _twin(verb: Callable[_P, _T]) -> Callable[_P, Coroutine[Any, Any, _T]]:
-    # With types: those of async_twin() itself would contradict what Django declares for its methods.
+    # Typed here, because async_twin() also makes methods, for which Django declares other types.
     return async_twin(verb)
 
 
@@ -147,7 +147,7 @@ def revoke_everyone(
 
     Only rows that exist when this is called are ended, as far as the clocks of the hosts agree.
     Sessions that start meanwhile stay, and so do anonymous ones. A user who signs in meanwhile on an
-    older row, such as that of an anonymous visit, may have to sign in again.
+    older row, such as an anonymous one, may have to sign in again.
     """
     rows = _rows().filter(user__isnull=False)
     newest = rows.order_by("-pk").values_list("pk", flat=True).first()
@@ -205,7 +205,7 @@ def start(
     store.is_authenticated_at_start = False
     store.user = user
     store.save()
-    # Whoever makes it the session of a request need not save it once more.
+    # If it becomes the session of a request, the middleware need not save it again.
     store.modified = False
     return store
 

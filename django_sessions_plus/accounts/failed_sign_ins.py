@@ -64,7 +64,7 @@ def _whose(credentials: Mapping[str, Any]) -> Any:
     except (DataError, ValidationError, ValueError):
         # The text cannot be a name of this user model.
         return None
-    except Exception as error:  # noqa: BLE001 - that a sign-in has failed is told without it
+    except Exception as error:  # noqa: BLE001 - the failed sign-in is logged without the user
         log_failure("find who failed to sign in", error)
         return None
 

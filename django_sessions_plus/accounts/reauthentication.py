@@ -32,8 +32,8 @@ SENT_BACK_WITHIN = 60
 LONGEST_PASSWORD = 4096
 
 _SENT = "_sessions_plus_sent"
-# Redirects to the same sign-in page before an error is shown, if there is no page of ours to use
-# instead. Users may also go back by themselves, but not so often.
+# After more redirects than this to the sign-in page, an error is shown, if our own page is not mounted.
+# A few redirects are no error, because users also go back in their browser.
 _MOST_RETURNS = 3
 
 

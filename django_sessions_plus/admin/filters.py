@@ -72,12 +72,12 @@ class StateFilter(ChoiceFilter):
         return super().value() or self.default
 
     def choices(self, changelist: ChangeList) -> Iterator[Any]:
-        """Yield the states alone: "All" is one of them, and not what an empty choice means."""
+        """Yield the states only: "All" is one of them, not the empty choice as in Django."""
         for value, title in self.lookup_choices:
             chosen = None if value == self.default else value
             yield {
                 "selected": value == self.value(),
-                # What asks about an end makes no sense of what has not ended.
+                # The filters about the end would exclude every session that has not ended.
                 "query_string": changelist.get_query_string(
                     {self.parameter_name: chosen},
                     remove=[] if value == ENDED else [spec.parameter_name for spec in ABOUT_ENDS],
@@ -87,16 +87,16 @@ class StateFilter(ChoiceFilter):
 
     @staticmethod
     def active(queryset: Any) -> Any:
-        """Keep the sessions of those who are signed in now."""
+        """Keep the active sessions of users."""
         return queryset.active().filter(user__isnull=False)
 
     def narrow(self, queryset: Any, value: str) -> Any:
-        """Keep the sessions in that state; only "anonymous" and "all" show visits nobody is signed in to."""
+        """Keep the sessions in that state; only "anonymous" and "all" show anonymous sessions."""
         match value:
             case "active":
                 return self.active(queryset)
             case "ended":
-                # An end moves the expiry to its moment, and that has an index.
+                # Ending a session sets expires_at too, and that column has an index.
                 return queryset.ended().filter(expires_at__lte=timezone.now())
             case "expired":
                 return queryset.expired().filter(user__isnull=False)
@@ -194,7 +194,7 @@ class StaffFilter(ChoiceFilter):
 
 
 class UserFilter(ChoiceFilter):
-    """By one user, whom a link names; shown only then, for a site may have millions."""
+    """Filter by the user whom a link names. It does not list users to choose from: a site may have millions."""
 
     title = _("user")
     parameter_name = "user"

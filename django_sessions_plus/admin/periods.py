@@ -1,7 +1,7 @@
-"""A date hierarchy by when sessions began, which their time-ordered primary key tells.
+"""A date hierarchy by when sessions began, which is part of their primary key.
 
-Django's ``date_hierarchy`` reads the whole table for its first and last moment and for the days
-between. This one reads the oldest key, and offers every day from that to now.
+Django's ``date_hierarchy`` reads the whole table to find the first, the last and every other day. This
+one reads the oldest key, and offers every day from then to now.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ class Period:
 
     @property
     def end(self) -> date:
-        """The first day that is no more in it."""
+        """The first day after it."""
         first, depth = self.first, len(self.text)
         if depth == 4:
             return first.replace(year=first.year + 1)
@@ -89,7 +89,7 @@ def hierarchy(period: Period, oldest: datetime | None, link: Link) -> dict[str, 
         for text in texts
     ]
     if are_days:
-        # Days are numbers, of the month that stands before them.
+        # Days are shown as numbers, so show their month before them.
         choices.insert(0, {"link": None, "title": _title(texts[0][:7])})
     return {
         "show": bool(back or len(texts) > 1),
@@ -111,7 +111,7 @@ def local_date(moment: datetime) -> date:
 
 
 def _choices(text: str, first: date, last: date) -> list[str]:
-    """Return the periods to choose from: the next smaller ones, from the first that tells them apart."""
+    """Return the next smaller periods to choose from; for all dates, a level with a single choice is skipped."""
     if len(text) == 10:
         return [text]
     if not text:
@@ -126,7 +126,7 @@ def _choices(text: str, first: date, last: date) -> list[str]:
 
 
 def _title(text: str) -> str:
-    """Return how a period is written; of no text, how all of them are."""
+    """Return the title of a period; for an empty text, "All dates"."""
     if len(text) <= 4:
         return text or gettext("All dates")
     form = "YEAR_MONTH_FORMAT" if len(text) == 7 else "MONTH_DAY_FORMAT"

@@ -80,7 +80,8 @@ class BearerAuthentication(BaseAuthentication):
         elif not self._is_left(request):
             put_session(request._request)
             raise refusal(request, InvalidTokenError())
-        # Another class may know the credential; but it is neither the cookie's session nor our token.
+        # A class of another package may accept the credential. Until then ``request.session`` is empty,
+        # so that the session of the cookie is not used.
         if own_engine() is not None:
             put_session(request._request)
         return None

@@ -38,8 +38,7 @@ class Utf8JSONParser(JSONParser):
         """
         request: Request = (parser_context or {})["request"]
         try:
-            # HttpRequest.body enforces the limit. The stream does not, and REST framework before
-            # 3.18 passes that.
+            # HttpRequest.body enforces the size limit. ``stream``, in REST framework before 3.18, does not.
             parsed = loads(request._request.body.decode(), parse_constant=_refuse_constant)
         except (ValueError, RecursionError):
             # The original exception contains the body, which may contain a password.

@@ -35,7 +35,7 @@ _READ_ONLY = "25006"
 # MySQL's error number of an unknown column.
 _UNKNOWN_COLUMN = 1054
 
-# The first match counts. Django would answer these exceptions with HTML, but clients need the body.
+# The first match counts. Django would answer these exceptions with HTML, but clients of the API need JSON.
 _BY_TYPE: tuple[tuple[type[Exception] | tuple[type[Exception], ...], str], ...] = (
     ((UpdateError, SessionInterrupted), "session_interrupted"),
     (Http404, "not_found"),

@@ -71,7 +71,7 @@ class AttemptField(SecretField):
         """
         if not is_attempt(data):
             self.fail("malformed")
-        # Not str(data), whose result would not be hidden.
+        # Not str(data): that would be a copy, which error reports do not hide.
         attempt: str = data
         return attempt
 

@@ -75,7 +75,7 @@ class Form(FormParser):
             TooManyFieldsSent: there are too many parameters.
         """
         request: Request = (parser_context or {})["request"]
-        # HttpRequest.body enforces the limit; the stream does not.
+        # HttpRequest.body enforces the size limit; ``stream``, in REST framework before 3.18, does not.
         form = QueryDict(request._request.body, encoding="utf-8")
         forget_body(request._request)
         return hide_form(form)
@@ -180,7 +180,7 @@ def token_of(request: Request) -> str:
     given = data.getlist(FIELD) if isinstance(data, QueryDict) else []
     if len(given) != 1 or not given[0]:
         raise ParseError
-    # Not str(), whose result would not be hidden.
+    # Not str(): that would be a copy, which error reports do not hide.
     token: str = given[0]
     return token
 

@@ -102,7 +102,8 @@ def _set_cookie(
 
 def _cookie_age(pair: IssuedTokens, store: SessionStore) -> int:
     if changes.may_lengthen(store.row, store):
-        # The expiry after a use now: the next requests use the access token, and cannot renew this cookie.
+        # As if the session were used now: later requests send the access token and move the expiry, but this
+        # cookie is only set again by a refresh.
         return max(0, store.get_expiry_age())
     return max(0, round((pair.refresh_expires_at - timezone.now()).total_seconds()))
 

@@ -49,7 +49,7 @@ class SessionView(SessionsPlusView):
     """The current session."""
 
     def get(self, request: Request) -> Response:
-        """Return the session and its user, both null for an anonymous visitor.
+        """Return the session and its user, both null if nobody is signed in.
 
         By cookie, it also sets the CSRF cookie, which sign-in needs. With ``passive=true`` the request does
         not count as activity.
@@ -62,7 +62,7 @@ class SessionView(SessionsPlusView):
         # Now and not after the response, so that the response has the new expiry.
         store.touch()
         body = session_body(request)
-        # Saves a script a refresh that would fail.
+        # Scripts cannot read this cookie, and would have to try a refresh to find out whether there is one.
         if bearer_credential(request) is None and request.COOKIES.get(config.REFRESH_COOKIE_NAME):
             body["refresh_cookie"] = True
         return Response(body)
@@ -127,7 +127,7 @@ class SignOutView(SessionsPlusView):
     def post(self, request: Request) -> Response:
         """End the current session, if there is one."""
         if bearer_credential(request) is None:
-            # Also for an anonymous visitor, because their session ends too.
+            # Also if nobody is signed in, because an anonymous session ends too.
             enforce_csrf(request._request)
             return signed_out_by_cookies(request)
         return signed_out(request)

@@ -59,7 +59,7 @@ def _gives(path: str, base: type[MiddlewareMixin], attribute: str) -> bool:
     except Exception:  # noqa: BLE001  # what somebody else has written may need any request
         return True
     finally:
-        # The checks run before a command, in its thread, and must not leave a request there.
+        # The checks run in the thread of a command, which must not take this request for its own.
         opened.restore(outside)
     return hasattr(request, attribute)
 

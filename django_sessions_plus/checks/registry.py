@@ -1,4 +1,4 @@
-"""How a check is written and registered here. The checks are in the modules of their subjects; see ``docs/checks.md``."""
+"""How a check is written and registered. The checks are in the modules of their subjects; see ``docs/checks.md``."""
 
 from collections.abc import Callable, Iterator
 from typing import Any

@@ -53,8 +53,7 @@ def check_tenants() -> Problems:
 @check(Tags.security)
 def check_secret_key() -> Problems:
     """Find a ``SECRET_KEY`` that can be guessed, where it signs access tokens outside of development."""
-    # "check --deploy" runs this check too, and reports the key by the next one. Django does not pass
-    # the option to a check.
+    # With --deploy, the next check reports the key. Django does not pass the option to checks.
     is_reported_as_error = "--deploy" in sys.argv
     if not settings.DEBUG and not is_reported_as_error and _is_secret_key_at_risk():
         yield problem("W037", *_GUESSABLE)

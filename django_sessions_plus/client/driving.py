@@ -102,15 +102,15 @@ class Driver:
             with httpx.Client() as client:
                 return client.send(step)
         except httpx.RequestError as error:
-            # The exception contains the request, and that a password, so it is not raised.
+            # Not raised: the exception contains the request, which may contain a password.
             return why_none(error, step)
 
     async def _atake(self, step: Step) -> Reply:
         """See _take()."""
         if not isinstance(step, httpx.Request):
-            told = None if self.on_tokens is None else self.on_tokens(step.tokens)
-            if inspect.isawaitable(told):
-                await told
+            result = None if self.on_tokens is None else self.on_tokens(step.tokens)
+            if inspect.isawaitable(result):
+                await result
             return None
         try:
             if self.async_client is not None:

@@ -89,7 +89,7 @@ def user_language(user: Any) -> str | None:
 
 
 def user_fields() -> Sequence[str] | Callable[[Any], Mapping[str, Any]]:
-    """Return the names of the fields of a user that the API tells, or what computes those.
+    """Return the names of the user fields that the API shows, or the callable that returns the fields.
 
     Raises:
         ConfigurationError: the path cannot be imported.
@@ -100,13 +100,13 @@ def user_fields() -> Sequence[str] | Callable[[Any], Mapping[str, Any]]:
 
 
 def sign_in_hook() -> Callable[[Any, Any], Any]:
-    """Return what decides whether a password is enough; where sign-in is left out, the default.
+    """Return the callable of ``SIGN_IN``, which decides whether a password is enough; for False, the default one.
 
     Raises:
         ConfigurationError: the path cannot be imported, or leads to nothing that can be called.
     """
     value = config.SIGN_IN
-    # A password still makes a session fresh there.
+    # False removes the sign-in endpoint, but a password can still make a session fresh.
     hook = _imported("SIGN_IN", Config.SIGN_IN.default if value is False else value)
     if not callable(hook):
         raise ConfigurationError(f"{PREFIX}SIGN_IN is {value!r}, where there is no callable.")
@@ -119,7 +119,7 @@ def _called(name: str, value: Any, request: Any, accepts: Callable[[Any], bool])
         return value
     found = value(request)
     if not accepts(found):
-        # Without what it gave, which may hold a secret.
+        # Not the value, which may contain a secret.
         raise ConfigurationError(f"The callable of {PREFIX}{name} gives a {type(found).__name__}.")
     return found
 

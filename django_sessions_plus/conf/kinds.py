@@ -121,7 +121,7 @@ def _is_named_callable(value: Any) -> bool:
 
 
 def _is_user_fields(value: Any) -> bool:
-    # A text without a dot is a field that somebody forgot to put into a list.
+    # Text without a dot is no path; probably the name of one field, without the list around it.
     return callable(value) or _is_text_list(value) or (is_text(value) and "." in value)
 
 

@@ -17,7 +17,7 @@ _attribute = object.__getattribute__
 
 
 class Setting(Generic[T]):
-    """One setting, as a descriptor: on an instance of ``Config`` it reads as its present value."""
+    """One setting, as a descriptor: read on an instance of ``Config``, it is the present value."""
 
     def __init__(self, kind: Kind, default: T, meaning: str) -> None:
         self.kind = kind
@@ -37,12 +37,12 @@ class Setting(Generic[T]):
         """Return the present value.
 
         Raises:
-            ConfigurationError: it is set to something it cannot be.
+            ConfigurationError: the value is not of the kind that the setting needs.
         """
         if instance is None:
             return self
-        # Past the lazy object, whose way to a setting that is not set costs two microseconds,
-        # ten times in a request; before the first access there is nothing behind it.
+        # Not through the lazy object: there, a setting that is not set costs two microseconds, about ten
+        # times in a request. Before the first access, ``_wrapped`` is ``empty``.
         settings = _attribute(django_settings, "_wrapped")
         value: T
         if type(settings) is Settings:
@@ -59,6 +59,6 @@ class Setting(Generic[T]):
         """Return the present value, for callers that hold the setting itself.
 
         Raises:
-            ConfigurationError: it is set to something it cannot be.
+            ConfigurationError: the value is not of the kind that the setting needs.
         """
         return self.__get__(self, type(self))

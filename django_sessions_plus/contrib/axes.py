@@ -1,4 +1,4 @@
-"""For django-axes: that it locks somebody out is answered in the form of the API."""
+"""For django-axes: make its lockout an error of the API."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from typing import Any
 
 from axes.helpers import get_cool_off
 
-# Where axes is told to lock out for good, for a client has to be told some time.
-_FOR_GOOD = timedelta(hours=1)
+# Used if axes locks out forever (no cool-off time), because ``Retry-After`` needs a number.
+_WITHOUT_COOL_OFF = timedelta(hours=1)
 
 
 def take_lockout(request: Any) -> float | None:
@@ -19,5 +19,5 @@ def take_lockout(request: Any) -> float | None:
     if not getattr(request, "axes_locked_out", False):
         return None
     request.axes_locked_out = False
-    cool_off: timedelta = get_cool_off(request) or _FOR_GOOD
+    cool_off: timedelta = get_cool_off(request) or _WITHOUT_COOL_OFF
     return cool_off.total_seconds()

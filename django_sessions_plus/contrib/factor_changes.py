@@ -1,7 +1,7 @@
-"""Report second factors that are added, confirmed or removed, of packages that keep them in models.
+"""Report that a second factor was added, confirmed or removed, for packages that store factors in models.
 
-By the signals of the models, so that it does not matter whether a page, the admin or a command did it.
-``QuerySet.update()`` sends none and goes unnoticed, as everywhere in Django.
+The models' signals are used, so a page, the admin and a command are all noticed. ``QuerySet.update()``
+sends no signals, so its changes are not.
 """
 
 from __future__ import annotations
@@ -20,14 +20,14 @@ _WAS_CONFIRMED = "_sessions_plus_was_confirmed"
 def watch(
     model: type[Model], name_of: Callable[[Any], str], *, confirmed: str | None = None
 ) -> None:
-    """Report changes of the rows of ``model``, each of which is a factor of its ``user``.
+    """Report changes of the rows of ``model``; each row is a second factor of its ``user``.
 
-    ``name_of`` returns what the log and ``credential_changed`` call a factor. ``confirmed`` names the
-    column without which a row is no factor yet; None if each is one.
+    ``name_of`` returns the name of a factor in the log and in ``credential_changed``. ``confirmed`` is the
+    name of a boolean column: a row counts as a factor while it is true. With None, every row counts.
     """
 
     def is_confirmed(instance: Any) -> bool:
-        # A column that was not read is not asked for: nothing has changed it.
+        # A deferred column has not been changed; reading it here would cost a query.
         return confirmed is None or bool(vars(instance).get(confirmed, True))
 
     def remember(instance: Any, **kwargs: Any) -> None:
@@ -40,7 +40,7 @@ def watch(
         remember(instance)
 
     def report_deleted(instance: Any, using: str, origin: Any = None, **kwargs: Any) -> None:
-        # Not what goes with a deleted user: there is nobody to tell.
+        # Not for a factor that is deleted together with its user, because nobody is left to notify.
         deleted = origin.model if isinstance(origin, QuerySet) else type(origin)
         if is_confirmed(instance) and issubclass(deleted, model):
             report_changed_credential(instance.user, name_of(instance), using=using)

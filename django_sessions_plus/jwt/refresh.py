@@ -117,12 +117,12 @@ def _exchange(presented: Presented, store: SessionStore | None, request: Any) ->
                 raise InactiveSessionError(policy.InactiveReason.SUSPICIOUS)
             continue
         _require_usable(verdict, store, presented)
-        # Before anything is written: if a claim raises, the client's token must stay valid.
         # A custom user model may lack this method.
         auth_hash = getattr(user, "get_session_auth_hash", lambda: None)()
         due = {} if verdict is Verdict.RETRIED else store.due_columns()
         idle_until = due.get("expires_at") or row.expires_at
         idle_until = policy.capped(idle_until, row.refresh_limited_until)
+        # Before the rotation is written: if a callable of a claim raises, the client's token must stay valid.
         issued = access.issue(
             row, user=user, auth_hash=auth_hash, idle_until=idle_until, request=request
         )

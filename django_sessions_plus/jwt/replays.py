@@ -1,4 +1,4 @@
-"""What is recorded, logged and told when a refresh token is presented that a rotation has replaced."""
+"""Record, log and signal that a refresh token is presented which a rotation has already replaced."""
 
 from __future__ import annotations
 

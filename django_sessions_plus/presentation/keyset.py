@@ -23,7 +23,7 @@ PARAMETER = "cursor"
 _NAIVE_EPOCH = datetime(1970, 1, 1)  # noqa: DTZ001 - for projects without time zones
 _EPOCH = _NAIVE_EPOCH.replace(tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
-# Digits enough for the microseconds of the next thousand years.
+# Enough digits for the microseconds of the next thousand years.
 _FORM = re.compile(r"([np])([0-9]{1,17})\.([0-9a-f]{32})", re.ASCII)
 
 
@@ -49,7 +49,7 @@ class Cursor:
 
 
 def parse(text: str) -> Cursor | None:
-    """Parse a cursor; None if the text is none."""
+    """Parse a cursor; None if the text is not one."""
     found = _FORM.fullmatch(_plain(text))
     if found is None:
         return None

@@ -51,7 +51,7 @@ def in_time(value: datetime) -> SafeString:
 
 @register.simple_tag(takes_context=True)
 def sign_out_reason(context: template.Context) -> str:
-    """Return why the visitor was signed out, for a sign-in page; empty if there is nothing to show.
+    """Return why the user was signed out, for a sign-in page; empty if there is nothing to show.
 
     ::
 

@@ -11,7 +11,7 @@ from django.http import HttpRequest
 from django_sessions_plus.accounts.second_factors import SECOND_FACTOR_REQUIRED, SignInRefusal
 from django_sessions_plus.contrib.factor_changes import watch
 
-# As allauth's own stage of the sign-in has it: recovery codes alone are no factor.
+# The same as in allauth's own sign-in: recovery codes alone are no second factor.
 _FACTORS = ["totp", "webauthn"]
 
 

@@ -19,7 +19,7 @@ from django_sessions_plus.events import logger
 LOG_INTERVAL = 60.0
 """Seconds. A process logs a failure of one kind at most once in this time, because an outage fails every request."""
 
-_OF_THE_DATABASE = (OperationalError, InterfaceError, InternalError)
+_DATABASE_ERRORS = (OperationalError, InterfaceError, InternalError)
 
 _logged_at: dict[str, float] = {}
 
@@ -34,7 +34,7 @@ def best_effort(what: str, *, using: str | None = None) -> Iterator[None]:
         SessionInterrupted: a parallel request has ended the session, which is no failure.
     """
     try:
-        with recoverable(using):
+        with savepoint_if_needed(using):
             yield
     except SessionInterrupted:
         raise
@@ -42,8 +42,8 @@ def best_effort(what: str, *, using: str | None = None) -> Iterator[None]:
         log_failure(what, error)
 
 
-def recoverable(using: str | None) -> AbstractContextManager[object]:
-    """Return a context in which a failed statement does not break a transaction that runs on ``using``."""
+def savepoint_if_needed(using: str | None) -> AbstractContextManager[object]:
+    """Return a savepoint if a transaction runs on ``using``, so that a failed statement does not abort it."""
     if using is None:
         return nullcontext()
     # Without a savepoint, a failed write would abort the transaction: PostgreSQL does it itself,
@@ -60,6 +60,6 @@ def log_failure(what: str, error: Exception) -> None:
     _logged_at[what] = now
     name = type(error).__name__
     # A driver's message about an outage contains no values. One about a constraint does.
-    said = str(error).partition("\n")[0] if isinstance(error, _OF_THE_DATABASE) else ""
+    said = str(error).partition("\n")[0] if isinstance(error, _DATABASE_ERRORS) else ""
     logger.debug("Could not %s.", what, exc_info=error)
     events.BOOKKEEPING_FAILED.log(what=what, error=f"{name}: {said}" if said else name)

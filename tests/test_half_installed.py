@@ -212,9 +212,9 @@ def test_below_a_subpath_the_way_back_leads_there_too():
 @override_settings(LOGIN_URL="/sub/admin/login/")
 @pytest.mark.parametrize("prefix", ["/sub/", "/other/"])
 def test_what_another_app_serves_is_not_judged(prefix):
-    assert sign_in_page.leads_nowhere()
+    assert sign_in_page.is_sign_in_url_broken()
     set_script_prefix(prefix)
     try:
-        assert not sign_in_page.leads_nowhere()
+        assert not sign_in_page.is_sign_in_url_broken()
     finally:
         clear_script_prefix()

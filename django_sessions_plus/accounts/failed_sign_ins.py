@@ -16,7 +16,7 @@ from django.http import HttpRequest
 
 from django_sessions_plus import devices, events
 from django_sessions_plus.accounts.attempts import wait_after
-from django_sessions_plus.bookkeeping import log_failure, recoverable
+from django_sessions_plus.bookkeeping import log_failure, savepoint_if_needed
 from django_sessions_plus.conf import config
 
 # Otherwise a client that sends forged tokens could fill the log.
@@ -59,7 +59,7 @@ def _whose(credentials: Mapping[str, Any]) -> Any:
         return None
     named = model._default_manager.filter(**{model.USERNAME_FIELD: name})
     try:
-        with recoverable(named.db):
+        with savepoint_if_needed(named.db):
             return next(iter(named.values_list("pk", flat=True)[:1]), None)
     except (DataError, ValidationError, ValueError):
         # The text cannot be a name of this user model.

@@ -75,7 +75,7 @@ def issue(
     store = sessions.start(user, name=name, expiry=expiry, transport=transport)
     row = store.row
     assert row is not None  # noqa: S101 - start() has inserted it
-    issued = _issued(row, transport, store)
+    issued = _issue_tokens(row, transport, store)
     events.TOKEN_ISSUED.log(
         session_id=row.pk,
         user_id=row.user_id,
@@ -85,7 +85,7 @@ def issue(
     return issued
 
 
-def _issued(row: AbstractSession, transport: Transport, store: Any) -> Issued:
+def _issue_tokens(row: AbstractSession, transport: Transport, store: Any) -> Issued:
     if transport == "bearer":
         return Issued(row, transport, {"token": store.session_key})
     try:

@@ -64,7 +64,7 @@ def redirect_to_page(
     """
     url = config.REAUTHENTICATE_URL or default
     target = sign_in_url() if url is None else resolve_url(url)
-    times = 0 if url == CONFIRM_PASSWORD else _times_sent_back(request, return_to)
+    times = 0 if url == CONFIRM_PASSWORD else _count_redirect(request, return_to)
     confirm_page = _confirm_page() if times else None
     if times > _MOST_RETURNS and confirm_page is None:
         raise PermissionDenied(
@@ -80,7 +80,7 @@ def _confirm_page() -> str | None:
     return None
 
 
-def _times_sent_back(request: HttpRequest, return_to: str) -> int:
+def _count_redirect(request: HttpRequest, return_to: str) -> int:
     """Count this redirect, and return how often the user was redirected from this page a moment ago.
 
     0 if the session is not loaded: nobody is signed in then.

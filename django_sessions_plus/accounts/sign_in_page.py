@@ -23,21 +23,21 @@ ADMIN_SIGN_IN = "admin:login"
 
 def sign_in_url() -> str:
     """Return the URL of ``LOGIN_URL``; the admin's sign-in if that is unset or a name, and no view serves it."""
-    if may_be_replaced() and leads_nowhere():
+    if may_replace_sign_in_url() and is_sign_in_url_broken():
         with suppress(NoReverseMatch):
             return reverse(ADMIN_SIGN_IN)
     return resolve_url(settings.LOGIN_URL)
 
 
-def may_be_replaced() -> bool:
+def may_replace_sign_in_url() -> bool:
     """Return whether ``LOGIN_URL`` is Django's default, or a name, so that the admin's sign-in may replace it."""
     # A path that the project has set may be served by another server in front of Django.
     is_set = settings.is_overridden("LOGIN_URL")  # type: ignore[misc]
     return not is_set or "/" not in str(settings.LOGIN_URL)
 
 
-def leads_nowhere() -> bool:
-    """Return whether ``LOGIN_URL`` is a path of this site that no view serves."""
+def is_sign_in_url_broken() -> bool:
+    """Return whether ``LOGIN_URL`` is a path of this site that no view serves, or an unknown name."""
     try:
         parts = urlsplit(resolve_url(settings.LOGIN_URL))
     except NoReverseMatch:

@@ -1,4 +1,4 @@
-"""What the admin's own forms share: where the focus begins, and a form that counts once, however often it is sent."""
+"""What the admin's own forms share: the focus, and a key with which a form counts once, however often it is sent."""
 
 from __future__ import annotations
 
@@ -21,16 +21,16 @@ def focus_first_error(form: BaseForm) -> None:
             return
 
 
-def once_mark(request: HttpRequest) -> str:
-    """Return what a form has to send as ``ONCE_FIELD``; one mark serves all the forms a session has open."""
+def once_key(request: HttpRequest) -> str:
+    """Return the value that a form has to send as ``ONCE_FIELD``; all open forms of a session share one."""
     found: str | None = request.session.get(_KEY)
     if found is None:
         found = request.session[_KEY] = tokens.make_id().hex
     return found
 
 
-def is_first_copy(request: HttpRequest, row: AbstractSession) -> bool:
-    """Return whether this is the first form with this value, and delete the value from the session.
+def use_once_key(request: HttpRequest, row: AbstractSession) -> bool:
+    """Use up the key of the session, and return whether the form has sent it; False for a copy sent later.
 
     ``row`` is that of the request's session. Needs a transaction: parallel requests wait until it ends,
     so the action of the form belongs into the same transaction.

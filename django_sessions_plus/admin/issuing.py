@@ -20,7 +20,7 @@ from django_sessions_plus.accounts import issuing
 from django_sessions_plus.accounts.issuing import Issued
 from django_sessions_plus.accounts.reauthentication import redirect_to_page
 from django_sessions_plus.admin.ending import EndSessionsMixin
-from django_sessions_plus.admin.forms import ONCE_FIELD, focus_first_error, is_first_copy, once_mark
+from django_sessions_plus.admin.forms import ONCE_FIELD, focus_first_error, once_key, use_once_key
 from django_sessions_plus.admin.history import log_entry
 from django_sessions_plus.admin.user_search import find_user
 from django_sessions_plus.base_session import NAME_LENGTH, AbstractSession
@@ -115,27 +115,27 @@ class IssueTokenMixin(EndSessionsMixin):
             raise Http404
         if not self.has_issue_permission(request, user):
             raise PermissionDenied
-        return self._asked_freshly(request, user)
+        return self._page_if_fresh(request, user)
 
-    def _asked_freshly(self, request: HttpRequest, user: Any) -> HttpResponse:
+    def _page_if_fresh(self, request: HttpRequest, user: Any) -> HttpResponse:
         current = sessions.resolve(request)
         is_own = current is not None and current.user_id == request.user.pk
         if current is not None and is_own and current.is_fresh():
             form = IssueTokenForm(request.POST if request.method == "POST" else None)
             issued = None
             if form.is_bound and form.is_valid():
-                issued = self._issued(request, user, form, current)
+                issued = self._issue(request, user, form, current)
             focus_first_error(form)
             return self._page(request, user, form, issued)
         if config.REAUTHENTICATE_URL is not None:
             return redirect_to_page(request, request.get_full_path())
         return self._page(request, user, None, None)
 
-    def _issued(
+    def _issue(
         self, request: HttpRequest, user: Any, form: IssueTokenForm, current: AbstractSession
     ) -> Issued | None:
         with transaction.atomic(using=router.db_for_write(type(current))):
-            if not is_first_copy(request, current):
+            if not use_once_key(request, current):
                 form.add_error(None, _SENT_BEFORE)
                 return None
             chosen = form.cleaned_data
@@ -176,7 +176,7 @@ class IssueTokenMixin(EndSessionsMixin):
             "issued": issued,
             "expires": None if issued is None else wording.exactly(issued.session.expires_at),
             "once_field": ONCE_FIELD,
-            "once": None if form is None or issued is not None else once_mark(request),
+            "once": None if form is None or issued is not None else once_key(request),
             "session_url": self._session_url(request, issued),
             "media": self.media,
         }

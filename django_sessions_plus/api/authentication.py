@@ -24,11 +24,11 @@ from rest_framework.request import Request
 
 from django_sessions_plus.api.bearer import (
     REFUSED_WITH,
-    examined,
+    authenticate_session,
+    claims_or_error,
     is_ours,
     presented_form,
     refusal,
-    signed_in,
 )
 from django_sessions_plus.api.errors import (
     CHALLENGE,
@@ -135,7 +135,7 @@ class SessionTokenAuthentication(BearerAuthentication):
             store.load_if_needed()
             if store.row is None and store.inactive_row is None:
                 return None
-        return signed_in(request, store)
+        return authenticate_session(request, store)
 
 
 class AccessTokenAuthentication(BearerAuthentication):
@@ -158,7 +158,7 @@ class AccessTokenAuthentication(BearerAuthentication):
         None if it is a token of another issuer or kind, and a class of another package comes next.
         Raises the errors of authenticate().
         """
-        claims = examined(request)
+        claims = claims_or_error(request)
         if (
             isinstance(claims, InvalidTokenError)
             and self._is_left(request)
@@ -171,7 +171,7 @@ class AccessTokenAuthentication(BearerAuthentication):
         if not self.stateless:
             store.access_issued_at = claims.all["iat"]
             store.open_by_id(claims.session_id)
-            return signed_in(request, store, claims)
+            return authenticate_session(request, store, claims)
         # If the row is gone, a save must not create a new one.
         store.is_opened_by_id = True
         user = TokenUser(claims)

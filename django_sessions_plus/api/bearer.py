@@ -1,4 +1,4 @@
-"""What a bearer credential is, whom it lets in, and how it is refused; for ``authentication``."""
+"""Read, verify and refuse bearer credentials, for ``authentication``."""
 
 from __future__ import annotations
 
@@ -50,7 +50,7 @@ def presented_form(request: Request) -> Transport | Literal[""] | None:
     return None if credential is None else transport_of(credential) or ""
 
 
-def examined(request: Request) -> Claims | ApiError:
+def claims_or_error(request: Request) -> Claims | ApiError:
     """Return the claims of an access token, or the error; raised here, its traceback would show the token."""
     try:
         return access.verify(bearer_credential(request) or "", request=request._request)
@@ -69,7 +69,7 @@ def is_ours(request: Request) -> bool:
     )
 
 
-def signed_in(
+def authenticate_session(
     request: Request, store: SessionStore, claims: Claims | None = None
 ) -> tuple[Any, AbstractSession]:
     """Return the user and the row of a session, by the same rules as for every request."""

@@ -15,7 +15,7 @@ from django_sessions_plus.conf import config
 from django_sessions_plus.jwt import inspecting
 
 
-def signed_out(request: Request) -> Response:
+def sign_out(request: Request) -> Response:
     """End the current session, if there is one, and return the response that deletes the client's credentials.
 
     Raises:
@@ -31,7 +31,7 @@ def signed_out(request: Request) -> Response:
     return response
 
 
-def signed_out_by_cookies(request: Request) -> Response:
+def sign_out_by_cookies(request: Request) -> Response:
     """End the sessions of the session cookie and of the refresh cookie, if they are sent.
 
     A page that kept its access token in memory has only the refresh cookie after a reload. The caller
@@ -43,7 +43,7 @@ def signed_out_by_cookies(request: Request) -> Response:
     has_refresh_cookie = config.REFRESH_COOKIE_NAME in request.COOKIES
     if has_refresh_cookie:
         _end_by_refresh_cookie(request)
-    response = signed_out(request)
+    response = sign_out(request)
     if has_refresh_cookie:
         clear_refresh_cookie(request, response)
     return response

@@ -87,7 +87,7 @@ class RefreshView(SessionsPlusView):
         super().check_throttles(request)
         store = put_session(request._request, transport="jwt")
         store.counts_as_activity = not serializer.validated_data["passive"]
-        pair = _exchanged(request, store)
+        pair = _refresh(request, store)
         # Already saved; otherwise the middleware would save it again.
         store.modified = False
         response = Response({})
@@ -175,7 +175,7 @@ class JwksView(SessionsPlusView):
             super().keep_from_caches(response)
 
 
-def _exchanged(request: Request, store: SessionStore) -> IssuedTokens:
+def _refresh(request: Request, store: SessionStore) -> IssuedTokens:
     error: errors.ApiError = errors.InvalidTokenError()
     try:
         # Not in a variable, because error reports show variables.

@@ -65,15 +65,15 @@ def _prepare_for_refresh_cookie(http_request: HttpRequest) -> None:
     _put_jwt_session(http_request)
 
 
-def _nothing(http_request: HttpRequest) -> None:
+def _do_nothing(http_request: HttpRequest) -> None:
     """Do nothing."""
 
 
-def _no_secret(request: Request, response: Response) -> None:
+def _add_nothing(request: Request, response: Response) -> None:
     """Add nothing."""
 
 
-def _token(request: Request, response: Response) -> None:
+def _add_token(request: Request, response: Response) -> None:
     store = session_of(request)
     log_plain_http(request._request, store)
     response.data = {**response.data, "token": store.session_key or ""}
@@ -82,17 +82,17 @@ def _token(request: Request, response: Response) -> None:
 
 
 @sensitive_variables()
-def _tokens(request: Request, response: Response, *, as_cookie: bool) -> None:
+def _add_tokens(request: Request, response: Response, *, as_cookie: bool) -> None:
     store = session_of(request)
     row: Any = store.row
     if row is None:
         raise StaleSessionError
     # Saves the query for the user.
     row.user = request.user
-    put_pair(request, response, _issued(request, store, row), store, as_cookie=as_cookie)
+    put_pair(request, response, _issue_pair(request, store, row), store, as_cookie=as_cookie)
 
 
-def _issued(request: Request, store: SessionStore, row: AbstractSession) -> IssuedTokens:
+def _issue_pair(request: Request, store: SessionStore, row: AbstractSession) -> IssuedTokens:
     """Issue a pair for a session in which this request has authenticated the user.
 
     A parallel request of the same user may have rotated the session token meanwhile, which makes the
@@ -111,20 +111,20 @@ def _issued(request: Request, store: SessionStore, row: AbstractSession) -> Issu
 
 TRANSPORTS: dict[str, TransportSteps] = {
     # The token is only in Set-Cookie, which scripts cannot read.
-    "cookie": TransportSteps(prepare=enforce_csrf, finish=_nothing, disclose=_no_secret),
+    "cookie": TransportSteps(prepare=enforce_csrf, finish=_do_nothing, disclose=_add_nothing),
     "bearer": TransportSteps(
-        prepare=_put_bearer_session, finish=_set_no_csrf_cookie, disclose=_token
+        prepare=_put_bearer_session, finish=_set_no_csrf_cookie, disclose=_add_token
     ),
     "jwt": TransportSteps(
         prepare=_put_jwt_session,
         finish=_set_no_csrf_cookie,
-        disclose=partial(_tokens, as_cookie=False),
+        disclose=partial(_add_tokens, as_cookie=False),
     ),
 }
 """By name, as in the body of a sign-in and in ``store.transport``."""
 
 _BY_REFRESH_COOKIE = TransportSteps(
     prepare=_prepare_for_refresh_cookie,
-    finish=_nothing,
-    disclose=partial(_tokens, as_cookie=True),
+    finish=_do_nothing,
+    disclose=partial(_add_tokens, as_cookie=True),
 )

@@ -39,7 +39,7 @@ from django_sessions_plus.api.serializers import (
     SignInSerializer,
     session_body,
 )
-from django_sessions_plus.api.signing_out import clear_site_data, signed_out, signed_out_by_cookies
+from django_sessions_plus.api.signing_out import clear_site_data, sign_out, sign_out_by_cookies
 from django_sessions_plus.api.throttling import ReauthenticateThrottle, SignInThrottle
 from django_sessions_plus.api.transports import transport_named
 from django_sessions_plus.conf import config
@@ -129,8 +129,8 @@ class SignOutView(SessionsPlusView):
         if bearer_credential(request) is None:
             # Also if nobody is signed in, because an anonymous session ends too.
             enforce_csrf(request._request)
-            return signed_out_by_cookies(request)
-        return signed_out(request)
+            return sign_out_by_cookies(request)
+        return sign_out(request)
 
 
 class SessionListView(SessionsPlusView):
@@ -154,7 +154,7 @@ class SessionDetailView(SessionsPlusView):
         """End the session; raise ``Http404`` unless it is an active session of the user."""
         row = session_of(request).row
         if row is not None and id == str(row.pk):
-            return signed_out(request)
+            return sign_out(request)
         # Before the id is looked up: otherwise the status would show whether the id exists.
         if not FreshToEndOthers().has_permission(request, self):
             raise errors.ReauthenticationRequiredError

@@ -86,7 +86,7 @@ def check_refresh_cookie_is_hidden() -> Problems:
 @check(Tags.security, deploy=True)
 def check_secure() -> Problems:
     """Find cookies that are sent without encryption, if Django's own check does not run."""
-    if settings.SESSION_COOKIE_SECURE is not True and not _django_looks():
+    if settings.SESSION_COOKIE_SECURE is not True and not _is_checked_by_django():
         yield problem(
             "W015",
             "SESSION_COOKIE_SECURE is not True: the token also travels over plain HTTP, where"
@@ -98,7 +98,7 @@ def check_secure() -> Problems:
 @check(Tags.security, deploy=True)
 def check_http_only() -> Problems:
     """Find cookies that scripts can read, if Django's own check does not run."""
-    if settings.SESSION_COOKIE_HTTPONLY is not True and not _django_looks():
+    if settings.SESSION_COOKIE_HTTPONLY is not True and not _is_checked_by_django():
         yield problem(
             "W016",
             "SESSION_COOKIE_HTTPONLY is not True: a script that gets into a page can read the"
@@ -151,7 +151,7 @@ def check_proxies() -> Problems:
         )
 
 
-def _django_looks() -> bool:
+def _is_checked_by_django() -> bool:
     return (
         "django.contrib.sessions" in settings.INSTALLED_APPS
         or "django.contrib.sessions.middleware.SessionMiddleware" in settings.MIDDLEWARE

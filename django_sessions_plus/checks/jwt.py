@@ -143,7 +143,10 @@ def check_algorithm_is_read() -> Problems:
 def check_issuer_is_known() -> Problems:
     """Find tokens for other services whose issuer is the default, not the site."""
     defaults = {Config.JWT_ISSUER.default, Config.JWT_AUDIENCE.default}
-    if defaults & {*texts(config.JWT_ISSUER), *texts(config.JWT_AUDIENCE)} and _has_public_keys():
+    if (
+        defaults & {*static_texts(config.JWT_ISSUER), *static_texts(config.JWT_AUDIENCE)}
+        and _has_public_keys()
+    ):
         yield problem(
             "I005",
             "The public keys are there for other services, and tokens name as issuer or audience"
@@ -198,8 +201,8 @@ def _claimed_fields() -> list[str]:
     return [] if isinstance(fields, str) or callable(fields) else list(fields)
 
 
-def texts(value: Any) -> list[str]:
-    """Return the texts of a setting; none if it depends on the request."""
+def static_texts(value: Any) -> list[str]:
+    """Return the texts of a setting as a list; empty if a callable computes them for each request."""
     if callable(value):
         return []
     return [value] if isinstance(value, str) else list(value)

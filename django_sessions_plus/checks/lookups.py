@@ -39,10 +39,10 @@ def middleware(base: type[MiddlewareMixin], attribute: str) -> list[str]:
     One that sets another attribute, with a cookie of its own, as djangosaml2's does, is none of them.
     Django itself reports one that cannot be imported.
     """
-    return [path for path in settings.MIDDLEWARE if _gives(path, base, attribute)]
+    return [path for path in settings.MIDDLEWARE if _sets_attribute(path, base, attribute)]
 
 
-def _gives(path: str, base: type[MiddlewareMixin], attribute: str) -> bool:
+def _sets_attribute(path: str, base: type[MiddlewareMixin], attribute: str) -> bool:
     try:
         found = import_string(path)
     except ImportError:

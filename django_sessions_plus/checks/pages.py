@@ -6,7 +6,11 @@ from django.contrib.gis.geoip2 import HAS_GEOIP2
 from django.template import TemplateDoesNotExist
 from django.template.loader import get_template
 
-from django_sessions_plus.accounts.sign_in_page import ADMIN_SIGN_IN, leads_nowhere, may_be_replaced
+from django_sessions_plus.accounts.sign_in_page import (
+    ADMIN_SIGN_IN,
+    is_sign_in_url_broken,
+    may_replace_sign_in_url,
+)
 from django_sessions_plus.checks.lookups import is_mounted
 from django_sessions_plus.checks.registry import Problems, check, problem
 from django_sessions_plus.pages.mixins import DEVICES
@@ -34,10 +38,10 @@ def check_templates() -> Problems:
 @check()
 def check_sign_in_page() -> Problems:
     """Find pages that redirect to a sign-in page that does not exist."""
-    if _is_mounted() and leads_nowhere():
+    if _is_mounted() and is_sign_in_url_broken():
         instead = (
             "The pages lead to the admin's sign-in instead, which lets in staff alone."
-            if may_be_replaced() and is_mounted(ADMIN_SIGN_IN)
+            if may_replace_sign_in_url() and is_mounted(ADMIN_SIGN_IN)
             else "Whoever is not signed in meets an error."
         )
         yield problem(

@@ -13,7 +13,7 @@ from django.core.checks.security.base import (
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.encoding import force_str
 
-from django_sessions_plus.checks.jwt import is_of_requests, texts
+from django_sessions_plus.checks.jwt import is_of_requests, static_texts
 from django_sessions_plus.checks.lookups import is_mounted
 from django_sessions_plus.checks.registry import Problems, check, is_set, problem
 from django_sessions_plus.conf import PREFIX, config
@@ -82,7 +82,7 @@ def check_issuer_is_ones_own() -> Problems:
 @check(Tags.security)
 def check_audiences_are_others() -> Problems:
     """Find this site's own audience in ``SESSIONS_PLUS_TOKEN_AUDIENCES``."""
-    own = set(texts(config.JWT_AUDIENCE))
+    own = set(static_texts(config.JWT_AUDIENCE))
     for audience in config.TOKEN_AUDIENCES:
         if audience in own:
             yield problem(
@@ -95,7 +95,7 @@ def check_audiences_are_others() -> Problems:
 @check(Tags.security)
 def check_services_share_no_secret() -> Problems:
     """Find tokens for other services that are signed with a secret, which those services would need to verify them."""
-    own = set(texts(config.JWT_AUDIENCE))
+    own = set(static_texts(config.JWT_AUDIENCE))
     if not own.issuperset(config.TOKEN_AUDIENCES) and _signs_with_secret():
         yield problem(
             "W018",

@@ -33,7 +33,7 @@ else:
 # RFC 7518 section 3.2: a secret must be at least as long as the hash.
 SECRET_BYTES = {"HS256": 32, "HS384": 48, "HS512": 64}
 # Different characters; Django requires as many of SECRET_KEY (security.W009).
-LEAST_DISTINCT = 5
+MIN_DISTINCT_CHARACTERS = 5
 # RFC 7518 section 3.3, NIST SP 800-131A.
 RSA_BITS = 2048
 _KEY_TYPES = {"RS256": "RSA", "ES256": "EC", "EdDSA": "OKP"}
@@ -101,7 +101,7 @@ def secret_key(name: str, kid: str, algorithm: str, secret: bytes) -> Key:
             "weak",
             f"{name}: a secret of {len(secret)} bytes is too short for {algorithm}, which takes {least}.",
         )
-    if len(set(secret)) < LEAST_DISTINCT:
+    if len(set(secret)) < MIN_DISTINCT_CHARACTERS:
         raise BadKeyError(
             "weak", f"{name}: a secret of {len(set(secret))} different bytes can be guessed."
         )

@@ -119,7 +119,7 @@ def _of_session_token(token: str) -> InspectedToken | None:
 
 def _of_refresh_token(presented: RefreshToken) -> InspectedToken | None:
     # From the primary database: a replica or a cached copy may not have the last rotation.
-    store, row = _opened(presented.session_id, from_primary=True)
+    store, row = _open(presented.session_id, from_primary=True)
     if row is None:
         return None
     verdict = verdicts.decide(
@@ -139,7 +139,7 @@ def _of_refresh_token(presented: RefreshToken) -> InspectedToken | None:
 
 
 def _of_access_token(claims: Claims) -> InspectedToken | None:
-    store, row = _opened(claims.session_id, from_primary=False)
+    store, row = _open(claims.session_id, from_primary=False)
     if row is None or str(row.user_id) != claims.user_id:
         return None
     if access.is_superseded(claims, row, store.load_if_needed()):
@@ -147,7 +147,7 @@ def _of_access_token(claims: Claims) -> InspectedToken | None:
     return InspectedToken("access", store, row, claims.all["iat"], claims.all["exp"], claims)
 
 
-def _opened(session_id: Any, *, from_primary: bool) -> tuple[SessionStore, AbstractSession | None]:
+def _open(session_id: Any, *, from_primary: bool) -> tuple[SessionStore, AbstractSession | None]:
     store = new_store()
     store.wants_user = True
     store.open_by_id(session_id, from_primary=from_primary)

@@ -72,7 +72,7 @@ def refresh(
         ValueError: ``attempt`` is not 32 hexadecimal digits. Nothing was rotated.
         ConfigurationError: ``SESSION_ENGINE`` is not an engine of this package.
     """
-    presented = _presented(token, attempt)
+    presented = _parse(token, attempt)
     # If the database fails, error reports show the variables of every frame.
     del token, attempt
     return _exchange(presented, store, request)
@@ -86,13 +86,13 @@ async def arefresh(
     request: Any = None,
 ) -> IssuedTokens:
     """See refresh()."""
-    presented = _presented(token, attempt)
+    presented = _parse(token, attempt)
     del token, attempt
     return await in_thread(_exchange, presented, store, request)
 
 
 @sensitive_variables()
-def _presented(token: str, attempt: str | None) -> Presented:
+def _parse(token: str, attempt: str | None) -> Presented:
     # Errors are returned and not raised: the frames of an exception would show the token.
     if attempt is not None and not refresh_token.is_attempt(attempt):
         return ValueError("An attempt is 32 hexadecimal digits, in lower case.")
@@ -109,7 +109,7 @@ def _exchange(presented: Presented, store: SessionStore | None, request: Any) ->
         raise presented
     store = new_store() if store is None else store
     for _ in range(_TRIES):
-        row, user = _opened(store, presented)
+        row, user = _open(store, presented)
         now, kept = timezone.now(), StoredRefresh.of(row)
         verdict = verdicts.decide(presented, kept, now=now, tolerance=tolerance())
         if verdict is Verdict.REUSED:
@@ -126,7 +126,7 @@ def _exchange(presented: Presented, store: SessionStore | None, request: Any) ->
         issued = access.issue(
             row, user=user, auth_hash=auth_hash, idle_until=idle_until, request=request
         )
-        successor = _successor(store, row, presented, verdict, now, due)
+        successor = _apply_verdict(store, row, presented, verdict, now, due)
         if successor is not None:
             if verdict is Verdict.CURRENT:
                 _renew_identity(store, auth_hash)
@@ -135,7 +135,7 @@ def _exchange(presented: Presented, store: SessionStore | None, request: Any) ->
     raise StaleSessionError
 
 
-def _successor(
+def _apply_verdict(
     store: SessionStore,
     row: AbstractSession,
     presented: RefreshToken,
@@ -164,7 +164,7 @@ def _successor(
     return None if rotated_at is None else presented.successor(rotated_at)
 
 
-def _opened(store: SessionStore, presented: RefreshToken) -> tuple[AbstractSession, Any]:
+def _open(store: SessionStore, presented: RefreshToken) -> tuple[AbstractSession, Any]:
     """Return the session's row and the user who is signed in, by the same rules as for every request.
 
     Raises:

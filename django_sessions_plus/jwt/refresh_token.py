@@ -52,7 +52,7 @@ _ATTEMPT_DOMAIN = b"django_sessions_plus.refresh-attempt.v1:"
 
 
 @dataclass(frozen=True, slots=True)
-class Attempt:
+class AttemptDigests:
     """An attempt in the form that a row stores: HMACs with secrets that are stored nowhere. Its repr shows nothing."""
 
     of_rotation: str = field(repr=False)
@@ -73,7 +73,7 @@ class RefreshToken:
     secret: bytes = field(repr=False)
     key: int = field(default=0, repr=False, compare=False)
     """Which of the site's secrets its MAC was made with: 0 is SECRET_KEY, then its fallbacks."""
-    attempt: Attempt | None = field(default=None, repr=False, compare=False)
+    attempt: AttemptDigests | None = field(default=None, repr=False, compare=False)
     """The attempt that was presented with it; None if there was none."""
 
     @sensitive_variables()
@@ -104,7 +104,7 @@ class RefreshToken:
     def with_attempt(self, attempt: str) -> RefreshToken:
         """Return the token with the digests of ``attempt``, which must have passed ``is_attempt()``."""
         text = attempt.encode("ascii")
-        made = Attempt(
+        made = AttemptDigests(
             of_rotation=_attempt_digest(self._successor_secret(), text),
             of_previous=_attempt_digest(self.secret, text),
         )

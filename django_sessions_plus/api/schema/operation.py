@@ -52,7 +52,7 @@ class Operation:
     is_open: bool = False
     """Whether anonymous requests are allowed."""
 
-    def successes(self) -> list[int]:
+    def success_statuses(self) -> list[int]:
         """Return the statuses of responses that are no errors."""
         return [self.status] if self.unsettled is None else [self.status, 202]
 

@@ -116,7 +116,7 @@ class DescribedSchema(AutoSchema):
                     "Set-Cookie",
                     OpenApiTypes.STR,
                     OpenApiParameter.HEADER,
-                    response=self.operation.successes(),
+                    response=self.operation.success_statuses(),
                     description=self.operation.cookie,
                 )
             )
@@ -138,7 +138,7 @@ class DescribedSchema(AutoSchema):
 
     def _kept_nowhere(self) -> OpenApiParameter:
         operation = self.operation
-        answers = [] if operation.may_be_unchanged else operation.successes()
+        answers = [] if operation.may_be_unchanged else operation.success_statuses()
         return OpenApiParameter(
             "Cache-Control",
             {"type": "string", "enum": ["no-store"]},

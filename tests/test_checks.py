@@ -1146,7 +1146,7 @@ def test_the_fast_path_is_checked_without_connecting(monkeypatch):
     """The server may not be there yet: MariaDB is not asked which version it is."""
     monkeypatch.setattr(connection, "connection", None)
     monkeypatch.setattr(connection, "connect", None)
-    assert compiled.trial(Session) is None
+    assert compiled.compilation_error(Session) is None
 
 
 def test_the_checks_leave_no_request_behind():

@@ -13,7 +13,7 @@ def check_fast_path() -> Problems:
     store = engine_of(SessionStore)
     if store is None or not config.FAST_PATH:
         return
-    error = compiled.trial(store.get_model_class())
+    error = compiled.compilation_error(store.get_model_class())
     if error is not None:
         yield problem(
             "W042",

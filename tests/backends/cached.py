@@ -106,15 +106,15 @@ class Interleaving:
         ]
         for owner, name in steps:
             monkeypatch.setattr(owner, name, self._watched(getattr(owner, name)))
-        self._announce = copies.Copies._announce
+        self._invalidate_or_postpone = copies.Copies._invalidate_or_postpone
 
         def apply(holder: copies.Copies, *args: Any) -> bool:
             if self._held is None:
-                return self._announce(holder, *args)
-            self._held.append(partial(self._announce, holder, *args))
+                return self._invalidate_or_postpone(holder, *args)
+            self._held.append(partial(self._invalidate_or_postpone, holder, *args))
             return False
 
-        monkeypatch.setattr(copies.Copies, "_announce", apply)
+        monkeypatch.setattr(copies.Copies, "_invalidate_or_postpone", apply)
 
     def at(self, moment: int, happening: Callable[[], Any]) -> None:
         self._happenings.setdefault(moment, []).append(happening)

@@ -132,5 +132,5 @@ def test_refresh_tokens_know_people_by_a_uuid(ada):
     row.refresh_from_db()
     assert (row.user, row.is_active()) == (ada, True)
     # By statements that were compiled once, in which the session's key and the user's are told apart.
-    names = {key[3].__name__ for key, kept in compiled._kept.items() if kept is not None}
+    names = {key[3].__name__ for key, kept in compiled._statements.items() if kept is not None}
     assert {"signed_in", "unrefreshed"} <= names

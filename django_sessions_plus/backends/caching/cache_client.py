@@ -1,4 +1,4 @@
-"""What copies ask of a cache, asked through the API that every Django cache has."""
+"""The cache operations that copies need, by the API of every Django cache backend."""
 
 from __future__ import annotations
 
@@ -9,11 +9,11 @@ from django.core.cache import BaseCache
 
 
 class NoFreeConnectionError(Exception):
-    """Every connection of this process was in use for too long, which does not say that the cache has failed."""
+    """All connections of this process were in use for too long. The cache itself may be working."""
 
 
 class Replacement(NamedTuple):
-    """A generation that takes the place of another, and the entry that belongs to the new one; ages are seconds."""
+    """A new generation of a row, the old one, and the entry of the new one. Ages are in seconds."""
 
     generation_key: str
     old: int
@@ -25,21 +25,21 @@ class Replacement(NamedTuple):
 
 
 class CacheClient:
-    """Asks any Django cache. Raises what the cache raises; ages are seconds, None for ever."""
+    """Reads and writes any Django cache. Raises what the cache raises. Ages are in seconds; None means no expiry."""
 
     can_replace = False
-    """Whether ``replace()`` can do more than delete."""
+    """Whether ``replace()`` can also write the new entry."""
 
     def __init__(self, cache: BaseCache) -> None:
         self.cache = cache
 
     def find(self, *keys: str) -> list[Any]:
-        """Return the values of these keys in one round trip, None for each that is not there."""
+        """Return the values of these keys, by one round trip; None for each missing key."""
         found = self.cache.get_many(keys)
         return [found.get(key) for key in keys]
 
     def add(self, key: str, value: Any, age: float | None) -> bool:
-        """Write ``value`` if the key has none, and tell whether it was written."""
+        """Write ``value`` if the key is missing; return whether it was written."""
         return self.cache.add(key, value, age)
 
     def set(self, key: str, value: Any, age: float | None) -> None:
@@ -51,9 +51,9 @@ class CacheClient:
         self.cache.delete_many(list(keys))
 
     def replace(self, replacement: Replacement) -> bool:
-        """Replace the generation, and write the entry if the old generation was still there, in one step.
+        """Replace the generation, and write the entry if the cache still has the old generation; atomic.
 
-        Return whether the entry was written. The old generation is gone in any case.
+        Return whether the entry was written. The old generation is replaced or deleted in any case.
         """
         self.delete([replacement.generation_key])
         return False

@@ -1,8 +1,7 @@
-"""A circuit breaker: what a process remembers of a cache that fails.
+"""A circuit breaker for a cache that fails. No I/O.
 
-That is how long not to ask it, and what to invalidate in it before it is used again. The
-state belongs to the process, and its threads share it; other processes learn of an
-invalidation only through the cache. Nothing here asks the cache.
+It remembers how long not to call the cache, and what to invalidate before the cache is used again. All
+threads of a process share its state; other processes only learn of an invalidation through the cache.
 """
 
 from __future__ import annotations
@@ -17,37 +16,36 @@ from django_sessions_plus.conf.changes import on_setting_change
 # In seconds.
 FIRST_DELAY = 1.0
 LONGEST_DELAY = 30.0
-# Of how many rows digests are remembered; beyond that it is all rows.
+# How many digests are remembered; for more, the copies of all rows are invalidated.
 MAX_DIGESTS = 10_000
 
 
-def is_everything(digests: Collection[str]) -> bool:
-    """Return whether these are so many that the copies of all rows are invalidated."""
+def is_too_many(digests: Collection[str]) -> bool:
+    """Return whether there are so many digests that the copies of all rows are invalidated instead."""
     return len(digests) > MAX_DIGESTS
 
 
 class Pending(NamedTuple):
-    """What is to be invalidated before the cache is used again."""
+    """What to invalidate before the cache is used again."""
 
     number: int
     digests: frozenset[str] | None
-    """None says those of all rows."""
+    """The digests of the rows; None means all rows."""
 
 
 class Circuit:
-    """Keeps a failing cache from being asked by every request. Safe to be shared by threads.
+    """Keeps requests from calling a failing cache. Thread-safe.
 
-    After a failure nobody asks for ``FIRST_DELAY`` seconds, then one thread does; each
-    further failure doubles the delay, up to ``LONGEST_DELAY``. As long as something could
-    not be invalidated the cache counts as failing, and whoever asks next invalidates it first.
-    The delay is ``FIRST_DELAY`` then, because other processes may be able to read what this
-    one cannot invalidate.
+    After a failure, no thread calls the cache for ``FIRST_DELAY`` seconds, then one thread tries; each
+    further failure doubles the delay, up to ``LONGEST_DELAY``. While an invalidation is pending, the
+    cache counts as failing, and the next call has to invalidate first. The delay then stays
+    ``FIRST_DELAY``, because other processes may still read what this one could not invalidate.
     """
 
     def __init__(self) -> None:
         self._lock = Lock()
         self.is_healthy = True
-        """Whether nothing has failed since it last worked."""
+        """Whether the last call succeeded and no invalidation is pending."""
         self._failures = 0
         self._failed_at = 0.0
         self._retry_at = 0.0
@@ -55,7 +53,7 @@ class Circuit:
         self._number = 0
 
     def may_ask(self) -> bool:
-        """Return whether the cache is to be asked now; of several threads one is sent ahead."""
+        """Return whether this thread may call the cache; after a failure, only one thread may try per delay."""
         if self.is_healthy:
             return True
         with self._lock:
@@ -75,9 +73,9 @@ class Circuit:
             self._retry_at = self._failed_at + self._delay()
 
     def note_success(self, done: Pending | None) -> None:
-        """Close the circuit, if nothing was added since ``done`` was returned by ``pending()``.
+        """Close the circuit, unless something was added since ``pending()`` returned ``done``.
 
-        None says that there was nothing to close.
+        Does nothing if ``done`` is None, because the circuit was closed.
         """
         if done is None:
             return
@@ -88,23 +86,23 @@ class Circuit:
                 self.is_healthy = True
 
     def add_pending(self, digests: Iterable[str]) -> None:
-        """Remember what could not be invalidated; beyond ``MAX_DIGESTS``, that it is everything."""
+        """Remember digests that could not be invalidated; with more than ``MAX_DIGESTS``, that all rows have to be."""
         with self._lock:
             self.is_healthy = False
             self._number += 1
             if self._digests is not None:
                 self._digests = self._digests.union(digests)
-                if is_everything(self._digests):
+                if is_too_many(self._digests):
                     self._digests = None
             self._retry_at = min(self._retry_at, self._failed_at + FIRST_DELAY)
 
     @property
     def has_pending(self) -> bool:
-        """Whether there is something that could not be invalidated."""
+        """Whether an invalidation is pending."""
         return self._digests is None or bool(self._digests)
 
     def pending(self) -> Pending | None:
-        """Return what has to be invalidated before the cache is asked; None if the cache is healthy."""
+        """Return what to invalidate before the next call of the cache; None if the circuit is closed."""
         if self.is_healthy:
             return None
         with self._lock:
@@ -122,12 +120,12 @@ _circuits: dict[tuple[str, str], Circuit] = {}
 
 
 def circuit_of(alias: str, use: str = "") -> Circuit:
-    """Return the circuit of the cache with this alias, or of one use of it that may fail by itself."""
+    """Return the circuit of the cache with this alias; with ``use``, one for a kind of call that may fail alone."""
     try:
         return _circuits[alias, use]
     except KeyError:
         return _circuits.setdefault((alias, use), Circuit())
 
 
-# Another cache under the same name has not failed.
+# With other settings, an alias may stand for another cache, which has not failed.
 on_setting_change(_circuits.clear, "CACHES")

@@ -1,20 +1,22 @@
 """Copies of rows in a cache, and the generations by which they are invalidated.
 
-A row's entry bears the row's generation, a random number that is kept beside it. Who fills an
-entry takes the generation first and reads the database after. Who changes or ends the row
-commits first and deletes the generation after. A reader fetches both in one round trip and
-serves the entry only if it bears the generation that is there. So an entry that was read
-before a change is never served after it, however late it was written. No clocks are
-compared for that, and nothing has to stay in the cache: if a generation was evicted, the
-database is asked once more, and the next generation is another number.
+The cache has two keys for each row: an entry with its columns, and a generation, which is a random
+number. An entry contains the generation that it was written with.
 
-The entry is deleted together with its generation, so that no data of ended sessions is kept.
+- To write an entry, a process first gets the generation, and then reads the database.
+- To change or end a row, a process first commits, and then deletes the generation.
+- To read, a process fetches both by one round trip, and uses the entry only if it contains that generation.
 
-One more generation is that of all rows; ``sessions_refresh_cache`` deletes it. Every entry
-is served for ``entries.max_age()`` at the most, which bounds what a cache does that loses or
-refuses an invalidation.
+So an entry with data from before a change is never used after it, however late it was written. This
+compares no clocks, and the cache may evict any key: without a generation, the database is read,
+and the next generation is another number.
 
-Longer than other modules, because reading, filling and invalidating a copy are one protocol.
+The entry is deleted together with its generation, so that no data of ended sessions stays in the cache.
+
+Another generation is that of all rows; ``sessions_refresh_cache`` deletes it. No entry is used for
+longer than ``entries.max_age()``, in case the cache loses or refuses an invalidation.
+
+Longer than other modules, because reading, writing and invalidating copies follow one protocol.
 """
 
 from __future__ import annotations
@@ -37,7 +39,7 @@ from django_sessions_plus.backends.caching.circuit import (
     Circuit,
     Pending,
     circuit_of,
-    is_everything,
+    is_too_many,
 )
 from django_sessions_plus.backends.caching.entries import Generations, Layout, Values
 from django_sessions_plus.backends.caching.redis_client import client_of
@@ -51,19 +53,19 @@ T = TypeVar("T")
 
 
 class Answer(NamedTuple):
-    """What the cache has for a digest."""
+    """What the cache contains for a digest."""
 
     generations: Generations
     is_valid: bool
-    """Whether the rest may be served."""
+    """Whether ``values`` may be used."""
     values: Values | None
-    """The row's columns; None, if valid, says that there is no row."""
+    """The row's columns; None if the answer is valid and says that there is no row, or if it is not valid."""
     read_at: float
-    """When they were read from the database, in seconds since the epoch."""
+    """When the values were read from the database, in seconds since 1970."""
 
 
 class Copies:
-    """The copies of one model's rows in one cache. A cache that fails is logged, and never raises."""
+    """The copies of one model's rows in one cache. Failures of the cache are logged, not raised."""
 
     def __init__(self, cache: BaseCache, model: type[AbstractSession], alias: str) -> None:
         self.cache = cache
@@ -75,7 +77,7 @@ class Copies:
         self.layout: Layout = entries.layout_of(model, alias)
 
     def find(self, digest: str) -> Answer | None:
-        """Return what the cache has for ``digest``, in one round trip; None if it cannot be asked."""
+        """Return what the cache contains for ``digest``, by one round trip; None if the cache cannot be read."""
         layout = self.layout
         keys = layout.entry_key(digest), layout.generation_key(digest), layout.all_rows_key
         found = self._ask("reading from", lambda: self.client.find(*keys))
@@ -88,17 +90,17 @@ class Copies:
         return Answer(generations, True, entry[3], entry[1])
 
     def ensure_generations(self, digest: str, found: Generations) -> Generations | None:
-        """Return the generations that a new entry is to bear; to be called before the database is read.
+        """Return the generations for a new entry; call this before the database is read.
 
-        ``found`` are those in the cache; what is missing is added. None if somebody else adds
-        it at this moment, or the cache cannot be asked.
+        ``found`` are the generations in the cache; missing ones are added. None if another process adds
+        them at the same time, or if the cache cannot be written.
         """
         if None not in found:
             return found
         made = Generations(found.all_rows or _new_number(), found.row or _new_number())
 
         def add() -> bool:
-            # Only what is missing: to replace a generation is to invalidate its entry.
+            # Only what is missing: replacing a generation would invalidate its entry.
             return (
                 found.all_rows is not None
                 or self.client.add(self.layout.all_rows_key, made.all_rows, None)
@@ -112,12 +114,12 @@ class Copies:
         return made if self._write(add) else None
 
     def start_generation(self, digest: str) -> Generations | None:
-        """Return the generations for a row that is about to be inserted, its own being new.
+        """Write a new generation for a row that is about to be inserted, and return its generations.
 
-        So an entry that says that there is no row with ``digest`` is no longer valid. None if the
-        cache did not take the generation, so that such an entry may be served for up to
-        ``entries.UNKNOWN_AGE``, or if somebody else adds that of all rows at this moment. In both
-        cases the first reader of the row makes its entry.
+        This invalidates an entry that says there is no row with ``digest``. None if the cache did not
+        accept the generation, so that such an entry may be used for up to ``entries.UNKNOWN_AGE``, or if
+        another process adds the generation of all rows at the same time. In both cases the first
+        reader of the row writes its entry.
         """
         row = _new_number()
 
@@ -132,23 +134,22 @@ class Copies:
     def write(
         self, digest: str, generations: Generations, read_at: float, values: Values | None
     ) -> None:
-        """Write the entry of a row that was read at ``read_at``, after ``generations`` were taken."""
+        """Write the entry of a row that was read at ``read_at``, after its ``generations`` were read."""
         age = entries.seconds_left(values, read_at)
         if age > 0:
             entry = entries.entry_of(generations, read_at, digest, values)
             key = self.layout.entry_key(digest)
-            # A whole second at least: with zero a cache keeps nothing.
+            # At least a second: with a timeout of zero, a cache stores nothing.
             self._write(lambda: self.client.set(key, entry, max(age, 1)))
 
     def replace(
         self, digest: str, generations: Generations, read_at: float, values: Values
     ) -> Generations | None:
-        """Invalidate the entry, and write the changed row unless others may have changed it, too.
+        """Invalidate the entry, and write a new one unless another process may have changed the row too.
 
-        ``values`` are those that were read at ``read_at`` under ``generations``, with the columns
-        that have just been committed. If the row's generation is still the one they were read
-        under, nobody has announced another change. Return what the new entry bears; None if
-        there is none.
+        ``values`` are those that were read at ``read_at`` with ``generations``, updated with the columns
+        that were just committed. If the cache still has that generation of the row, nobody else has
+        invalidated it. Return the generations of the new entry; None if none was written.
         """
         age = entries.seconds_left(values, read_at)
         if not self.client.can_replace or age <= 0 or generations.row is None:
@@ -156,8 +157,8 @@ class Copies:
             return None
         number = _new_number()
         made = Generations(generations.all_rows, number)
-        # As old as what it was made of: if the cache has lost an invalidation, the entry must not
-        # be served for longer than the one before it.
+        # Not the current time: if the cache has lost an invalidation, the new entry must not be used
+        # for longer than the one before it.
         entry = entries.entry_of(made, read_at, digest, values)
         replacement = Replacement(
             generation_key=self.layout.generation_key(digest),
@@ -169,32 +170,34 @@ class Copies:
             entry_age=max(age, 1),
         )
         written: list[bool] = []
-        if not self._announce([digest], lambda: written.append(self.client.replace(replacement))):
+        if not self._invalidate_or_postpone(
+            [digest], lambda: written.append(self.client.replace(replacement))
+        ):
             return None
         return made if written[0] else None
 
     def invalidate(self, digests: Iterable[str]) -> None:
-        """Have nobody serve the entries of these rows any more; to be called once the change is committed.
+        """Invalidate the entries of these rows, for all processes; call this after the commit.
 
-        Of more than ``circuit.MAX_DIGESTS`` rows, it is the entries of all rows, by one command.
-        What the cache does not hear of now, this process tells it before it next uses it.
+        For more than ``circuit.MAX_DIGESTS`` rows, the entries of all rows are invalidated, by one command.
+        If the cache fails, this process invalidates them before it next uses the cache.
         """
         digests = set(digests)
-        self._announce(digests, lambda: self._invalidate(digests))
+        self._invalidate_or_postpone(digests, lambda: self._invalidate(digests))
 
     def invalidate_all(self) -> None:
-        """Have nobody serve any entry any more. Raises what the cache raises."""
+        """Invalidate all entries, for all processes. Raises what the cache raises."""
         self.client.delete([self.layout.all_rows_key])
 
     def row_of(self, values: Values) -> AbstractSession:
-        """Return the row whose columns these are."""
+        """Return a row with these column values."""
         row: AbstractSession = self.model.from_db(self.alias, self.layout.names, values)
         return row
 
-    def _announce(self, digests: Iterable[str], operation: Callable[[], Any]) -> bool:
-        """Do what invalidates ``digests``, or see to it that it is done later; return whether it was done."""
+    def _invalidate_or_postpone(self, digests: Iterable[str], operation: Callable[[], Any]) -> bool:
+        """Run ``operation``, which invalidates ``digests``; if it fails, remember them. Return whether it succeeded."""
         if not self.circuit.is_healthy:
-            # Whoever asks next invalidates what is pending. That may be this thread, right now.
+            # The next call of the cache invalidates what is pending. That may be the one below.
             self.circuit.add_pending(digests)
             self._ask("invalidating in", lambda: True)
             return False
@@ -202,14 +205,14 @@ class Copies:
         try:
             is_done = self._ask("invalidating in", lambda: (operation(),)) is not None
         finally:
-            # Also if the worker is told to stop at this moment: the change has been committed.
+            # Also if the worker is stopped here by an exception: the change is already committed.
             if not is_done:
                 self.circuit.add_pending(digests)
         return is_done
 
     def _write(self, operation: Callable[[], T]) -> T | None:
-        # With a circuit of its own: a cache that is full refuses every write, and still has to be
-        # read and to hear of every end.
+        # A separate circuit: a cache that is full refuses all writes, but still has to be read and
+        # invalidated.
         if not self.circuit.is_healthy or not self.writing_circuit.may_ask():
             return None
         before = self.writing_circuit.pending()
@@ -232,7 +235,7 @@ class Copies:
             done = self._invalidate_pending()
             answer = operation()
         except NoFreeConnectionError:
-            # The cache has not failed: others are not to stop asking it.
+            # The cache has not failed, so the circuit stays closed.
             logger.warning("No connection was free for %s cache (%s)", doing, self.cache)
             return None
         except Exception:
@@ -251,12 +254,11 @@ class Copies:
         return pending
 
     def _invalidate(self, digests: Collection[str]) -> None:
-        if is_everything(digests):
+        if is_too_many(digests):
             self.invalidate_all()
         else:
-            # The entries as well, so that their data does not stay until it is too old. Generations
-            # first: some caches delete one key after the other, and nobody is to be served an
-            # entry meanwhile.
+            # The entries too, so that their data does not stay in the cache. Generations first: some
+            # caches delete one key after the other, and until then an entry would be valid.
             key_makers = (self.layout.generation_key, self.layout.entry_key)
             self.client.delete([key(digest) for key in key_makers for digest in digests])
 

@@ -1,4 +1,4 @@
-"""How a row is kept in a cache: its columns, its keys, and for how long it may be served. No I/O."""
+"""The format of a row's copy in a cache: its columns, its keys, and how long it may be used. No I/O."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from django_sessions_plus.conf.changes import on_setting_change
 if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
 
-# To be raised when entries look different, so that old and new processes do not read each other's.
+# Increase it when the format changes, so that old and new processes do not read each other's entries.
 VERSION = 3
 PREFIX = "django_sessions_plus"
-# For how many seconds the cache may say that there is no row with a digest.
+# How many seconds an entry is used that says there is no row with a digest.
 UNKNOWN_AGE = 5.0
-# By how many seconds the clocks of two hosts may differ before an entry from the future is refused.
+# How many seconds the clocks of two hosts may differ; an entry from further in the future is not used.
 CLOCK_SKEW = 5.0
 
 _NO_CHANGE: Mapping[str, Any] = {}
@@ -32,21 +32,21 @@ Values = tuple[Any, ...]
 
 
 class Generations(NamedTuple):
-    """The numbers in the cache that an entry has to bear to be valid; None for one that is not there."""
+    """The random numbers that a valid entry has to contain; None for one that is not in the cache."""
 
     all_rows: int | None
     row: int | None
 
 
 class Layout(NamedTuple):
-    """How the rows of one model in one database are kept."""
+    """The format of the copies of one model's rows in one database."""
 
     names: tuple[str, ...]
-    """The columns, in the order of their values."""
+    """The names of the columns, in the order of their values."""
     entry_prefix: str
     generation_prefix: str
     is_known_before_insert: bool
-    """Whether a row that was just inserted has the values that were written, and none of the database's own."""
+    """Whether an inserted row has exactly the values of its instance: False if the database sets any column."""
 
     def entry_key(self, digest: str) -> str:
         """Return the key of the row's entry."""
@@ -62,7 +62,7 @@ class Layout(NamedTuple):
         return f"{self.generation_prefix}all"
 
     def values_of(self, row: AbstractSession, columns: Mapping[str, Any] = _NO_CHANGE) -> Values:
-        """Return what is kept of a row with ``columns`` changed: its own columns, and nothing of its user."""
+        """Return the values to store for a row after ``columns`` were written; nothing of its user."""
         return tuple([columns.get(name, getattr(row, name)) for name in self.names])
 
 
@@ -70,23 +70,23 @@ _layouts: dict[tuple[Any, str], Layout] = {}
 
 
 def layout_of(model: type[AbstractSession], alias: str) -> Layout:
-    """Return how the rows of ``model`` in the database ``alias`` are kept."""
+    """Return the layout for the rows of ``model`` in the database ``alias``."""
     try:
         return _layouts[model, alias]
     except KeyError:
-        return _layouts.setdefault((model, alias), _made(model, alias))
+        return _layouts.setdefault((model, alias), _make_layout(model, alias))
 
 
 def entry_of(generations: Generations, read_at: float, digest: str, values: Values | None) -> Any:
-    """Return the entry for a digest; ``values`` is None if there is no row with it."""
+    """Return the entry for a digest; ``values`` is None if no row has it."""
     return (tuple(generations), read_at, digest, values)
 
 
 def is_valid(entry: Any, generations: Generations, digest: str) -> bool:
-    """Return whether what the cache has under an entry's key may be served now."""
+    """Return whether ``entry``, which may be anything from the cache, is well formed and may be used now."""
     if not isinstance(entry, tuple) or len(entry) != 4:
         return False
-    # The digest, too: a connection that mixes up its answers must not mix up people.
+    # The digest too: a client that mixes up its responses must not return another user's session.
     if None in generations or entry[0] != generations or entry[2] != digest:
         return False
     age: float = time.time() - entry[1]
@@ -94,19 +94,19 @@ def is_valid(entry: Any, generations: Generations, digest: str) -> bool:
 
 
 def seconds_left(values: Values | None, read_at: float) -> float:
-    """Return for how much longer what the database said at ``read_at`` may be served; zero or less if no longer."""
+    """Return how many more seconds values that were read at ``read_at`` may be used; zero or less if no longer."""
     return _max_age_of(values) - (time.time() - read_at)
 
 
 def max_age() -> float:
-    """Return how many seconds after it was read from the database an entry may be served by any host, at the most."""
+    """Return the longest time, in seconds after it was read from the database, that any host uses an entry."""
     return config.CACHE_AGE.total_seconds() + CLOCK_SKEW
 
 
 def generation_age() -> float:
-    """Return for how many seconds a row's generation is kept."""
-    # It outlives an entry, so that the next one does not need another; but not by more, because
-    # every token that somebody makes up gets one.
+    """Return how many seconds the cache stores the generation of a row."""
+    # Longer than an entry, so that the next entry can use the same one; but not much longer, because
+    # every made-up token gets a generation too.
     return max(2 * config.CACHE_AGE.total_seconds(), 1)
 
 
@@ -115,14 +115,14 @@ def _max_age_of(values: Values | None) -> float:
     return min(longest, UNKNOWN_AGE) if values is None else longest
 
 
-def _made(model: type[AbstractSession], alias: str) -> Layout:
+def _make_layout(model: type[AbstractSession], alias: str) -> Layout:
     fields = [field for field in model._meta.concrete_fields if field.name not in DEFERRED]
     names = tuple(field.attname for field in fields)
     database = connections[alias].settings_dict
     place = [alias, *(str(database.get(name)) for name in ("ENGINE", "HOST", "PORT", "NAME"))]
-    # All sites that share a cache share generations, so that an invalidation reaches all of them.
-    # Entries are shared with no other version of the project while both are running, no other
-    # database, and no copy of this one that another site was given.
+    # All sites with the same cache share generations, so that each can invalidate for all. Entries
+    # are separate for each version of the project, because two may run during a deployment, and for
+    # each database, because a test site may have a copy of it.
     what = repr((VERSION, settings.USE_TZ, names, place))
     kind = salted_hmac(PREFIX, what, algorithm="sha256").hexdigest()[:16]
     prefix = f"{PREFIX}:{model._meta.label_lower}"
@@ -135,7 +135,7 @@ def _made(model: type[AbstractSession], alias: str) -> Layout:
 
 
 def _is_the_databases(field: Any) -> bool:
-    """Return whether the database decides what is in the field."""
+    """Return whether the database sets the value of the field."""
     return field.generated or getattr(field, "db_default", NOT_PROVIDED) is not NOT_PROVIDED
 
 

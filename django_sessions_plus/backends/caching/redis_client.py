@@ -1,13 +1,13 @@
-"""The client for Redis: redis-py's, one for each process, in place of one for each call.
+"""A Redis client that uses one redis-py client per process, not one per call.
 
-Django's ``RedisCache`` makes a client for each call and, under ASGI, a pool of connections
-for each request. This client sends the same commands, with the same keys and the same
-serializer, so that processes of both kinds can share a cache. It is used for Django's own
-``RedisCache`` with one server and redis-py's usual pool; ``cache_client`` asks any other cache.
+Django's ``RedisCache`` creates a client for each call and, under ASGI, a connection pool for each
+request. This client sends the same commands, with the same keys and the same serializer, so that
+processes of both kinds can share a cache. It is used for Django's own ``RedisCache`` with one server
+and redis-py's default pool; for any other cache, ``cache_client`` is.
 
 Private names of Django 5.2 to 6.1: ``_servers``, ``_options`` and ``_class`` of ``RedisCache``, and ``_serializer``
-of its client, because Django keeps nowhere else what the cache was configured with.
-tests/test_private_names.py notices if they go.
+of its client, because Django has no public access to the configuration of a cache.
+tests/test_private_names.py fails if they disappear.
 """
 
 from __future__ import annotations
@@ -35,14 +35,14 @@ if TYPE_CHECKING:
     import redis
 
 MAX_CONNECTIONS = 100
-"""How many connections a process opens at the most if the project sets no limit; redis-py 8 has the same."""
+"""The most connections that a process opens, if the project sets no limit; also the default of redis-py 8."""
 LONGEST_WAIT = 1.0
-"""For how many seconds a thread waits for one of the process's connections."""
+"""How many seconds a thread waits for a free connection."""
 IDLE_AGE = 60.0
-"""How often, in seconds, connections that nobody is using are closed."""
+"""How often, in seconds, idle connections are closed."""
 
-# The old generation goes in any case, which is what invalidates. The entry is only written if it
-# was made under the generation that was still there: otherwise somebody else has changed the row.
+# The old generation is always replaced, which invalidates the old entry. The new entry is only written
+# if the old generation was still there: otherwise another process has changed the row.
 _REPLACE = """
 local found = redis.call('GET', KEYS[1])
 redis.call('SET', KEYS[1], ARGV[2], 'EX', ARGV[3])
@@ -51,23 +51,22 @@ redis.call('SET', KEYS[2], ARGV[4], 'EX', ARGV[5])
 return 1
 """
 
-# A pool of another class has rules of its own; a client that caches by itself hears of changes a
-# moment later.
-_UNUSUAL = {"pool_class", "cache", "cache_config"}
+# Another pool class may behave differently; a client with a local cache sees changes too late.
+_UNSUPPORTED_OPTIONS = {"pool_class", "cache", "cache_config"}
 
 T = TypeVar("T")
 
 
 class RedisClient(CacheClient):
-    """Asks the server of one ``RedisCache`` through one client, which all threads of the process share.
+    """Reads and writes the server of one ``RedisCache`` by one client, which all threads of the process share.
 
-    A thread that finds all connections in use waits for one, and raises
-    NoFreeConnectionError after ``LONGEST_WAIT``. Each command is sent once.
+    If all connections are in use, a thread waits for one, and raises ``NoFreeConnectionError`` after
+    ``LONGEST_WAIT``. A command is never repeated.
     """
 
     can_replace = True
 
-    # Any: the names in which Django keeps what the cache was configured with are private.
+    # Any: the attributes with the configuration of the cache are private, and so not in the type stubs.
     def __init__(self, cache: Any) -> None:
         super().__init__(cache)
         django_client: Any = RedisCacheClient
@@ -85,30 +84,30 @@ class RedisClient(CacheClient):
         self._is_closed = False
 
     def is_for(self, cache: Any) -> bool:
-        """Return whether this process may use this client in place of ``cache``."""
+        """Return whether this process may use this client for ``cache``."""
         mine: Any = self.cache
         return (
-            # Without OPTIONS each of Django's instances, one a thread, has an empty one of its own.
+            # Compared by value: without OPTIONS, each thread's instance has its own empty dictionary.
             mine._options == cache._options
             and mine._servers == cache._servers
             and (mine.key_prefix, mine.version) == (cache.key_prefix, cache.version)
-            # After a fork: threads of the parent may have held connections.
+            # Not after a fork: threads of the parent process may use the connections.
             and self.pid == os.getpid()
         )
 
     def close(self) -> None:
-        """Close the connections that are idle, and each of the others when its command is over.
+        """Close idle connections now, and each other one after its command.
 
-        A thread that still has this client may go on using it. Does nothing in a child process:
-        the connections are the parent's.
+        A thread that still has this client may continue to use it. Does nothing in a child process,
+        because the connections belong to the parent.
         """
         if self.pid == os.getpid():
-            # Set first, so that a command which ends at this moment closes its own connection.
+            # Set first, so that a command that ends now closes its own connection.
             self._is_closed = True
             self.pool.disconnect(inuse_connections=False)
 
     def find(self, *keys: str) -> list[Any]:
-        """See CacheClient.find(). If the first value cannot be read, it counts as not there."""
+        """See CacheClient.find(). If the first value cannot be deserialized, it counts as missing."""
         entry, *numbers = self._run(self.client.mget, [self._key(key) for key in keys])
         return [self._entry(entry), *map(self._loaded, numbers)]
 
@@ -137,7 +136,7 @@ class RedisClient(CacheClient):
         try:
             return bool(self._run(self.script, keys, [*generation, *entry]))
         except self.response_error:
-            # Not every Redis may run scripts, and one that is full runs none that write.
+            # The server may forbid scripts, or be full and refuse scripts that write.
             return super().replace(replacement)
 
     def _run(self, command: Callable[..., T], *args: Any, **options: Any) -> T:
@@ -146,13 +145,13 @@ class RedisClient(CacheClient):
         try:
             return command(*args, **options)
         finally:
-            # Before the connections are closed: if that failed, the place would be lost for good.
+            # Before the connections are closed: if that failed, the semaphore would never be released.
             self._free.release()
             self._close_idle()
 
     def _close_idle(self) -> None:
-        # A burst would leave as many connections as it had threads, for ever. Those that are
-        # needed connect again when they are next used.
+        # Otherwise all connections of a burst of requests would stay open. A closed connection
+        # connects again when it is next used.
         now = monotonic()
         if now >= self._close_idle_at or self._is_closed:
             self._close_idle_at = now + IDLE_AGE
@@ -172,19 +171,19 @@ class RedisClient(CacheClient):
     def _entry(self, stored: Any) -> Any:
         try:
             return self._loaded(stored)
-        except Exception:  # noqa: BLE001  # what somebody else has written may raise anything
+        except Exception:  # noqa: BLE001  # a foreign value may raise anything
             return None
 
 
 def _options_of(cache: Any) -> dict[str, Any]:
-    """Return the cache's OPTIONS, with a limit where they have none, and without what redis-py is not to do."""
-    # A generation that is added a second time could bring back one that another process has
-    # invalidated in between. Besides, each further attempt waits for a whole timeout.
+    """Return the cache's OPTIONS, with a limit of connections, no retries and no maintenance notifications."""
+    # If an "add" of a generation is repeated, it may restore one that another process has invalidated
+    # in between. Also, each retry would wait for another timeout.
     never = import_module("redis.retry").Retry(import_module("redis.backoff").NoBackoff(), 0)
     options = {"max_connections": MAX_CONNECTIONS, **cache._options, "retry": never}
-    # From version 7 on: a server that announces its maintenance would have redis-py wait for ten
-    # seconds in place of the timeout that the project has set, where the database can answer at
-    # once. Nor would redis-py notice an answer that is left over from an earlier command.
+    # redis-py 7 and later: when a server announces maintenance, redis-py waits for ten seconds in place
+    # of the project's timeout, though the database could answer at once. It would also not notice
+    # a response that is left over from an earlier command.
     with suppress(ImportError):
         notifications = import_module("redis.maint_notifications")
         off = notifications.MaintNotificationsConfig(enabled=False)
@@ -197,28 +196,28 @@ _clients: dict[str, RedisClient] = {}
 
 def client_of(alias: str, cache: BaseCache) -> CacheClient:
     """Return the client for ``cache``, which is configured under this alias."""
-    if not _is_usual(cache):
+    if not _is_supported(cache):
         return CacheClient(cache)
     kept = _clients.get(alias)
     if kept is not None and not kept.is_for(cache):
-        # Of threads that find this together, one may remove what another has just put there.
+        # Several threads may do this at once; each closes only what it has removed.
         if (removed := _clients.pop(alias, None)) is not None:
             removed.close()
         kept = None
     if kept is None:
-        # If threads start together, all of them use the client of the first one.
+        # If several threads do this at once, all use the client of the first one.
         kept = _clients.setdefault(alias, RedisClient(cache))
     return kept
 
 
-def _is_usual(cache: BaseCache) -> bool:
-    """Return whether this is Django's own Redis cache with one server, and the usual pool of connections."""
+def _is_supported(cache: BaseCache) -> bool:
+    """Return whether this is Django's own Redis cache with one server and the default connection pool."""
     found: Any = cache
     return (
         type(cache) is RedisCache
         and found._class is RedisCacheClient
         and len(found._servers) == 1
-        and not found._options.keys() & _UNUSUAL
+        and not found._options.keys() & _UNSUPPORTED_OPTIONS
     )
 
 

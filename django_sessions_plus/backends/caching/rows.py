@@ -1,8 +1,8 @@
-"""Rows with copies of them in a cache. The database stays the authority, and is what every write goes to first.
+"""Rows with copies in a cache. Every write goes to the database first; a copy never decides a write.
 
-Private names of Django 5.2 to 6.1: ``run_on_commit``, ``atomic_blocks`` and ``_from_testcase``, because what
-invalidates copies has to run before the callbacks of others, and Django has no word for an order of
-them. tests/test_private_names.py notices if they go.
+Private names of Django 5.2 to 6.1: ``run_on_commit``, ``atomic_blocks`` and ``_from_testcase``, because copies
+must be invalidated before other ``on_commit()`` callbacks run, and Django has no public way to order
+them. tests/test_private_names.py fails if they disappear.
 """
 
 from __future__ import annotations
@@ -31,19 +31,19 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
-# What each connection is to invalidate at its commit. A rollback leaves it behind: to invalidate
-# too much does no harm.
+# The digests that each connection has to invalidate at its commit. They stay here after a rollback,
+# which does no harm: the next transaction invalidates them too.
 _uncommitted: WeakKeyDictionary[Any, set[str]] = WeakKeyDictionary()
 
-# The columns of which a write leaves in the database just what it was given.
-_EXACT = {
+# Columns that the database stores exactly as they were given: no rounding, no expression.
+_EXACT_COLUMNS = {
     *("session_data", "version", "updated_at", "last_seen_at", "expires_at"),
     "cookie_expires_at",
 }
 
 
 class _Read(NamedTuple):
-    """A row, and under which generations and when the database was read for it."""
+    """A row, its generations, and when it was read from the database (seconds since 1970)."""
 
     row: AbstractSession
     generations: Generations
@@ -51,10 +51,10 @@ class _Read(NamedTuple):
 
 
 class CachedRows(Rows):
-    """The rows of one model, with copies of them in a cache.
+    """Finds and writes rows of one model, and keeps copies of them in a cache.
 
-    A cache that is down, slow or empty costs time, and never an answer. Of one store: it remembers
-    what it has read last.
+    A cache that is down, slow or empty only costs time. Each store needs its own instance, which
+    remembers the row that it has read last.
     """
 
     def __init__(
@@ -66,18 +66,18 @@ class CachedRows(Rows):
 
     @cached_property
     def copies(self) -> Copies:
-        """The copies in the cache."""
+        """The copies of this model's rows in the cache."""
         return Copies(self.cache, self.model, self.alias)
 
     @property
     def read_alias(self) -> str:
-        """The database that writes go to: what a replica that lags says would be served as if it were new."""
+        """The database for writes: a row from a replica that lags behind would be cached as if it were current."""
         return self.alias
 
     # Find
 
     def find(self, digest: str, *, with_user: bool = False) -> AbstractSession | None:
-        """See Rows. From a copy the row comes without its user, see ``add_user()``."""
+        """See Rows. A row from a copy has no user, see ``add_user()``."""
         found = self._find_copy(digest)
         if found is None:
             return super().find(digest, with_user=with_user)
@@ -86,7 +86,7 @@ class CachedRows(Rows):
             if row is not None or found.values is None:
                 return row
         if self._is_in_any_transaction():
-            # What is read here may be this transaction's own, or from before the generation was taken.
+            # This transaction may read its own uncommitted changes, or data older than the generation.
             self._fill_later(digest)
             return super().find(digest, with_user=with_user)
         generations = self.copies.ensure_generations(digest, found.generations)
@@ -98,14 +98,14 @@ class CachedRows(Rows):
         return row
 
     def exists(self, digest: str) -> bool:
-        """See Rows; the cache is asked first."""
+        """See Rows; the cache is read first."""
         found = self._find_copy(digest)
         values = None if found is None else found.values
         is_active = values is not None and self.copies.row_of(values).ended_at is None
         return is_active or super().exists(digest)
 
     def add_user(self, row: AbstractSession) -> None:
-        """Give ``row`` its user by a query of its own, which who only uses the data of a copy does not need."""
+        """Load the user of ``row`` by a separate query; a request that does not use the user needs none."""
         find_user(row)
 
     # Write
@@ -131,8 +131,8 @@ class CachedRows(Rows):
     ) -> bool:
         """See Rows."""
         is_written = super().update(row, columns, condition, skip_locked=skip_locked)
-        if is_written and not self._renew(row, columns):
-            # Its next token as well: after a rollback it may have been looked for already.
+        if is_written and not self._replace_copy(row, columns):
+            # The new token too: after a rollback, there may be an entry that no row has it.
             self.invalidate({row.token_digest, columns.get("token_digest", row.token_digest)})
         return is_written
 
@@ -146,25 +146,25 @@ class CachedRows(Rows):
         """See Rows."""
         merged = super().merge(row, decide, with_user=with_user)
         if merged is not None:
-            # The row may have been read from a copy that should have been invalidated and was not.
+            # The cache may have lost an invalidation, and the row may have been read from that copy.
             self.invalidate([row.token_digest])
         return merged
 
     def end(self, row: AbstractSession, reason: str, actor: Any = None) -> AbstractSession | None:
-        """See Rows. No copy is served from when this returns, or from the commit of the running transaction."""
+        """See Rows. No copy of the row is used after this returns, or after the running transaction commits."""
         digests = {row.token_digest}
         try:
             ended = super().end(row, reason, actor)
-            # A parallel request may have rotated the token that is dead now.
+            # A parallel request may have rotated the token; the copy under the new one has to go too.
             digests.update(self.query().filter(pk=row.pk).values_list("token_digest", flat=True))
         finally:
             self.invalidate(digests)
         return ended
 
     def invalidate(self, digests: Iterable[str], using: str | None = None) -> None:
-        """Have no process serve its copies of these rows, from the commit of the transaction on ``using`` on.
+        """Invalidate the copies of these rows, for all processes, when the transaction on ``using`` commits.
 
-        Of more than ``circuit.MAX_DIGESTS`` in one transaction, it is the copies of all rows.
+        For more than ``circuit.MAX_DIGESTS`` in one transaction, the copies of all rows are invalidated.
         """
         connection: Any = connections[using or self.alias]
         known = _uncommitted.setdefault(connection, set())
@@ -172,29 +172,29 @@ class CachedRows(Rows):
         committed = partial(self._invalidate_committed, connection)
         transaction.on_commit(committed, using=connection.alias)
         if connection.in_atomic_block and not connection.atomic_blocks[0]._from_testcase:
-            # Before all others: one that raises would leave out those after it. Django's tests
-            # count them by their places, and commit nothing.
+            # Run it first, because a callback that raises keeps the later ones from running. Not in
+            # a TestCase: there, Django identifies callbacks by their position, and nothing commits.
             connection.run_on_commit.insert(0, connection.run_on_commit.pop())
 
-    # What these are made of
+    # Helpers
 
     def _find_copy(self, digest: str) -> Answer | None:
-        """Return what the cache has; None if it cannot be asked, or must not know what this transaction has done."""
-        return None if self._is_changed_here(digest) else self.copies.find(digest)
+        """Return what the cache contains; None if it cannot be read, or if this transaction has changed the row."""
+        return None if self._is_changed_in_transaction(digest) else self.copies.find(digest)
 
     def _row_of(self, found: Answer) -> AbstractSession | None:
-        """Return the row from its copy; None where the database has to say more."""
+        """Return the row from its copy; None if the database has to be read."""
         if found.values is None:
             return None
         row = self.copies.row_of(found.values)
         if row.ended_at is None and row.expires_at <= timezone.now():
-            # Time has passed for the copy. Somebody may have moved the expiry of the row.
+            # The copy has expired, but another process may have moved the expiry of the row.
             return None
         self._last_read = _Read(row, found.generations, found.read_at)
         return row
 
     def _fill_later(self, digest: str) -> None:
-        # In a transaction Django does not manage there is no telling when it is over.
+        # Django does not know when a transaction ends that was started without atomic().
         if self.is_in_transaction:
             transaction.on_commit(partial(self._fill, digest), using=self.alias, robust=True)
 
@@ -208,10 +208,10 @@ class CachedRows(Rows):
             row = super().find(digest)
             self.copies.write(digest, generations, read_at, self._values_of(row))
 
-    def _renew(self, row: AbstractSession, columns: Columns) -> bool:
-        """Keep the row as it has just been written; False if that is not known for sure."""
+    def _replace_copy(self, row: AbstractSession, columns: Columns) -> bool:
+        """Replace the copy after ``columns`` were written; return False if the row's new values are not certain."""
         read, self._last_read = self._last_read, None
-        if read is None or read.row is not row or not columns.keys() <= _EXACT:
+        if read is None or read.row is not row or not columns.keys() <= _EXACT_COLUMNS:
             return False
         copies = self.copies
         if not copies.layout.is_known_before_insert or self._is_in_any_transaction():
@@ -225,19 +225,19 @@ class CachedRows(Rows):
     def _values_of(self, row: AbstractSession | None) -> Values | None:
         return None if row is None else self.copies.layout.values_of(row)
 
-    def _is_changed_here(self, digest: str) -> bool:
-        """Return whether this transaction has changed the row, which the cache must not know yet."""
+    def _is_changed_in_transaction(self, digest: str) -> bool:
+        """Return whether this transaction has changed the row, so that its copy differs from what it must read."""
         if not _uncommitted:
             return False
         connection: Any = connections[self.alias]
         digests = _uncommitted.get(connection)
         if digests and not self._is_in_any_transaction():
-            # A transaction that was rolled back has left these.
+            # These are left over from a transaction that was rolled back.
             self._invalidate_committed(connection)
-        return digests is not None and (digest in digests or circuit.is_everything(digests))
+        return digests is not None and (digest in digests or circuit.is_too_many(digests))
 
     def _is_in_any_transaction(self) -> bool:
-        """Return whether one is running, be it one that Django does not manage."""
+        """Return whether a transaction is running, even one that was started without atomic()."""
         return self.is_in_transaction or not connections[self.alias].get_autocommit()
 
     def _invalidate_committed(self, connection: Any) -> None:

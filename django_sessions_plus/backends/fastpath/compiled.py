@@ -1,14 +1,13 @@
-"""The way in: a row found or written by a statement that was compiled before, or else by the ORM.
+"""The entry point: find or write a row by a statement that was compiled before, or else by the ORM.
 
-What a session costs is less the database's time than building and compiling the same query
-again and again. So Django's own compiler does that once for each query, with placeholders for
-its values, and the SQL is run through ``connection.cursor()``: query counters, debug toolbars and
-execute wrappers see these statements like any other.
+For a session, compiling the query each time costs more than running it. So Django's own compiler
+compiles each query once, with placeholders for its values. The SQL runs by ``connection.cursor()``, so
+that query counters, debug toolbars and execute wrappers see it.
 
-The ORM takes over where ``SESSIONS_PLUS_FAST_PATH`` is off, for queries of a kind that is not known
+The ORM does the work if ``SESSIONS_PLUS_FAST_PATH`` is False, for kinds of queries that are not known
 here, and after anything unexpected: an error while compiling, or a result of another form. That is
-logged once per process, and check W042 finds it. What the database, its driver or a wrapper of its
-cursors raises while a statement runs is raised, as by the ORM.
+logged once per process, and reported by check W042. Exceptions of the database, its driver or a wrapper
+of its cursors are raised, as by the ORM.
 """
 
 from __future__ import annotations
@@ -21,7 +20,7 @@ from django.db import Error, connections, models, router
 from django.utils.connection import ConnectionDoesNotExist
 
 from django_sessions_plus import events
-from django_sessions_plus.backends.fastpath.placeholders import RefusedError
+from django_sessions_plus.backends.fastpath.placeholders import UnsupportedError
 from django_sessions_plus.backends.fastpath.reading import Select
 from django_sessions_plus.backends.fastpath.writing import Condition, Update
 from django_sessions_plus.conf import config, lifetimes
@@ -34,18 +33,18 @@ if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
 
 Lookup = Callable[[Any, str, bool], models.QuerySet[Any]]
-"""Returns the query for the row that bears a value, in the database of this alias, with or without its user."""
+"""Returns the query for the row with a value; takes the value, the database alias, and whether to join the user."""
 Key = tuple[Any, ...]
 Statement = TypeVar("Statement", Select, Update)
 
-KEPT_AT_MOST = 1000
-"""How many statements a process keeps: lifetimes that a callable gives for each tenant have statements of their own."""
+MAX_STATEMENTS = 1000
+"""The most statements that a process keeps. Different timeouts, such as one per tenant, need different statements."""
 
-# A server that did not answer when it had to be asked for its version, and a setting that is wrong now:
-# the ORM will say so, and there is a next time.
-_NOT_DJANGOS = (Error, ConfigurationError, ConnectionDoesNotExist)
+# Errors with another cause than a change in Django: no connection to ask for the server's version, or a
+# wrong setting. The ORM raises them too, and the next call compiles again.
+_TEMPORARY_ERRORS = (Error, ConfigurationError, ConnectionDoesNotExist)
 
-_kept: dict[Key, Any] = {}
+_statements: dict[Key, Any] = {}
 _failures: list[str] = []
 
 
@@ -53,10 +52,12 @@ def find(field: Any, value: Any, lookup: Lookup, alias: str, with_user: bool = F
     """Return the row that ``lookup(value, alias, with_user)`` finds by the value of ``field``, or None.
 
     Raises:
-        Error: the database does.
+        Error: the database raises it.
     """
     key = (field, alias, with_user, getattr(lookup, "__func__", lookup))
-    statement = kept(key, lambda: Select(field, lambda value: lookup(value, alias, with_user)))
+    statement = statement_for(
+        key, lambda: Select(field, lambda value: lookup(value, alias, with_user))
+    )
     if statement is None:
         return one_or_none(lookup(value, alias, with_user))
     found = statement.fetch(value)
@@ -64,9 +65,9 @@ def find(field: Any, value: Any, lookup: Lookup, alias: str, with_user: bool = F
         return None
     try:
         return statement.instance(found)
-    except Exception as error:  # noqa: BLE001 - whatever has changed in Django, or in the database
+    except Exception as error:  # noqa: BLE001 - any change in Django or in the database
         row = one_or_none(lookup(value, alias, with_user))
-        _give_up(key, error)
+        _use_orm_for(key, error)
         return row
 
 
@@ -79,73 +80,73 @@ def write(
     *,
     skip_locked: bool = False,
 ) -> bool:
-    """Write ``columns`` to the row that ``condition(row, now)`` finds; False if it finds none.
+    """Write ``columns`` to the row that ``condition(row, now)`` finds; return False if it finds none.
 
-    With ``skip_locked`` a row that another transaction has locked counts as not there, on
-    PostgreSQL and as long as the statement compiles. Who holds it is most likely doing the same,
-    and nobody should wait for that.
+    With ``skip_locked``, a row that another transaction has locked counts as missing. That works on
+    PostgreSQL only, and not if the ORM does the work. It is for touches: the other transaction is
+    probably touching the same row, so there is no need to wait.
 
     Raises:
-        Error: the database does.
+        Error: the database raises it.
     """
     model, names, ages = type(row), tuple(columns), _absolute_ages()
     key = (model, alias, names, getattr(condition, "__func__", condition), skip_locked, ages)
 
     def compile_() -> Update:
         statement = Update(model, names, condition, skip_locked=skip_locked)
-        # A callable may have given others meanwhile, which the statement would then be wrong for.
+        # A callable setting may have returned other timeouts while the statement was compiled.
         if _absolute_ages() != ages:
-            raise RefusedError
+            raise UnsupportedError
         return statement
 
-    statement = kept(key, compile_)
+    statement = statement_for(key, compile_)
     if statement is None:
         return bool(condition(row, now).update(**columns))
     try:
         params = statement.bind(list(columns.values()), row, now)
     except Exception as error:  # noqa: BLE001 - as above
         is_written = bool(condition(row, now).update(**columns))
-        _give_up(key, error)
+        _use_orm_for(key, error)
         return is_written
     return statement.run(params)
 
 
-def kept(key: Key, compile_: Callable[[], Statement]) -> Statement | None:
-    """Return the statement kept under ``key``, compiled the first time; None if the ORM has to do it."""
+def statement_for(key: Key, compile_: Callable[[], Statement]) -> Statement | None:
+    """Return the statement for ``key``, compiling it the first time; None if the ORM has to do the work."""
     if not config.FAST_PATH:
         return None
     try:
-        statement: Statement | None = _kept[key]
+        statement: Statement | None = _statements[key]
     except KeyError:
         try:
             statement = compile_()
-        except RefusedError:
+        except UnsupportedError:
             statement = None
-        except _NOT_DJANGOS:
+        except _TEMPORARY_ERRORS:
             return None
-        except Exception as error:  # noqa: BLE001 - whatever has changed in Django
-            _give_up(key, error)
+        except Exception as error:  # noqa: BLE001 - any change in Django
+            _use_orm_for(key, error)
             return None
-        _keep(key, statement)
+        _remember(key, statement)
     return statement
 
 
 def note_failure(error: Exception) -> None:
-    """Log, once per process, that the ORM has to do what the fast path failed to; the traceback only at level DEBUG."""
+    """Log, once per process, that the fast path failed and the ORM does the work; the traceback at level DEBUG."""
     if not _failures:
-        # What it says may name values of a row.
+        # Not the message, which may contain values of a row.
         name = type(error).__name__
         _failures.append(name)
         logger.debug("The fast path failed.", exc_info=error)
         events.FAST_PATH_FAILED.log(error=name)
 
 
-def trial(model: type[AbstractSession]) -> Exception | None:
-    """Compile what requests run on ``model`` and return the error that makes them use the ORM. Makes no query."""
+def compilation_error(model: type[AbstractSession]) -> Exception | None:
+    """Compile the statements of ``model`` and return the error that makes requests use the ORM, or None; no query."""
     alias = router.db_for_write(model)
     connection = connections[alias]
     if connection.vendor == "mysql" and connection.connection is None:
-        # Compiling would connect, to ask for the server's version.
+        # Compiling would connect to the server, to ask for its version.
         return None
 
     def lookup(digest: Any) -> models.QuerySet[Any]:
@@ -161,28 +162,28 @@ def trial(model: type[AbstractSession]) -> Exception | None:
     ):
         try:
             compile_()
-        except (RefusedError, *_NOT_DJANGOS):
+        except (UnsupportedError, *_TEMPORARY_ERRORS):
             continue
         except Exception as error:  # noqa: BLE001 - as above
             return error
     return None
 
 
-def _give_up(key: Key, error: Exception) -> None:
-    """Leave the statement to the ORM from now on."""
-    _keep(key, None)
+def _use_orm_for(key: Key, error: Exception) -> None:
+    """Use the ORM for this statement from now on."""
+    _remember(key, None)
     note_failure(error)
 
 
-def _keep(key: Key, statement: Select | Update | None) -> None:
-    if len(_kept) >= KEPT_AT_MOST:
-        _kept.clear()
-    _kept[key] = statement
+def _remember(key: Key, statement: Select | Update | None) -> None:
+    if len(_statements) >= MAX_STATEMENTS:
+        _statements.clear()
+    _statements[key] = statement
 
 
 def _absolute_ages() -> Key:
     return config.ABSOLUTE_AGE, *lifetimes.absolute_ages().items()
 
 
-# Time zones, databases, user models and routers all end up in compiled statements.
-on_setting_change(_kept.clear)
+# Compiled statements depend on time zones, databases, user models and routers.
+on_setting_change(_statements.clear)

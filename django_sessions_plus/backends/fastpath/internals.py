@@ -1,9 +1,9 @@
-"""What the fast path uses of Django that Django may change without notice, all of it in this module.
+"""Every undocumented part of Django that the fast path uses.
 
 Private names of Django 5.2 to 6.1: ``get_compiler()`` and ``chain()`` of a query, ``UpdateQuery`` and its
 ``add_update_values()``; ``as_sql()``, ``select`` and ``get_converters()`` of a compiler; ``target`` of a column;
 the ``template`` of ``Subquery``; ``set_cached_value()`` of a field.
-tests/backends/fastpath/test_internals.py changes each of them, and sees the ORM take over.
+tests/backends/fastpath/test_internals.py changes each of them, and checks that the ORM does the work then.
 """
 
 from __future__ import annotations
@@ -21,11 +21,11 @@ SKIP_LOCKED = "FOR UPDATE SKIP LOCKED"
 
 
 class UnexpectedError(Exception):
-    """Django has made something else of a query than this package knows how to run."""
+    """Django has compiled a query into a form that this package does not know."""
 
 
 class Compiled(NamedTuple):
-    """A query that reads. ``converters`` are the positions of values, what converts each, and its expression."""
+    """A compiled SELECT. A converter is the position of a value, the function that converts it, and its expression."""
 
     sql: str
     params: Params
@@ -34,13 +34,13 @@ class Compiled(NamedTuple):
 
 
 def expect(is_expected: bool) -> None:
-    """Raise UnexpectedError unless what Django returned is what is known here."""
+    """Raise UnexpectedError if ``is_expected`` is False."""
     if not is_expected:
         raise UnexpectedError
 
 
 def compile_select(rows: models.QuerySet[Any]) -> Compiled:
-    """Return the statement that reads ``rows``; no query is made.
+    """Return the statement that reads ``rows``, without running it.
 
     Raises:
         Exception: Django has changed.
@@ -61,7 +61,7 @@ def compile_select(rows: models.QuerySet[Any]) -> Compiled:
 
 
 def compile_update(rows: models.QuerySet[Any], values: Mapping[str, Any]) -> tuple[str, Params]:
-    """Return the statement that writes ``values`` to ``rows``, and its parameters; no query is made.
+    """Return the statement that writes ``values`` to ``rows``, and its parameters, without running it.
 
     Raises:
         Exception: Django has changed.
@@ -73,18 +73,18 @@ def compile_update(rows: models.QuerySet[Any], values: Mapping[str, Any]) -> tup
 
 
 def skipping_locked(rows: models.QuerySet[Any]) -> models.Subquery:
-    """Return the keys of ``rows``, without those that another transaction has locked, and lock them."""
-    # An UPDATE itself has no SKIP LOCKED, and select_for_update() compiles only inside a transaction.
+    """Return a subquery for the keys of ``rows`` that locks them and skips rows that other transactions have locked."""
+    # An UPDATE has no SKIP LOCKED itself, and select_for_update() compiles only inside a transaction.
     return models.Subquery(rows.values("pk"), template=f"(%(subquery)s {SKIP_LOCKED})")
 
 
 def set_related(row: Any, field: Any, related: Any) -> None:
-    """Make ``related`` what ``field`` of ``row`` refers to, as if both had been read by one query."""
+    """Set the related instance of ``field``, as ``select_related()`` does."""
     field.set_cached_value(row, related)
 
 
 def _checked(sql: Any, params: Sequence[Any]) -> tuple[str, Params]:
     expect(isinstance(sql, str))
-    # A TypeError unless there are as many placeholders as parameters.
+    # Raises a TypeError if the numbers of placeholders and parameters differ.
     sql % tuple(params)
     return sql, tuple(params)

@@ -1,8 +1,8 @@
-"""Parameters by name, which Django's SQLite backend fills in sooner.
+"""Named parameters for SQLite, because Django's backend replaces their placeholders faster.
 
-It looks for each ``%s`` by a regular expression whenever a statement runs, and fills in names by one ``%``.
-Saves 11.6 % of the instructions of a request that reads ``request.user``, and 12.1 % of one that writes a
-key (callgrind; SQLite, Python 3.11, Django 5.2). Other drivers need nothing of the kind.
+Whenever a statement runs, the backend looks for each ``%s`` by a regular expression, but replaces names by
+one ``%`` operation. Saves 11.6 % of the instructions of a request that reads ``request.user``, and 12.1 % of
+one that writes a key (callgrind; SQLite, Python 3.11, Django 5.2). Other databases need no such thing.
 """
 
 from __future__ import annotations
@@ -12,17 +12,17 @@ from typing import Any
 
 
 class Parameters:
-    """The text of a statement, and the form in which it takes the values of its ``count`` placeholders."""
+    """The SQL of a statement, with named placeholders if the database is SQLite; ``count`` is their number."""
 
     def __init__(self, sql: str, count: int, connection: Any) -> None:
         self.sql = sql
         self.names: list[str] = []
         takes_names = connection.features.supports_paramstyle_pyformat
-        # A percent sign of the text itself would lose its twin.
+        # The operation below would turn the "%%" of an escaped percent sign into "%".
         if connection.vendor == "sqlite" and takes_names and "%%" not in sql:
             self.names = [f"p{number}" for number in range(count)]
             self.sql = sql % tuple(f"%({name})s" for name in self.names)
 
     def bind(self, values: Sequence[Any]) -> Sequence[Any] | Mapping[str, Any]:
-        """Return the values, in the order of the placeholders, as the text takes them."""
+        """Return the values, given in the order of the placeholders, in the form that ``cursor.execute()`` needs."""
         return dict(zip(self.names, values, strict=True)) if self.names else values

@@ -1,4 +1,4 @@
-"""What stands for the values of a statement while it is compiled, to be found again in its parameters."""
+"""Placeholder values for compiling a statement, so that its parameters show where each value belongs."""
 
 from __future__ import annotations
 
@@ -14,30 +14,30 @@ if TYPE_CHECKING:
 
 _Table = tuple[tuple["type[models.Field[Any, Any]]", Any], ...]
 
-# No two may be alike.
+# All of them must differ.
 _NOW = datetime(2001, 2, 3, 4, 5, 6, 7)  # noqa: DTZ001 - made aware where the project is
 _LATER = datetime(2002, 3, 4, 5, 6, 7, 8)  # noqa: DTZ001
 _LAST_SEEN = datetime(2003, 4, 5, 6, 7, 8, 9)  # noqa: DTZ001
 _EXPIRES = datetime(2004, 5, 6, 7, 8, 9, 10)  # noqa: DTZ001
 _ID = UUID(int=7777)
-_OF_USERS: _Table = (
+_USER_KEYS: _Table = (
     (models.UUIDField, UUID(int=8888)),
     (models.IntegerField, 8888),
     (models.CharField, "dddd"),
 )
 
 
-class RefusedError(Exception):
-    """The query is of a kind that is left to the ORM."""
+class UnsupportedError(Exception):
+    """The query is of a kind that only the ORM can run."""
 
 
 def now_and_later() -> tuple[datetime, datetime]:
-    """Return two placeholders of the present time: what differs between their statements follows from it."""
+    """Return two placeholders for the current time: parameters that differ between them depend on the time."""
     return _aware(_NOW), _aware(_LATER)
 
 
 class PlaceholderRow:
-    """What a condition may ask of the row it is about. ``asked`` has what was asked, by attribute."""
+    """A stand-in for the row of a condition. ``asked`` contains each attribute that the condition has read."""
 
     def __init__(self, model: type[AbstractSession]) -> None:
         self.asked: dict[str, Any] = {}
@@ -57,20 +57,20 @@ class PlaceholderRow:
         elif name in self._values:
             value = self._values[name]
         else:
-            # What stands for it would be compiled in as a constant.
-            raise RefusedError
+            # Without a placeholder, the value would become a constant in the statement.
+            raise UnsupportedError
         self.asked[name] = value
         return value
 
 
 def placeholder_for(field: Any, number: int = 1) -> Any:
-    """Return a value of the field's type that is not NULL, and unless that is a truth value, of this ``number`` from 1.
+    """Return a value of the field's type, different for each ``number`` unless the type is boolean; never None.
 
     Raises:
-        RefusedError: the type is a project's own.
+        UnsupportedError: the type of the field is not known here.
     """
     target = getattr(field, "target_field", field)
-    return _of(
+    return _placeholder_of_type(
         target,
         (
             (models.DateTimeField, _aware(_NOW) + timedelta(days=number)),
@@ -85,20 +85,20 @@ def placeholder_for(field: Any, number: int = 1) -> Any:
 
 
 def _user_key(field: Any) -> Any:
-    # A user's key may itself be a foreign key.
+    # The primary key of users may itself be a foreign key.
     while hasattr(field, "target_field"):
         field = field.target_field
-    return _of(field, _OF_USERS)
+    return _placeholder_of_type(field, _USER_KEYS)
 
 
-def _of(field: Any, placeholders: _Table) -> Any:
+def _placeholder_of_type(field: Any, placeholders: _Table) -> Any:
     for kind, placeholder in placeholders:
         if isinstance(field, kind):
             return placeholder
-    # What a project's own field takes nobody knows here.
-    raise RefusedError
+    # A custom field of the project may accept other values.
+    raise UnsupportedError
 
 
 def _aware(moment: datetime) -> datetime:
-    """Return a placeholder as the project's models have times."""
+    """Return the placeholder with a time zone if the project uses time zones."""
     return moment.replace(tzinfo=UTC) if settings.USE_TZ else moment

@@ -1,6 +1,6 @@
-"""Statements that find one row by one value, and make instances of it.
+"""Compiled SELECT statements that find one row by one value, and create model instances from it.
 
-Saved is the compiling, and what ``parameters`` and ``timestamps`` say. Django's own converters and ``from_db()``
+This saves the compiling, and what ``parameters`` and ``timestamps`` save. Django's converters and ``from_db()``
 do the rest.
 """
 
@@ -19,15 +19,15 @@ from django.utils import timezone
 
 from django_sessions_plus.backends.fastpath.internals import compile_select, expect, set_related
 from django_sessions_plus.backends.fastpath.parameters import Parameters
-from django_sessions_plus.backends.fastpath.placeholders import RefusedError, placeholder_for
+from django_sessions_plus.backends.fastpath.placeholders import UnsupportedError, placeholder_for
 from django_sessions_plus.backends.fastpath.timestamps import timestamps_of
 
 _TYPES: dict[type, type] = {models.DateTimeField: datetime, models.UUIDField: UUID}
-"""The fields whose values drivers return otherwise than Django does, and what Django returns."""
+"""The Python types of fields for which a driver may return another type than Django."""
 
 
 class Part(NamedTuple):
-    """The columns of one model among those of a statement."""
+    """The columns that belong to one model."""
 
     model: Any
     names: list[str]
@@ -35,14 +35,14 @@ class Part(NamedTuple):
     key: int
 
     def instance(self, alias: str, values: Sequence[Any]) -> Any:
-        """Return the instance that these columns make; None if the join found none."""
+        """Return the model instance with these columns; None if the join found no row."""
         if values[self.key] is None:
             return None
         return self.model.from_db(alias, self.names, values[self.columns])
 
 
 class Select:
-    """A query that finds at most one row by one value, and the row's user with it if the query joins that."""
+    """A query that finds at most one row by one value, with its user if the query joins users."""
 
     def __init__(self, field: Any, rows: Callable[[Any], models.QuerySet[Any]]) -> None:
         placeholder = placeholder_for(field)
@@ -62,10 +62,10 @@ class Select:
             self.user = others[0]
 
     def fetch(self, value: Any) -> Sequence[Any] | None:
-        """Return the columns of the row that bears ``value`` as the driver has them; None if there is none.
+        """Return the row with this value as the driver returns it; None if there is none.
 
         Raises:
-            Exception: what the database, the driver or a wrapper of its cursors raises, as from the ORM.
+            Exception: the database, the driver or a wrapper of its cursors raises it, as with the ORM.
         """
         with connections[self.alias].cursor() as cursor:
             if self.timestamps is not None:
@@ -75,10 +75,10 @@ class Select:
         return found
 
     def instance(self, found: Sequence[Any]) -> Any:
-        """Return the row that was fetched, with its user if the query joins it.
+        """Return the model instance for a fetched row, with its user if the query joins users.
 
         Raises:
-            Exception: what the database returned, or Django made of it, is not what was expected.
+            Exception: the values are not of the expected form.
         """
         expect(len(found) == self.width)
         values = list(found)
@@ -93,7 +93,7 @@ class Select:
         return row
 
     def _try(self, values: list[Any]) -> None:
-        """Check in the first row that its values have been converted."""
+        """Check in the first row that all values have been converted."""
         for position, kind in self._untried:
             value, expected = values[position], _TYPES.get(kind)
             if value is None or expected is None:
@@ -108,16 +108,16 @@ class Select:
 
 
 def _parts(model: Any, fields: list[Any]) -> list[Part]:
-    """Return the part of ``model``, and that of its user where the query joins the user.
+    """Return the part of ``model``, and that of the user model if the query joins users.
 
     Raises:
-        RefusedError: a model is made of several tables.
+        UnsupportedError: a model uses multi-table inheritance.
         UnexpectedError: the fields are not those of these models.
     """
     tables = [list(found) for _, found in groupby(fields, key=attrgetter("model"))]
     owners = [model] if len(tables) == 1 else [model, model._meta.get_field("user").related_model]
     if any(owner._meta.parents for owner in owners):
-        raise RefusedError
+        raise UnsupportedError
     expect([table[0].model for table in tables] == [o._meta.concrete_model for o in owners])
     parts, start = [], 0
     for owner, table in zip(owners, tables, strict=True):

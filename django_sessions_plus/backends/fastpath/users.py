@@ -1,4 +1,4 @@
-"""The user of a row that was read without it, as from a cache."""
+"""Find the user of a row that was read without its user, for example from a cache."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class _ByKey:
-    """The query for an instance of ``model`` by its primary key."""
+    """A ``Lookup`` that finds an instance of ``model`` by its primary key."""
 
     model: Any
 
@@ -26,20 +26,21 @@ class _ByKey:
 
 
 def find_user(row: AbstractSession) -> None:
-    """Give ``row`` its user, or None where there is none, as the query that reads both would have.
+    """Set ``row.user`` (None if there is no such user) by one query, as ``select_related()`` would have.
 
-    Nothing happens where this is not the way to find it: the authentication backend will.
+    Does nothing if the fast path is off, or if users are in another database; the authentication
+    backend finds the user then.
     """
     alias = row._state.db
     if not config.FAST_PATH or alias is None:
         return
     field: Any = row._meta.get_field("user")
     model = field.related_model
-    # Without routers there is but one place to find users.
+    # Without routers, users can only be in the same database.
     if router.routers and router.db_for_read(model) != alias:
         return
     user = compiled.find(model._meta.pk, row.user_id, _ByKey(model), alias)
     try:
         set_related(row, field, user)
-    except Exception as error:  # noqa: BLE001 - whatever has changed in Django
+    except Exception as error:  # noqa: BLE001 - any change in Django
         compiled.note_failure(error)

@@ -1,6 +1,6 @@
-"""Statements that write columns of one row if it is still there as it was read.
+"""Compiled UPDATE statements that write columns of one row if it still meets a condition.
 
-Saved is the compiling, and what ``parameters`` says. Each value is prepared by its field, as the ORM does.
+This saves the compiling, and what ``parameters`` saves. Each field prepares its value, as in the ORM.
 """
 
 from __future__ import annotations
@@ -24,7 +24,7 @@ from django_sessions_plus.backends.fastpath.internals import (
 from django_sessions_plus.backends.fastpath.parameters import Parameters
 from django_sessions_plus.backends.fastpath.placeholders import (
     PlaceholderRow,
-    RefusedError,
+    UnsupportedError,
     now_and_later,
     placeholder_for,
 )
@@ -34,19 +34,19 @@ if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
 
 Condition = Callable[[Any, datetime], models.QuerySet[Any]]
-"""Returns the row for a write if it still is as it was read, at this time."""
+"""Returns the query for a row and a time, which finds the row only if it still meets the condition."""
 Source = Callable[[Any, datetime], Any]
-"""Returns what a parameter of a condition is for this row and this time."""
+"""Returns the value of one parameter of a condition, for a row and a time."""
 
 
 class Update:
-    """Write columns of one row if a condition holds of it."""
+    """Writes columns of one row if it meets a condition."""
 
     def __init__(
         self, model: Any, names: Sequence[str], condition: Condition, *, skip_locked: bool
     ) -> None:
         self.columns = [model._meta.get_field(name) for name in names]
-        # Different ones, to see that they stay in order.
+        # All different, to check that they stay in order.
         placeholders = [placeholder_for(field, at) for at, field in enumerate(self.columns, 1)]
         written = dict(zip((field.attname for field in self.columns), placeholders, strict=True))
         row = PlaceholderRow(model)
@@ -65,10 +65,10 @@ class Update:
         self.sources = _sources(model, row, params[size:], later[size:], connections[self.alias])
 
     def bind(self, values: Sequence[Any], row: AbstractSession, now: datetime) -> list[Any]:
-        """Return the parameters with which to write ``values`` over ``row``.
+        """Return the parameters for writing ``values`` to ``row``.
 
         Raises:
-            Exception: a value is nothing for its field.
+            Exception: a field does not accept its value.
         """
         connection = connections[self.alias]
         asked = [
@@ -80,15 +80,15 @@ class Update:
         return self._values(values) + asked
 
     def run(self, params: Sequence[Any]) -> bool:
-        """Write; False if the row is not there any more as it was read.
+        """Run the statement; return False if the row did not meet the condition.
 
         Raises:
-            Exception: what the database, the driver or a wrapper of its cursors raises, as from the ORM.
+            Exception: the database, the driver or a wrapper of its cursors raises it, as with the ORM.
         """
         connection = connections[self.alias]
-        # As after QuerySet.update(), a transaction cannot go on after a statement that failed.
-        marks = transaction.atomic(using=self.alias, savepoint=False)
-        with marks if connection.in_atomic_block else nullcontext(), connection.cursor() as cursor:
+        # As in QuerySet.update(): if the statement fails, the transaction has to be rolled back.
+        atomic = transaction.atomic(using=self.alias, savepoint=False)
+        with atomic if connection.in_atomic_block else nullcontext(), connection.cursor() as cursor:
             cursor.execute(self.parameters.sql, self.parameters.bind(params))
             return bool(cursor.rowcount)
 
@@ -105,11 +105,11 @@ def _skipping_locked(rows: models.QuerySet[Any]) -> models.QuerySet[Any]:
 def _sources(
     model: Any, row: PlaceholderRow, params: Params, later: Params, connection: Any
 ) -> list[tuple[Any, Source]]:
-    """Return where the value of each parameter of a condition comes from, and its field; None for a constant's.
+    """Return, for each parameter of a condition, its field (None for a constant) and where its value comes from.
 
     Raises:
-        RefusedError: something follows from the present time that is no timeout.
-        UnexpectedError: what was asked of the row is not in the parameters.
+        UnsupportedError: a parameter depends on the time, but is neither the time itself nor a timeout before it.
+        UnexpectedError: a value that the condition has read from the row is not among the parameters.
     """
     of_row: list[tuple[Any, Any, Source]] = []
     for name, placeholder in row.asked.items():
@@ -127,7 +127,7 @@ def _sources(
     for param, other in zip(params, later, strict=True):
         matches = [(field, source) for value, field, source in prepared if value == param]
         if not matches and param != other:
-            raise RefusedError
+            raise UnsupportedError
         sources.append(matches[0] if matches else (None, partial(_constant, param)))
     found = [source for _, source in sources]
     expect(all(source in found for _, _, source in of_row))

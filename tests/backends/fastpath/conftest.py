@@ -11,9 +11,9 @@ from django_sessions_plus.backends.fastpath import compiled
 
 @pytest.fixture(autouse=True)
 def _nothing_is_compiled_yet() -> Iterator[None]:
-    compiled._kept.clear()
+    compiled._statements.clear()
     yield
-    compiled._kept.clear()
+    compiled._statements.clear()
 
 
 @pytest.fixture

@@ -22,7 +22,7 @@ from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.backends.fastpath import compiled
 from django_sessions_plus.backends.fastpath.placeholders import (
     PlaceholderRow,
-    RefusedError,
+    UnsupportedError,
     placeholder_for,
 )
 from django_sessions_plus.backends.fastpath.reading import Select
@@ -162,7 +162,7 @@ def test_both_paths_are_really_taken():
     store.save()
 
     def names_of_compiled() -> set[str]:
-        return {type(kept).__name__ for kept in compiled._kept.values() if kept is not None}
+        return {type(kept).__name__ for kept in compiled._statements.values() if kept is not None}
 
     with override_settings(SESSIONS_PLUS_FAST_PATH=False):
         again = SessionStore(store.session_key)
@@ -183,7 +183,7 @@ def test_the_statements_of_refresh_tokens_are_compiled_too(clock, alice):
     pair = refresh(sessions.issue_tokens(store.row).refresh)
     clock.advance(days=2)
     refresh(pair.refresh)
-    names = {key[3].__name__ for key, kept in compiled._kept.items() if kept is not None}
+    names = {key[3].__name__ for key, kept in compiled._statements.items() if kept is not None}
     assert {"still_signed_in", "unrefreshed", "expiry_unmoved"} <= names
 
 
@@ -191,7 +191,7 @@ def test_what_has_no_placeholder_is_left_to_the_orm():
     row = PlaceholderRow(Session)
     assert row.user_id != row.version
     assert row.asked == {"user_id": row.user_id, "version": row.version}
-    with pytest.raises(RefusedError):
+    with pytest.raises(UnsupportedError):
         row.user_agent  # noqa: B018
 
 
@@ -200,12 +200,12 @@ def test_a_field_nobody_knows_is_left_to_the_orm():
     class Odd(models.Field):
         pass
 
-    with pytest.raises(RefusedError):
+    with pytest.raises(UnsupportedError):
         placeholder_for(Odd())
 
 
 @pytest.mark.usefixtures("_may_fail")
-@pytest.mark.parametrize("error", [RefusedError, RuntimeError])
+@pytest.mark.parametrize("error", [UnsupportedError, RuntimeError])
 def test_what_does_not_compile_is_tried_once(error):
     asked = []
 
@@ -213,7 +213,7 @@ def test_what_does_not_compile_is_tried_once(error):
         asked.append(1)
         raise error
 
-    assert [compiled.kept(("odd",), refuse) for _ in range(3)] == [None] * 3
+    assert [compiled.statement_for(("odd",), refuse) for _ in range(3)] == [None] * 3
     assert len(asked) == 1
 
 
@@ -224,8 +224,8 @@ def test_what_may_pass_is_tried_again(error):
     def fail() -> Any:
         raise error
 
-    assert compiled.kept(("odd",), fail) is None
-    assert not compiled._kept
+    assert compiled.statement_for(("odd",), fail) is None
+    assert not compiled._statements
     assert not compiled._failures
 
 
@@ -255,7 +255,7 @@ def test_what_is_raised_while_a_statement_runs_is_raised_and_the_statement_is_ke
     with pytest.raises(type(error)), transaction.atomic(), connection.execute_wrapper(watch):
         store.save()
     assert watch.count == 2
-    assert None not in compiled._kept.values()
+    assert None not in compiled._statements.values()
     assert SessionStore(store.session_key)["a"] == 1
 
 
@@ -299,14 +299,14 @@ def test_a_statement_that_fails_later_is_given_up(what, alice, caplog):
     store["a"] = 2
     store.save()
     kind = Update if what == "bind" else Select
-    for statement in compiled._kept.values():
+    for statement in compiled._statements.values():
         if isinstance(statement, kind):
             break_(statement, what)
     again = SessionStore(store.session_key)
     again["a"] += 1
     again.save()
     assert SessionStore(store.session_key)["a"] == 3
-    assert not [one for one in compiled._kept.values() if isinstance(one, kind)]
+    assert not [one for one in compiled._statements.values() if isinstance(one, kind)]
     assert [record.event for record in caplog.records] == ["fast_path_failed"]
 
 
@@ -316,7 +316,7 @@ def test_a_statement_is_kept_where_the_orm_fails_too(what, alice, monkeypatch):
     SessionStore(store.session_key).load()
     store["a"] = 2
     store.save()
-    for statement in compiled._kept.values():
+    for statement in compiled._statements.values():
         break_(statement, "bind" if isinstance(statement, Update) else "converter")
 
     def fail(*args: Any, **kwargs: Any) -> Any:
@@ -326,15 +326,15 @@ def test_a_statement_is_kept_where_the_orm_fails_too(what, alice, monkeypatch):
     store["a"] = 3
     with pytest.raises(ZeroDivisionError):
         store.save() if what == "bind" else SessionStore(store.session_key).load()
-    assert None not in compiled._kept.values()
+    assert None not in compiled._statements.values()
     assert not compiled._failures
 
 
 def test_changed_settings_are_compiled_anew(settings):
     SessionStore("0" * 32).load()
-    assert compiled._kept
+    assert compiled._statements
     settings.TIME_ZONE = "Europe/Berlin"
-    assert not compiled._kept
+    assert not compiled._statements
 
 
 def active(row: Any, now: datetime) -> Any:
@@ -349,11 +349,11 @@ def write() -> bool:
 def test_lifetimes_of_many_tenants_leave_no_more_statements_than_are_of_use(settings):
     said: dict[str, Any] = {}
     settings.SESSIONS_PLUS_LIFETIMES = lambda: said
-    for number in range(compiled.KEPT_AT_MOST + 10):
+    for number in range(compiled.MAX_STATEMENTS + 10):
         said["bearer"] = {"absolute": timedelta(hours=1 + number)}
         write()
-        assert len(compiled._kept) <= compiled.KEPT_AT_MOST
-    assert None not in compiled._kept.values()
+        assert len(compiled._statements) <= compiled.MAX_STATEMENTS
+    assert None not in compiled._statements.values()
 
 
 def test_lifetimes_that_change_while_a_statement_is_compiled_leave_it_to_the_orm(settings):
@@ -363,7 +363,7 @@ def test_lifetimes_that_change_while_a_statement_is_compiled_leave_it_to_the_orm
         "bearer": {"absolute": timedelta(hours=next(hours))}
     }
     write()
-    assert [*compiled._kept.values()] == [None]
+    assert [*compiled._statements.values()] == [None]
     assert not compiled._failures
 
 

@@ -33,10 +33,10 @@ def prepared(monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     database.close()
     with monkeypatch.context() as patch:
         patch.setitem(database.settings_dict, "OPTIONS", options)
-        compiled._kept.clear()
+        compiled._statements.clear()
         yield database
         database.close()
-    compiled._kept.clear()
+    compiled._statements.clear()
 
 
 def open_(token: str | None) -> SessionStore:

@@ -46,7 +46,7 @@ def use_zone(database: Any) -> Any:
         vars(database).pop(name, None)
     if database.vendor == "postgresql":
         database.ensure_timezone()
-    compiled._kept.clear()
+    compiled._statements.clear()
     return database.timezone
 
 
@@ -65,10 +65,10 @@ def read(token: str) -> list[tuple[Any, ...]]:
 
 def test_a_row_is_read_as_by_the_orm(token, settings):
     fast = read(token)
-    assert compiled._kept
+    assert compiled._statements
     settings.SESSIONS_PLUS_FAST_PATH = False
     assert fast == read(token)
-    assert not compiled._kept
+    assert not compiled._statements
     assert ("refreshed_at", MOMENT, UTC) in {row[1:] for row in fast}
 
 

@@ -36,7 +36,7 @@ def lookup(key: Any, alias: str, with_user: bool) -> Any:
 def last_login(user: User) -> Any:
     """Return when ``user`` has last signed in, as it is read by a statement that was compiled."""
     found = compiled.find(User._meta.pk, user.pk, lookup, "default")
-    assert None not in compiled._kept.values()
+    assert None not in compiled._statements.values()
     return found.last_login
 
 

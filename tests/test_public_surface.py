@@ -14,10 +14,18 @@ SURFACE = {
     },
     "backends.db": {"SessionStore"},
     "base_session": {"AbstractSession"},
-    "client.answers": {
+    "client.responses": {
         *("SessionAuthError", "SignInError", "Tokens", "UnavailableError"),
-        *("Held", "code_of", "held_of", "is_answer", "is_attempt", "is_token", "refusal"),
-        *("unavailable", "why_none"),
+        *(
+            "TokenSet",
+            "code_of",
+            "tokens_of",
+            "is_final",
+            "is_attempt",
+            "is_token",
+            "refusal_code",
+        ),
+        *("unavailable", "failure_reason", "with_token"),
     },
     "client.auth": {"Options", "SessionAuth"},
     "accounts.credential_changes": {

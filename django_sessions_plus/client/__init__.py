@@ -6,17 +6,17 @@ Needs httpx and nothing else, neither Django nor the rest of the package::
     with httpx.Client(auth=auth) as client:
         client.get("https://example.com/api/things")
 
-``answers`` parses the server's responses, ``addresses`` decides where tokens may be sent, ``keeping``
-decides which request for tokens is needed and does no I/O, ``driving`` sends those requests, sync and
+``responses`` parses the server's responses, ``addresses`` decides where tokens may be sent, ``token_manager``
+decides which request for tokens is needed and does no I/O, ``runner`` sends those requests, sync and
 async, and ``auth`` handles one request.
 """
 
-from django_sessions_plus.client.answers import (
+from django_sessions_plus.client.auth import SessionAuth
+from django_sessions_plus.client.responses import (
     SessionAuthError,
     SignInError,
     Tokens,
     UnavailableError,
 )
-from django_sessions_plus.client.auth import SessionAuth
 
 __all__ = ["SessionAuth", "SessionAuthError", "SignInError", "Tokens", "UnavailableError"]

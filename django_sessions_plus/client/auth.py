@@ -8,9 +8,16 @@ from typing import Any, Literal, TypedDict, Unpack
 import httpx
 
 from django_sessions_plus.client.addresses import base_of, is_same_origin, warn_of_plain_http
-from django_sessions_plus.client.answers import TOKEN_HEADER, Held, Tokens, is_attempt, is_token
-from django_sessions_plus.client.driving import Driver
-from django_sessions_plus.client.keeping import Keeper, carrying
+from django_sessions_plus.client.responses import (
+    TOKEN_HEADER,
+    Tokens,
+    TokenSet,
+    is_attempt,
+    is_token,
+    with_token,
+)
+from django_sessions_plus.client.runner import Runner
+from django_sessions_plus.client.token_manager import TokenManager
 
 Transport = Literal["jwt", "bearer"]
 
@@ -73,8 +80,8 @@ class SessionAuth(httpx.Auth):
         warn_of_plain_http(base, stacklevel=2)
         self.requires_request_body = requires_request_body
         self._who = "" if username is None else f" as {username!r}"
-        self._keeper = Keeper(base, credentials, timeout=timeout)
-        self._driver = Driver(on_tokens, client, async_client)
+        self._manager = TokenManager(base, credentials, timeout=timeout)
+        self._runner = Runner(on_tokens, client, async_client)
 
     @classmethod
     def from_tokens(
@@ -98,7 +105,7 @@ class SessionAuth(httpx.Auth):
         if tokens.attempt is not None and not is_attempt(tokens.attempt):
             raise ValueError("An attempt is 32 hexadecimal digits; it may have been cut off.")
         auth = cls(base_url, **options)
-        auth._keeper.adopt(tokens)
+        auth._manager.adopt(tokens)
         return auth
 
     @property
@@ -108,10 +115,10 @@ class SessionAuth(httpx.Auth):
         They may have expired. After a refresh without a response they contain its ``attempt``.
         ``expires_in`` is the value that the server sent.
         """
-        return self._keeper.tokens
+        return self._manager.tokens
 
     def __repr__(self) -> str:
-        return f"<{type(self).__name__}{self._who} at {self._keeper.base}>"
+        return f"<{type(self).__name__}{self._who} at {self._manager.base}>"
 
     def sync_auth_flow(
         self, request: httpx.Request
@@ -127,17 +134,17 @@ class SessionAuth(httpx.Auth):
             return
         if self.requires_request_body:
             request.read()
-        keeper = self._keeper
-        before, held = keeper.held, self._ready(request)
+        manager = self._manager
+        before, held = manager.held, self._ready(request)
         while True:
-            response = yield carrying(request, held)
+            response = yield with_token(request, held)
             if self._is_replaced(response):
-                with self._driver.lock:
-                    self._driver.drive(keeper.replacing(response, held))
+                with self._runner.lock:
+                    self._runner.run(manager.replace_token(response, held))
             if not self._is_refused(response):
                 return
             response.read()
-            code = keeper.helpful_code(response, before, held)
+            code = manager.code_to_retry(response, before, held)
             if code is None:
                 return
             before, held = held, self._ready(request, held, code)
@@ -153,16 +160,16 @@ class SessionAuth(httpx.Auth):
             return
         if self.requires_request_body:
             await request.aread()
-        keeper = self._keeper
-        before, held = keeper.held, await self._aready(request)
+        manager = self._manager
+        before, held = manager.held, await self._aready(request)
         while True:
-            response = yield carrying(request, held)
+            response = yield with_token(request, held)
             if self._is_replaced(response):
-                await self._driver.adrive_apart(keeper.replacing(response, held))
+                await self._runner.arun_shielded(manager.replace_token(response, held))
             if not self._is_refused(response):
                 return
             await response.aread()
-            code = keeper.helpful_code(response, before, held)
+            code = manager.code_to_retry(response, before, held)
             if code is None:
                 return
             before, held = held, await self._aready(request, held, code)
@@ -175,35 +182,37 @@ class SessionAuth(httpx.Auth):
         Raises:
             UnavailableError: there was no response, or an unexpected one; the tokens are kept.
         """
-        with self._driver.lock:
-            self._driver.drive(self._keeper.leaving())
+        with self._runner.lock:
+            self._runner.run(self._manager.sign_out())
 
     async def asign_out(self) -> None:
         """See sign_out()."""
-        await self._driver.adrive_apart(self._keeper.leaving())
+        await self._runner.arun_shielded(self._manager.sign_out())
 
-    def _ready(self, request: httpx.Request, refused: Held | None = None, code: str = "") -> Held:
+    def _ready(
+        self, request: httpx.Request, refused: TokenSet | None = None, code: str = ""
+    ) -> TokenSet:
         """Return tokens that are valid now; ``refused`` were refused with ``code``."""
-        keeper, failures = self._keeper, self._keeper.failures
-        held = keeper.good(refused)
+        manager, failures = self._manager, self._manager.failures
+        held = manager.usable(refused)
         if held is None:
-            with self._driver.lock:
-                held = self._driver.drive(keeper.renewing(request, refused, code, failures))
+            with self._runner.lock:
+                held = self._runner.run(manager.ensure_valid(request, refused, code, failures))
         return held
 
     async def _aready(
-        self, request: httpx.Request, refused: Held | None = None, code: str = ""
-    ) -> Held:
+        self, request: httpx.Request, refused: TokenSet | None = None, code: str = ""
+    ) -> TokenSet:
         """See _ready()."""
-        keeper, failures = self._keeper, self._keeper.failures
-        held = keeper.good(refused)
+        manager, failures = self._manager, self._manager.failures
+        held = manager.usable(refused)
         if held is None:
-            steps = keeper.renewing(request, refused, code, failures)
-            held = await self._driver.adrive_apart(steps)
+            steps = manager.ensure_valid(request, refused, code, failures)
+            held = await self._runner.arun_shielded(steps)
         return held
 
     def _is_own(self, url: httpx.URL) -> bool:
-        return is_same_origin(url, self._keeper.base)
+        return is_same_origin(url, self._manager.base)
 
     def _is_replaced(self, response: httpx.Response) -> bool:
         return TOKEN_HEADER in response.headers and self._is_own(response.url)

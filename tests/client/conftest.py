@@ -10,7 +10,7 @@ from typing import Any
 import httpx
 import pytest
 
-from django_sessions_plus.client import SessionAuth, SessionAuthError, Tokens, keeping
+from django_sessions_plus.client import SessionAuth, SessionAuthError, Tokens, token_manager
 
 BASE = "https://api.test/auth/"
 THINGS = "https://api.test/things"
@@ -206,5 +206,5 @@ class Ticks:
 @pytest.fixture
 def ticks(monkeypatch: pytest.MonkeyPatch) -> Ticks:
     ticks = Ticks()
-    monkeypatch.setattr(keeping, "monotonic", ticks)
+    monkeypatch.setattr(token_manager, "monotonic", ticks)
     return ticks

@@ -169,8 +169,8 @@ def test_without_a_client_of_its_own_one_is_made_with_a_timeout(monkeypatch, ser
 
     running = program(client=None, async_client=None, timeout=1.5)
     with monkeypatch.context() as patch:
-        patch.setattr("django_sessions_plus.client.driving.httpx.Client", Made)
-        patch.setattr("django_sessions_plus.client.driving.httpx.AsyncClient", AsyncMade)
+        patch.setattr("django_sessions_plus.client.runner.httpx.Client", Made)
+        patch.setattr("django_sessions_plus.client.runner.httpx.AsyncClient", AsyncMade)
         auth = running.auth
         held = (
             auth._ready(httpx.Request("GET", THINGS))
@@ -232,7 +232,7 @@ def test_no_repr_shows_a_secret(program, server):
     with pytest.raises(UnavailableError):
         running.send()
     kept = [auth.tokens, *running.pending, *running.told]
-    told = repr([auth, auth._keeper, auth._keeper.held, auth._driver, *kept])
+    told = repr([auth, auth._manager, auth._manager.held, auth._runner, *kept])
     for secret in (*SECRETS, auth.tokens.attempt):
         assert secret not in told
     assert repr(auth) == "<SessionAuth as 'ada' at https://api.test/auth/>"

@@ -127,7 +127,7 @@ def test_threads_that_waited_for_an_attempt_share_its_failure(answer, error, los
     server = Server()
     running = Program(server, tokens=Tokens(refresh="refresh-0"))
     waiters = Waiters(MANY)
-    running.auth._driver.lock = waiters
+    running.auth._runner.lock = waiters
 
     def slow(request):
         assert waiters.all_wait.wait(30)
@@ -257,11 +257,11 @@ def test_a_failure_that_nobody_waits_for_is_no_noise(caplog):
             with pytest.raises(asyncio.CancelledError):
                 await task
             wire.go_on.set()
-            (driving,) = auth._driver.running
+            (driving,) = auth._runner.running
             await driving
             del driving, task
             gc.collect()
-            assert auth._driver.running == set()
+            assert auth._runner.running == set()
             return await client.get(THINGS)
 
     assert asyncio.run(story()).status_code == 200
@@ -291,18 +291,18 @@ def test_a_cancelled_sign_out_is_still_a_sign_out():
 def test_who_comes_too_late_uses_what_the_others_got(program, server):
     running = program()
     running.send()
-    held = running.auth._keeper.held
+    held = running.auth._manager.held
     server.expire()
     running.send()
-    assert running.auth._keeper.good(held) is running.auth._keeper.held
+    assert running.auth._manager.usable(held) is running.auth._manager.held
 
 
 def test_what_was_said_of_other_tokens_is_not_said_of_these():
     """A thread was refused, and while it waited another signed in anew, with tokens due for a refresh."""
     server = Server()
     running = Program(server, tokens=Tokens("first", "refresh-0"))
-    refused_tokens = running.auth._keeper.held
-    running.auth._keeper.held = type(refused_tokens)(Tokens("second", "refresh-1"), due_at=0.0)
+    refused_tokens = running.auth._manager.held
+    running.auth._manager.held = type(refused_tokens)(Tokens("second", "refresh-1"), due_at=0.0)
     request = httpx.Request("GET", THINGS)
     held = running.auth._ready(request, refused_tokens, "session_ended")
     assert server.paths == ["token/refresh"]

@@ -1,4 +1,4 @@
-"""Run the keeper's generators: send the requests that they yield, in threads or in tasks, one at a time.
+"""Run the manager's generators: send the requests that they yield, in threads or in tasks, one at a time.
 
 Requests for tokens are sent by a separate client, so that neither redirects nor event hooks of the
 caller's client see a password.
@@ -17,21 +17,21 @@ from weakref import WeakKeyDictionary
 
 import httpx
 
-from django_sessions_plus.client.answers import Reply, SessionAuthError, Tokens, why_none
-from django_sessions_plus.client.keeping import Step
+from django_sessions_plus.client.responses import Reply, SessionAuthError, Tokens, failure_reason
+from django_sessions_plus.client.token_manager import Step
 
 T = TypeVar("T")
 
 
 @dataclass(eq=False, repr=False)
-class Driver:
+class Runner:
     """Run one generator at a time. Threads wait for each other, and so do tasks of one event loop."""
 
     on_tokens: Callable[[Tokens | None], Any] | None
     client: httpx.Client | None
     async_client: httpx.AsyncClient | None
     lock: Lock = field(default_factory=Lock)
-    """Callers of drive() must hold it."""
+    """Callers of run() must hold it."""
     # asyncio keeps only weak references to tasks.
     running: set[asyncio.Task[Any]] = field(default_factory=set)
     # A lock of asyncio belongs to the event loop in which it was first used.
@@ -39,7 +39,7 @@ class Driver:
         default_factory=WeakKeyDictionary
     )
 
-    def drive(self, steps: Generator[Step, Reply, T]) -> T:
+    def run(self, steps: Generator[Step, Reply, T]) -> T:
         """Run to the end and return the result; the caller must hold the lock."""
         reply: Reply = None
         with closing(steps):
@@ -48,9 +48,9 @@ class Driver:
                     step = steps.send(reply)
                 except StopIteration as end:
                     return end.value  # type: ignore[no-any-return]
-                reply = self._take(step)
+                reply = self._run_step(step)
 
-    async def adrive_apart(self, steps: Generator[Step, Reply, T]) -> T:
+    async def arun_shielded(self, steps: Generator[Step, Reply, T]) -> T:
         """Run to the end, even if the task that waits for the result is cancelled.
 
         The server rotates the refresh token as soon as it gets the request: a cancelled task would lose
@@ -59,7 +59,7 @@ class Driver:
         Raises:
             SessionAuthError: the one that the generator raised.
         """
-        task = asyncio.create_task(self._adrive_in_turn(steps))
+        task = asyncio.create_task(self._arun_locked(steps))
         self.running.add(task)
         task.add_done_callback(self.running.discard)
         await asyncio.wait((task,))
@@ -68,10 +68,10 @@ class Driver:
             raise outcome
         return outcome
 
-    async def _adrive_in_turn(self, steps: Generator[Step, Reply, T]) -> T | SessionAuthError:
+    async def _arun_locked(self, steps: Generator[Step, Reply, T]) -> T | SessionAuthError:
         async with self._own_lock():
             try:
-                return await self._adrive(steps)
+                return await self._arun(steps)
             except SessionAuthError as error:
                 # Not raised: if nobody awaits the task any more, asyncio would log the exception.
                 return error
@@ -79,8 +79,8 @@ class Driver:
     def _own_lock(self) -> asyncio.Lock:
         return self._locks.setdefault(asyncio.get_running_loop(), asyncio.Lock())
 
-    async def _adrive(self, steps: Generator[Step, Reply, T]) -> T:
-        """See drive()."""
+    async def _arun(self, steps: Generator[Step, Reply, T]) -> T:
+        """See run()."""
         reply: Reply = None
         with closing(steps):
             while True:
@@ -88,9 +88,9 @@ class Driver:
                     step = steps.send(reply)
                 except StopIteration as end:
                     return end.value  # type: ignore[no-any-return]
-                reply = await self._atake(step)
+                reply = await self._arun_step(step)
 
-    def _take(self, step: Step) -> Reply:
+    def _run_step(self, step: Step) -> Reply:
         """Run one step; return the response after reading it, or why there was none."""
         if not isinstance(step, httpx.Request):
             if self.on_tokens is not None:
@@ -103,10 +103,10 @@ class Driver:
                 return client.send(step)
         except httpx.RequestError as error:
             # Not raised: the exception contains the request, which may contain a password.
-            return why_none(error, step)
+            return failure_reason(error, step)
 
-    async def _atake(self, step: Step) -> Reply:
-        """See _take()."""
+    async def _arun_step(self, step: Step) -> Reply:
+        """See _run_step()."""
         if not isinstance(step, httpx.Request):
             result = None if self.on_tokens is None else self.on_tokens(step.tokens)
             if inspect.isawaitable(result):
@@ -118,4 +118,4 @@ class Driver:
             async with httpx.AsyncClient() as client:
                 return await client.send(step)
         except httpx.RequestError as error:
-            return why_none(error, step)
+            return failure_reason(error, step)

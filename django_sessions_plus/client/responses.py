@@ -1,4 +1,4 @@
-"""Parse the server's responses: tokens, refusals, and the errors for them. No I/O.
+"""The tokens in the server's responses, refusals, and the errors for them. No I/O.
 
 ::
 
@@ -27,11 +27,11 @@ EXPIRED = "token_expired"
 """The code of a token that can be refreshed."""
 TOKEN_HEADER = "Session-Token"  # noqa: S105 - a name
 """The response header with the new session token, if the one of the request was replaced."""
-OVER = ("session_ended", "invalid_token")
+NOT_REFRESHABLE = ("session_ended", "invalid_token")
 """The codes of tokens that cannot be refreshed."""
 
 Reply = httpx.Response | str | None
-"""A response after reading it; or why there was none; or None if no request was sent."""
+"""A response after reading it; the reason as text if there was none; None if no request was sent."""
 
 
 class SessionAuthError(Exception):
@@ -81,19 +81,19 @@ class Tokens:
 
 
 @dataclass(frozen=True, slots=True)
-class Held:
+class TokenSet:
     """The present tokens, and when to refresh them by the monotonic clock."""
 
     tokens: Tokens = field(default_factory=Tokens)
     due_at: float = inf
     expires_at: float = inf
-    vouched_until: float = 0.0
-    """Until then, by that clock, the tokens count as valid, even if a view refuses them: the server said so."""
-    over: str | None = None
+    accepted_until: float = 0.0
+    """Until then, by that clock, the tokens count as valid even if a view refuses them: the API accepted them."""
+    ended_code: str | None = None
     """The code of the ``SignInError``, if no tokens can be obtained any more."""
 
 
-def held_of(answer: httpx.Response, began: float) -> Held | None:
+def tokens_of(answer: httpx.Response, began: float) -> TokenSet | None:
     """Return the tokens of a response; ``began`` is when the request was sent. None if there are none."""
     body = _json(answer)
     carried, refresh = body.get("access", body.get("token")), body.get("refresh")
@@ -102,12 +102,18 @@ def held_of(answer: httpx.Response, began: float) -> Held | None:
         return None
     age: Any = body.get("expires_in")
     if type(age) not in (int, float) or age <= 0:
-        return Held(Tokens(carried, refresh, None, until))
-    return Held(
+        return TokenSet(Tokens(carried, refresh, None, until))
+    return TokenSet(
         Tokens(carried, refresh, age, until),
         due_at=began + age - min(EARLY, age * EARLY_SHARE),
         expires_at=began + age,
     )
+
+
+def with_token(request: httpx.Request, held: TokenSet) -> httpx.Request:
+    """Return the request, with the token attached."""
+    request.headers["Authorization"] = f"Bearer {held.tokens.access}"
+    return request
 
 
 def is_token(value: object) -> TypeGuard[str]:
@@ -125,18 +131,18 @@ def is_attempt(value: str) -> bool:
     return re.fullmatch("[0-9a-f]{32}", value) is not None
 
 
-def is_answer(reply: Reply) -> TypeGuard[httpx.Response]:
-    """Return whether there is a response that would be the same a little later: no 429, no 5xx."""
+def is_final(reply: Reply) -> TypeGuard[httpx.Response]:
+    """Return whether there is a response, and a retry would get the same one: neither 429 nor 5xx."""
     return (
         isinstance(reply, httpx.Response) and reply.status_code != 429 and reply.status_code < 500
     )
 
 
-def why_none(error: httpx.RequestError, request: httpx.Request) -> str:
-    """Return why a request for tokens had no answer.
+def failure_reason(error: httpx.RequestError, request: httpx.Request) -> str:
+    """Return why a request for tokens got no response, as text.
 
-    The message of httpx, if there was no connection, such as because of a certificate or a name. Later
-    exceptions are not quoted, because they may contain what was sent.
+    If no connection was made, because of a certificate or a host name for example, it contains the message
+    of httpx. Messages of later errors are left out, because they may contain what was sent.
     """
     if isinstance(error, httpx.ConnectError):
         return f"no connection to {_place(request)}: {error}"
@@ -153,12 +159,13 @@ def unavailable(request: httpx.Request | None, reply: Reply) -> UnavailableError
     return UnavailableError(request, reply or "")
 
 
-def refusal(answer: httpx.Response) -> str | None:
-    """Return the code with which a token was refused; None if the 401 does not mean that."""
+def refusal_code(answer: httpx.Response) -> str | None:
+    """Return the code with which a token was refused; None if the response does not say that it was."""
     code = code_of(answer)
-    if code == EXPIRED or code in OVER:
+    if code == EXPIRED or code in NOT_REFRESHABLE:
         return code
-    # A view that is not of the API (RFC 6750 section 3.1): a refresh will show what is wrong.
+    # A view outside of the API may refuse a token without a code, as in RFC 6750 section 3.1. Treat it as
+    # expired: the refresh will show what is wrong.
     challenge = answer.headers.get("WWW-Authenticate", "")
     return EXPIRED if code is None and 'error="invalid_token"' in challenge else None
 

@@ -48,26 +48,26 @@ class SessionMiddleware(DjangoSessionMiddleware):
         """Handle one request."""
         if self.async_mode:
             return self.__acall__(request)
-        outside = opened.scope()
+        before = opened.scope()
         self.process_request(request)
         try:
             response: Any = self.get_response(request)
             response = self.process_response(request, response)
             password_changes.end_unusable_sessions(_row_session(request))
         finally:
-            opened.restore(outside)
+            opened.restore(before)
         return response  # type: ignore[no-any-return]
 
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         """See __call__()."""
-        outside = opened.scope()
+        before = opened.scope()
         self.process_request(request)
         try:
             answer: Any = self.get_response(request)
             response = await self.aprocess_response(request, await answer)
             await password_changes.aend_unusable_sessions(_row_session(request))
         finally:
-            opened.restore(outside)
+            opened.restore(before)
         return response
 
     def process_request(self, request: HttpRequest) -> None:
@@ -217,7 +217,7 @@ def _is_save_due(session: SessionStore, response: HttpResponseBase, is_rolled_ba
 
 
 def _prepare_save(request: HttpRequest, session: SessionStore) -> None:
-    """Have the coming save set a cookie if a view has replaced ``request.session``, as Django's middleware does."""
+    """Make the save that follows set a cookie if a view has replaced ``request.session``, as Django does."""
     if session.meta is not request.META:
         session.meta = request.META
         session.can_set_cookie = True

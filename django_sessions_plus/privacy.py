@@ -16,7 +16,7 @@ from django_sessions_plus import events, sessions
 from django_sessions_plus.backends.twins import in_thread
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.bulk.deleting import delete_by_keys
-from django_sessions_plus.bulk.locking import beside_key, lock_in_order
+from django_sessions_plus.bulk.locking import lock_in_order, without_index_on_mysql
 from django_sessions_plus.bulk.purging import Progress
 from django_sessions_plus.policy import EndReason
 from django_sessions_plus.presentation.user_fields import SECRET_FIELD
@@ -63,7 +63,7 @@ def erase(
     rows, erased = _rows(user), 0
     rest, every = rows.filter(over).order_by("pk"), rows.model.objects.using(rows.db)
     while keys := list(rest.values_list("pk", flat=True)[:BATCH_SIZE]):
-        named = every.filter(beside_key(over, rows.db), pk__in=keys)
+        named = every.filter(without_index_on_mysql(over, rows.db), pk__in=keys)
         with transaction.atomic(using=rows.db, savepoint=False):
             erased += delete_by_keys(lock_in_order(named))
         rest = rest.filter(pk__gt=keys[-1])

@@ -18,7 +18,7 @@ from django.db.models import Q
 from django.utils import timezone
 
 from django_sessions_plus import policy
-from django_sessions_plus.bulk.locking import locked_by_key, take_turn
+from django_sessions_plus.bulk.locking import locked_by_key, take_write_lock
 from django_sessions_plus.conf import config, lifetimes
 from django_sessions_plus.conf.engine import engine
 
@@ -133,7 +133,7 @@ class SessionQuerySet(models.QuerySet[Row]):
             return locked_by_key(self, keys, "pk", "token_digest")
         if connections[self.db].features.has_select_for_update:
             return list(rows.select_for_update()[:limit])
-        take_turn(self)
+        take_write_lock(self)
         return list(rows[:limit])
 
     def _raw_delete(self, using: str | None) -> int:

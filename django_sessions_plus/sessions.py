@@ -226,7 +226,7 @@ def enforce_limit(user: Any, *, keep: AbstractSession) -> int:
     if limit is None:
         return 0
     mine = _rows().for_user(user)
-    if not ending.is_beyond(limit, mine):
+    if not ending.has_more_than(limit, mine):
         return 0
     with transaction.atomic(using=mine.db):
         ids = ending.least_recently_seen(mine, keep=keep.pk, limit=limit)

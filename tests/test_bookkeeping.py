@@ -387,7 +387,7 @@ class TestNotices:
 
         with connection.execute_wrapper(fail):
             assert sessions.revoke_all(ada) == 1
-        assert failures(caplog) == ["tell that sessions have ended"]
+        assert failures(caplog) == ["send the signals of ended sessions"]
         assert not Session.objects.active().exists()
 
     def test_a_handler_of_the_log_that_fails_is_nobodys_error(

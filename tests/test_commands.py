@@ -114,7 +114,7 @@ class TestClearSessions:
         store(25, age=DAY)
         store(5, ada, age=40 * DAY)
         assert "25 anonymous and 5 signed-in" in run("clearsessions", "--dry-run")
-        monkeypatch.setattr(purging, "COUNTED", 20)
+        monkeypatch.setattr(purging, "MAX_COUNT", 20)
         assert "20 or more anonymous and 5 signed-in" in run("clearsessions", "--dry-run")
         assert Session.objects.count() == 30
 

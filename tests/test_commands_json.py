@@ -45,7 +45,7 @@ def test_a_dry_purge_tells_what_it_would_delete(ada: User, monkeypatch: pytest.M
         "signed_in": 5,
         "is_exact": True,
     }.items() <= found.items()
-    monkeypatch.setattr(purging, "COUNTED", 20)
+    monkeypatch.setattr(purging, "MAX_COUNT", 20)
     found = figures("clearsessions", "--dry-run")
     assert (found["anonymous"], found["is_exact"]) == (20, False)
     assert Session.objects.count() == 30
@@ -93,7 +93,7 @@ def test_dry_it_ends_nothing_and_asks_nothing(
     assert run("revoke_sessions", *whose, "--dry-run") == "To be ended: 12 sessions.\n"
     expected = {"dry_run": True, "sessions": 12, "is_exact": True}
     assert figures("revoke_sessions", *whose, "--dry-run") == expected
-    monkeypatch.setattr(purging, "COUNTED", 10)
+    monkeypatch.setattr(purging, "MAX_COUNT", 10)
     assert run("revoke_sessions", *whose, "--dry-run") == "To be ended: 10 or more sessions.\n"
     assert figures("revoke_sessions", *whose, "--dry-run")["is_exact"] is False
     assert Session.objects.active().for_user(ada).count() == 12

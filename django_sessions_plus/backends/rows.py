@@ -25,7 +25,7 @@ from django_sessions_plus.backends.changes import DEFERRED
 from django_sessions_plus.backends.context import PREVIOUS_CONTEXT
 from django_sessions_plus.backends.fastpath import compiled
 from django_sessions_plus.backends.use import Columns
-from django_sessions_plus.bulk.locking import beside_key
+from django_sessions_plus.bulk.locking import without_index_on_mysql
 from django_sessions_plus.conf import config
 from django_sessions_plus.querysets import SessionQuerySet, active_at, end_columns, one_or_none
 
@@ -269,7 +269,7 @@ class Rows:
         return rows.select_related("user") if with_user else rows
 
     def _by_key(self, row: AbstractSession, condition: Q) -> Query:
-        return self.query().filter(pk=row.pk).filter(beside_key(condition, self.alias))
+        return self.query().filter(pk=row.pk).filter(without_index_on_mysql(condition, self.alias))
 
     def _with_its_token(self, row: AbstractSession, condition: Q) -> Query:
         return self._by_key(row, condition & Q(token_digest=row.token_digest))

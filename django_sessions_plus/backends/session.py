@@ -312,7 +312,8 @@ class SessionStore(BaseStore):
         """Record the last activity and slide the expiry, at most once per interval; return whether the expiry moved.
 
         Of several parallel requests only one writes, because the statement is conditional on the time of
-        last activity that all of them have loaded. Never raises, not even if the session has ended.
+        last activity that all of them have loaded. A failure is logged, not raised; nothing happens if the
+        session has ended meanwhile.
         """
         row, columns = self.row, self.due_columns()
         if row is None or not columns or self.has_touch_failed:

@@ -25,10 +25,10 @@ from django.db.models.sql import DeleteQuery
 
 from django_sessions_plus.bulk.locking import (
     KEYS_PER_STATEMENT,
-    beside_key,
     lock_in_order,
     skipping_locked,
-    take_turn,
+    take_write_lock,
+    without_index_on_mysql,
 )
 from django_sessions_plus.querysets import SessionQuerySet
 
@@ -43,7 +43,7 @@ def delete(rows: Rows, condition: Q, limit: int | None = None) -> tuple[int, flo
     because neither depends on the number of rows.
     """
     with transaction.atomic(using=rows.db, savepoint=False):
-        take_turn(rows)
+        take_write_lock(rows)
         began = monotonic()
         return _delete(rows, condition, limit), monotonic() - began
 
@@ -113,7 +113,7 @@ def delete_by_keys(named: Rows) -> int:
 
     The caller has locked them. On MariaDB this waits for the lock of no other row.
     """
-    if connections[named.db].vendor != "mysql" or _has_dependants(named.model):
+    if connections[named.db].vendor != "mysql" or _is_referenced(named.model):
         return named.delete()[1].get(named.model._meta.label, 0)
     named.invalidate_copies()
     return _delete_keys(named, list(named.order_by("pk").values_list("pk", flat=True)))
@@ -144,14 +144,14 @@ def _delete_by_key(rows: Rows, condition: Q, some: Rows, *, skip_locked: bool) -
     # The keys already come from ``rows``; its filters may need a join.
     every: Rows = rows.model.objects.using(rows.db).quietly()
     if skip_locked:
-        named = every.filter(beside_key(condition, rows.db), pk__in=keys)
+        named = every.filter(without_index_on_mysql(condition, rows.db), pk__in=keys)
         keys = list(skipping_locked(named.order_by("pk")).values_list("pk", flat=True))
     parts = (
         keys[start : start + KEYS_PER_STATEMENT]
         for start in range(0, len(keys), KEYS_PER_STATEMENT)
     )
-    still = every.filter(beside_key(condition, rows.db))
-    if _has_dependants(rows.model):
+    still = every.filter(without_index_on_mysql(condition, rows.db))
+    if _is_referenced(rows.model):
         return sum(_count_deleted(still.filter(pk__in=part)) for part in parts)
     return sum(_delete_keys(still, part) for part in parts)
 
@@ -170,7 +170,7 @@ def _delete_keys(rows: Rows, keys: list[Any]) -> int:
         return int(cursor.rowcount)
 
 
-def _has_dependants(model: Any) -> bool:
+def _is_referenced(model: Any) -> bool:
     fields = model._meta.get_fields(include_hidden=True)
     return bool(model._meta.parents) or any(
         field.auto_created and not field.concrete and (field.one_to_one or field.one_to_many)
@@ -179,7 +179,7 @@ def _has_dependants(model: Any) -> bool:
 
 
 def _count_deleted(rows: Rows) -> int:
-    if _has_dependants(rows.model):
+    if _is_referenced(rows.model):
         # Rows of the project that reference the sessions are deleted too, so Django has to load them.
         return rows.delete()[1].get(rows.model._meta.label, 0)
     # None if Django knows without a query that there are no rows.

@@ -20,7 +20,7 @@ from django_sessions_plus import events
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.bookkeeping import best_effort
 from django_sessions_plus.bulk.deleting import delete_by_keys
-from django_sessions_plus.bulk.locking import beside_key, lock_in_order, locked_values
+from django_sessions_plus.bulk.locking import lock_in_order, locked_values, without_index_on_mysql
 from django_sessions_plus.querysets import SessionQuerySet, active_at, end_columns
 from django_sessions_plus.signals import send_after_commit, session_ended
 
@@ -45,22 +45,22 @@ class Batch:
         return key in self.ids and self.count > 0 and not others.exists()
 
 
-def is_beyond(limit: int, mine: Rows) -> bool:
+def has_more_than(limit: int, rows: Rows) -> bool:
     """Return whether more than ``limit`` of one user's rows are active; reads no more rows than that, without a lock.
 
     Without a lock this is safe: of parallel sign-ins, the last one to commit sees the rows of all others.
     """
-    return mine.active()[: limit + 1].count() > limit
+    return rows.active()[: limit + 1].count() > limit
 
 
-def least_recently_seen(mine: Rows, *, keep: uuid.UUID, limit: int) -> list[uuid.UUID]:
+def least_recently_seen(rows: Rows, *, keep: uuid.UUID, limit: int) -> list[uuid.UUID]:
     """Return which of one user's active sessions have to end so that ``limit`` are left; never ``keep``.
 
     Needs a transaction. All are locked: otherwise two parallel sign-ins could end each other's session.
     """
-    living = locked_values(mine, active_at(timezone.now()), "last_seen_at", "pk")
-    living.sort(key=lambda values: (values[1] == keep, values))
-    return sorted(key for _, key in living[: max(0, len(living) - limit)])
+    active = locked_values(rows, active_at(timezone.now()), "last_seen_at", "pk")
+    active.sort(key=lambda values: (values[1] == keep, values))
+    return sorted(key for _, key in active[: max(0, len(active) - limit)])
 
 
 def in_batches(sets: Iterable[Rows], *, reason: str, actor: Any) -> Iterator[Batch]:
@@ -81,22 +81,22 @@ def in_batches(sets: Iterable[Rows], *, reason: str, actor: Any) -> Iterator[Bat
 def _end_batch(named: Rows, users: dict[uuid.UUID, Any], reason: str, actor: Any) -> Batch:
     now, ended, deleted = timezone.now(), 0, 0
 
-    def living(rows: Rows, whose: Q) -> Rows:
-        return rows.filter(beside_key(active_at(now) & whose, named.db))
+    def active(rows: Rows, whose: Q) -> Rows:
+        return rows.filter(without_index_on_mysql(active_at(now) & whose, named.db))
 
     with transaction.atomic(using=named.db, savepoint=False):
         # The UPDATE itself would lock in another order than other processes do.
-        rows = lock_in_order(living(named, Q())) if len(users) > 1 else named
+        rows = lock_in_order(active(named, Q())) if len(users) > 1 else named
         if any(user is not None for user in users.values()):
-            signed_in = living(rows, Q(user__isnull=False))
+            signed_in = active(rows, Q(user__isnull=False))
             ended = signed_in.update(**end_columns(reason, actor, now))
         if None in users.values():
             # Ended rows are kept as a record of a sign-in, and here nobody was signed in.
-            deleted = delete_by_keys(living(rows, Q(user=None)))
+            deleted = delete_by_keys(active(rows, Q(user=None)))
     ours = {"ended_at": now}
     if ended and (events.SESSION_ENDED.is_enabled or session_ended.has_listeners(named.model)):
         # The sessions have ended, even if sending the signals fails.
-        with best_effort("tell that sessions have ended", using=named.db):
+        with best_effort("send the signals of ended sessions", using=named.db):
             _send(named.filter(**ours), reason, actor)
     return Batch(named, frozenset(users), ended + deleted, ours)
 

@@ -17,9 +17,9 @@ from django.db.models import F, Q
 from django_sessions_plus import events, policy
 from django_sessions_plus.bulk.locking import (
     KEYS_PER_STATEMENT,
-    beside_key,
     locked_by_key,
-    take_turn,
+    take_write_lock,
+    without_index_on_mysql,
 )
 from django_sessions_plus.conf import lifetimes
 from django_sessions_plus.querysets import SessionQuerySet
@@ -43,13 +43,13 @@ def mark_expired(
     Copies in a cache are invalidated at the commit. No signal is sent, and no row is loaded.
     """
     with transaction.atomic(using=rows.db, savepoint=False):
-        take_turn(rows)
+        take_write_lock(rows)
         began = monotonic()
         some = rows.filter(condition)
         # With a limit, the caller's order decides which rows, and one statement is enough.
         some = some.order_by("pk") if limit is None else some[:limit]
         keys = list(some.values_list("pk", flat=True))
-        still = beside_key(Q(ended_at=None, expires_at__lte=now), rows.db)
+        still = without_index_on_mysql(Q(ended_at=None, expires_at__lte=now), rows.db)
         found = locked_by_key(rows, keys, *_COLUMNS, condition=still, skip_locked=True)
         marked = _mark(rows.model.objects.using(rows.db).filter(still), found)
         return marked, monotonic() - began

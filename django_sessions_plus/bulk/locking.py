@@ -22,17 +22,17 @@ KEYS_PER_STATEMENT = 500
 _NEVER = Q(version=F("version") + 1)
 
 
-def beside_key(condition: Q, alias: str) -> Q:
+def without_index_on_mysql(condition: Q, alias: str) -> Q:
     """Return ``condition`` in a form for a write that lists its rows by primary key.
 
     MariaDB may use any index on a column of the condition, and then locks the index entry before
     the row. A transaction that has locked the row and changes that index entry deadlocks with it.
     For MariaDB and MySQL, the returned condition can be served by the primary key only.
     """
-    return by_key_alone(condition) if connections[alias].vendor == "mysql" else condition
+    return without_index(condition) if connections[alias].vendor == "mysql" else condition
 
 
-def by_key_alone(condition: Q) -> Q:
+def without_index(condition: Q) -> Q:
     """Return ``condition`` in a form that no index can serve, for a statement that lists its rows by primary key."""
     return condition | _NEVER
 
@@ -47,7 +47,7 @@ def skipping_locked(rows: Rows) -> Rows:
     return rows
 
 
-def take_turn(rows: QuerySet[Any]) -> None:
+def take_write_lock(rows: QuerySet[Any]) -> None:
     """On a database without row locks, take the write lock and hold it until the transaction ends.
 
     On SQLite, a transaction that begins with a write waits for the lock. One that begins with a read
@@ -60,7 +60,7 @@ def take_turn(rows: QuerySet[Any]) -> None:
 
 def locked(rows: QuerySet[Any]) -> list[Any]:
     """Read and return ``rows``, locked until the transaction ends. Needs a transaction."""
-    take_turn(rows)
+    take_write_lock(rows)
     return list(_in_order(rows))
 
 
@@ -69,12 +69,12 @@ def locked_values(rows: QuerySet[Any], condition: Q, *columns: str) -> list[tupl
 
     A row that changed while this waited for its lock is checked, and returned, as it is then.
     """
-    take_turn(rows)
+    take_write_lock(rows)
     if connections[rows.db].vendor != "mysql":
         return list(_in_order(rows.filter(condition)).values_list(*columns))
     # In one statement, MariaDB would lock in the order of the index that it searches.
     keys = list(rows.filter(condition).order_by("pk").values_list("pk", flat=True))
-    return locked_by_key(rows, keys, *columns, condition=beside_key(condition, rows.db))
+    return locked_by_key(rows, keys, *columns, condition=without_index_on_mysql(condition, rows.db))
 
 
 def locked_by_key(

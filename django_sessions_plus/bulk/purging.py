@@ -27,7 +27,7 @@ from django.utils import timezone
 
 from django_sessions_plus.bulk.deleting import delete
 from django_sessions_plus.bulk.expiring import mark_expired
-from django_sessions_plus.bulk.locking import by_key_alone
+from django_sessions_plus.bulk.locking import without_index
 from django_sessions_plus.conf import config
 from django_sessions_plus.querysets import SessionQuerySet
 
@@ -44,20 +44,20 @@ Progress = Callable[[int], None]
 HANDFUL = 100
 
 # Counting stops here: otherwise the count could take longer than the purge.
-COUNTED = 1_000_000
+MAX_COUNT = 1_000_000
 
 BATCH_SIZE = 5000
 """The most rows that one transaction takes, unless the caller gives another number."""
 
-# Seconds. After a batch that takes longer, the next one has half the rows, but at least FEWEST; the
-# first has at most FIRST rows, because its time is not known yet. On a slow disk, one batch may
-# take five times as long as the next, and half a second would be too long.
-LONG = 0.1
-FIRST = 500
-FEWEST = 100
+# Seconds. After a batch that takes longer, the next one has half the rows, but at least
+# MIN_BATCH_SIZE. The first has at most FIRST_BATCH_SIZE rows, because its time is not known yet. Not half
+# a second: on a slow disk, one batch may take five times as long as the next.
+SLOW = 0.1
+FIRST_BATCH_SIZE = 500
+MIN_BATCH_SIZE = 100
 
 # Seconds. SQLite has one writer at a time, and a waiting writer only tries again in intervals.
-LONGEST_PAUSE = 0.05
+MAX_PAUSE = 0.05
 
 
 @dataclass
@@ -133,10 +133,10 @@ def purge_handful(rows: Rows, kind: Kind) -> int:
 
 
 def count_purgeable(rows: Rows, *, now: datetime | None = None) -> dict[Kind, int]:
-    """Return how many rows of each kind a purge would take, at most ``COUNTED``."""
+    """Return how many rows of each kind a purge would take, at most ``MAX_COUNT``."""
     rows = rows.for_writing().order_by()
     conditions = purgeable(now or timezone.now())
-    return {kind: rows.filter(each)[:COUNTED].count() for kind, each in conditions.items()}
+    return {kind: rows.filter(each)[:MAX_COUNT].count() for kind, each in conditions.items()}
 
 
 def purgeable(now: datetime) -> dict[Kind, Q]:
@@ -176,7 +176,7 @@ class _Work:
         # row is not used.
         self.rows = rows.for_writing().quietly()
         self.largest = batch_size or BATCH_SIZE
-        self.size = min(self.largest, FIRST)
+        self.size = min(self.largest, FIRST_BATCH_SIZE)
         self.figures = Purged()
         self._must_stop = must_stop
         self._began = monotonic()
@@ -203,12 +203,12 @@ class _Work:
 
     def _adapt(self, seconds: float) -> None:
         """Choose the size of the next batch, and pause so that other writers can go on."""
-        if seconds > LONG:
-            self.size = max(self.size // 2, min(FEWEST, self.largest))
-        elif seconds < LONG / 2:
+        if seconds > SLOW:
+            self.size = max(self.size // 2, min(MIN_BATCH_SIZE, self.largest))
+        elif seconds < SLOW / 2:
             self.size = min(self.size * 2, self.largest)
         if connections[self.rows.db].vendor == "sqlite":
-            sleep(min(seconds, LONGEST_PAUSE))
+            sleep(min(seconds, MAX_PAUSE))
 
     def _all_pieces(self, now: datetime) -> Iterator[tuple[Kind, Q]]:
         for kind, whose, until in _kinds(now):
@@ -218,44 +218,46 @@ class _Work:
     def _pieces_of(self, whose: Q, until: datetime, order: tuple[str, ...]) -> Iterator[Q]:
         """Cut the expired rows into ranges of ``expires_at``, none with more rows than a batch."""
         end = Q(expires_at__lte=until)
-        oldest = self._look(whose & end, order, slice(1), order[-1])
+        oldest = self._read_column(whose & end, order, slice(1), order[-1])
         if not oldest:
             return
         # Exactly one lower and one upper bound. With two, SQLite may use the wrong one and read to
         # the end; without one, PostgreSQL expects many rows, and may read the whole table.
         rest = whose & Q(expires_at__gte=oldest[0])
-        while len(border := self._border(rest & end, *order)) == 2:
+        while len(border := self._batch_boundary(rest & end, *order)) == 2:
             last, following = border
             if last < following:
                 yield rest & Q(expires_at__lte=last)
             else:
                 # All rows of the batch expire at the same time, because one statement ended them all.
                 yield rest & Q(expires_at__lt=last)
-                yield from self._crowd(whose, last, order)
+                yield from self._pieces_of_same_expiry(whose, last, order)
             rest = whose & Q(expires_at__gt=last)
         yield rest & end
 
-    def _crowd(self, whose: Q, moment: datetime, order: tuple[str, ...]) -> Iterator[Q]:
+    def _pieces_of_same_expiry(
+        self, whose: Q, moment: datetime, order: tuple[str, ...]
+    ) -> Iterator[Q]:
         """Cut the rows that expired at one time into pieces by primary key."""
         # A range, so that PostgreSQL uses the index on the expiry. With an equality, it may go by
         # primary key and read all active rows before it finds these at the end.
         crowd = whose & Q(expires_at__gte=moment, expires_at__lte=moment)
-        while keys := self._look(crowd, order, slice(self.size), "pk"):
+        while keys := self._read_column(crowd, order, slice(self.size), "pk"):
             before = self.figures.done
             # By primary keys: a marked row keeps its expiry, and would be found again each time.
-            yield by_key_alone(whose & Q(expires_at=moment)) & Q(pk__in=keys)
+            yield without_index(whose & Q(expires_at=moment)) & Q(pk__in=keys)
             if self.figures.done == before:
                 # Other transactions have locked them, to purge them or to use them again.
                 return
 
-    def _border(self, rest: Q, *order: str) -> list[Any]:
+    def _batch_boundary(self, rest: Q, *order: str) -> list[Any]:
         """Return the last value of the next batch and the value after it; fewer if the rest fits into one batch.
 
         The values are those of the last column of the order.
         """
-        return self._look(rest, order, slice(self.size - 1, self.size + 1), order[-1])
+        return self._read_column(rest, order, slice(self.size - 1, self.size + 1), order[-1])
 
-    def _look(self, some: Q, order: tuple[str, ...], which: slice, column: str) -> list[Any]:
+    def _read_column(self, some: Q, order: tuple[str, ...], which: slice, column: str) -> list[Any]:
         rows = self.rows.filter(some).order_by(*order).values_list(column, flat=True)
         began = monotonic()
         found = list(rows[which])

@@ -27,9 +27,9 @@ from django_sessions_plus.querysets import SessionQuerySet
 
 # Milliseconds to wait for the lock of SQLite. It cannot skip locked rows, and the thread must not
 # wait long because it has requests to serve.
-SQLITE_PATIENCE = 100
+SQLITE_TIMEOUT = 100
 
-_UID = "django_sessions_plus.purge_in_passing"
+_UID = "django_sessions_plus.purge_after_request"
 
 logger = logging.getLogger(__name__)
 
@@ -37,12 +37,12 @@ logger = logging.getLogger(__name__)
 def connect() -> None:
     """Connect the receiver of ``request_finished``, or disconnect it, as the setting says."""
     if _chance():
-        request_finished.connect(purge_in_passing, dispatch_uid=_UID)
+        request_finished.connect(purge_after_request, dispatch_uid=_UID)
     else:
         request_finished.disconnect(dispatch_uid=_UID)
 
 
-def purge_in_passing(**kwargs: Any) -> None:
+def purge_after_request(**kwargs: Any) -> None:
     """Purge up to ``purging.HANDFUL`` rows, with the probability that the setting gives. Never raises."""
     if random.random() >= _chance():  # noqa: S311 - nobody gains anything by guessing it
         return
@@ -72,7 +72,7 @@ def purge_some(sessions: SessionQuerySet[Any], kind: purging.Kind) -> int:
         return 0
     was_open = connection.connection is not None
     try:
-        with _impatience(connection):
+        with _short_timeout(connection):
             return purging.purge_handful(rows, kind)
     finally:
         # Django has already closed the connections that it closes after a request.
@@ -91,14 +91,14 @@ def _chance() -> float:
 
 
 @contextmanager
-def _impatience(connection: Any) -> Iterator[None]:
-    """Wait for SQLite no longer than ``SQLITE_PATIENCE``."""
+def _short_timeout(connection: Any) -> Iterator[None]:
+    """Wait for SQLite no longer than ``SQLITE_TIMEOUT``."""
     if connection.vendor != "sqlite":
         yield
         return
     with connection.cursor() as cursor:
         (patience,) = cursor.execute("PRAGMA busy_timeout").fetchone()
-        cursor.execute(f"PRAGMA busy_timeout = {min(patience, SQLITE_PATIENCE)}")
+        cursor.execute(f"PRAGMA busy_timeout = {min(patience, SQLITE_TIMEOUT)}")
         try:
             yield
         finally:

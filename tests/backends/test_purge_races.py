@@ -41,7 +41,7 @@ def _shared_database(
     monkeypatch.setattr(purging, "BATCH_SIZE", 20)
     monkeypatch.setattr(ending, "BATCH_SIZE", 20)
     # Time between batches is time in which others cannot be met.
-    monkeypatch.setattr(purging, "LONGEST_PAUSE", 0)
+    monkeypatch.setattr(purging, "MAX_PAUSE", 0)
     with shared_database(tmp_path):
         yield
 

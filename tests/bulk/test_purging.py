@@ -253,7 +253,7 @@ def test_batches_become_smaller_where_they_take_long_and_grow_again(
 ):
     """The time of each DELETE is made up: long for the first two, none for the others."""
     monkeypatch.setattr(purging, "BATCH_SIZE", 400)
-    monkeypatch.setattr(purging, "FIRST", 200)
+    monkeypatch.setattr(purging, "FIRST_BATCH_SIZE", 200)
     monkeypatch.setattr(f"{purging.__name__}.sleep", lambda seconds: None)
     clock, slow = [0.0], [True, True]
     for module in (purging, deleting):
@@ -263,7 +263,7 @@ def test_batches_become_smaller_where_they_take_long_and_grow_again(
     def take(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
         if sql.startswith("DELETE") and slow:
             slow.pop()
-            clock[0] += 2 * purging.LONG
+            clock[0] += 2 * purging.SLOW
         return execute(sql, params, many, context)
 
     with deletes() as taken, connection.execute_wrapper(take):
@@ -279,7 +279,7 @@ def test_on_sqlite_others_have_their_turn_between_batches(
     store(now - age * SECOND for age in range(35))
     purge(now=now)
     assert bool(rests) is (connection.vendor == "sqlite")
-    assert all(0 < rest <= purging.LONGEST_PAUSE for rest in rests)
+    assert all(0 < rest <= purging.MAX_PAUSE for rest in rests)
 
 
 def test_no_row_is_loaded_and_no_signal_is_sent(purge: Purge, now: datetime):
@@ -309,7 +309,7 @@ def test_a_purge_stays_within_its_set_also_across_a_join(now: datetime, settings
 
 
 def test_the_count_is_bounded(now: datetime, monkeypatch: Any):
-    monkeypatch.setattr(purging, "COUNTED", 4)
+    monkeypatch.setattr(purging, "MAX_COUNT", 4)
     store([now] * 9)
     assert purging.count_purgeable(Session.objects.all(), now=now)["anonymous"] == 4
 

@@ -84,7 +84,7 @@ def test_it_listens_as_long_as_it_is_on(settings: Any):
 def test_a_wrong_setting_is_for_the_check_to_tell(settings: Any):
     settings.SESSIONS_PLUS_PURGE_CHANCE = 5
     assert not listeners()
-    upkeep.purge_in_passing()
+    upkeep.purge_after_request()
 
 
 def test_every_request_purges_if_it_is_to(settings: Any):
@@ -137,7 +137,7 @@ def test_a_request_deletes_only_after_its_response(settings: Any, lot: Lot):
         seen.append(Session.objects.exists())
 
     # Those that listen longer are told sooner.
-    request_finished.disconnect(upkeep.purge_in_passing, dispatch_uid=upkeep._UID)
+    request_finished.disconnect(upkeep.purge_after_request, dispatch_uid=upkeep._UID)
     request_finished.connect(look)
     upkeep.connect()
     try:
@@ -212,7 +212,7 @@ def test_sqlite_is_waited_for_only_shortly_and_as_ever_after(
     monkeypatch.setattr(purging, "delete", note)
     with suppress(OperationalError):
         upkeep.purge_some(Session.objects.all(), "anonymous")
-    assert seen == [upkeep.SQLITE_PATIENCE]
+    assert seen == [upkeep.SQLITE_TIMEOUT]
     assert patience() == 5000
 
 

@@ -75,7 +75,7 @@ class Command(DjangoCommand):
     def _count(self, rows: Any, *, as_json: bool) -> None:
         counts = purging.count_purgeable(rows)
         if as_json:
-            is_exact = max(counts.values()) < purging.COUNTED
+            is_exact = max(counts.values()) < purging.MAX_COUNT
             write_json(self.stdout, dry_run=True, **counts, is_exact=is_exact)
             return
         texts = {kind: _at_least(count) for kind, count in counts.items()}
@@ -133,11 +133,11 @@ def _refuse_what_needs_ours(options: dict[str, Any]) -> None:
 
 def _total(rows: Any) -> int | None:
     counts = purging.count_purgeable(rows).values()
-    return None if max(counts) >= purging.COUNTED else sum(counts)
+    return None if max(counts) >= purging.MAX_COUNT else sum(counts)
 
 
 def _at_least(count: int) -> str:
-    return f"{count:,} or more" if count >= purging.COUNTED else f"{count:,}"
+    return f"{count:,} or more" if count >= purging.MAX_COUNT else f"{count:,}"
 
 
 def _positive(number: type[int] | type[float]) -> Any:

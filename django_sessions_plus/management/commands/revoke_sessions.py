@@ -106,7 +106,7 @@ class Command(BaseCommand):
 
     def _report_what_would_end(self, users: list[Any] | None, *, as_json: bool) -> None:
         count = _count_up_to_bound(users)
-        is_exact = count < purging.COUNTED
+        is_exact = count < purging.MAX_COUNT
         if as_json:
             write_json(self.stdout, dry_run=True, sessions=count, is_exact=is_exact)
         else:
@@ -177,14 +177,14 @@ def _end(users: list[Any] | None, reason: str, count: _Count) -> None:
 
 def _total(users: list[Any] | None) -> int | None:
     count = _count_up_to_bound(users)
-    return count if count < purging.COUNTED else None
+    return count if count < purging.MAX_COUNT else None
 
 
 def _count_up_to_bound(users: list[Any] | None) -> int:
     rows = sessions.session_model().objects.for_writing().active().filter(user__isnull=False)
     if users is not None:
         rows = rows.filter(user__in=[user.pk for user in users])
-    count: int = rows[: purging.COUNTED].count()
+    count: int = rows[: purging.MAX_COUNT].count()
     return count
 
 

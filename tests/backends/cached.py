@@ -108,11 +108,11 @@ class Interleaving:
             monkeypatch.setattr(owner, name, self._watched(getattr(owner, name)))
         self._invalidate_or_postpone = copies.Copies._invalidate_or_postpone
 
-        def apply(holder: copies.Copies, *args: Any) -> bool:
+        def apply(holder: copies.Copies, *args: Any) -> Any:
             if self._held is None:
                 return self._invalidate_or_postpone(holder, *args)
             self._held.append(partial(self._invalidate_or_postpone, holder, *args))
-            return False
+            return None
 
         monkeypatch.setattr(copies.Copies, "_invalidate_or_postpone", apply)
 

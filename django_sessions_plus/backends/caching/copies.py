@@ -169,12 +169,10 @@ class Copies:
             entry=entry,
             entry_age=max(age, 1),
         )
-        written: list[bool] = []
-        if not self._invalidate_or_postpone(
-            [digest], lambda: written.append(self.client.replace(replacement))
-        ):
-            return None
-        return made if written[0] else None
+        is_written = self._invalidate_or_postpone(
+            [digest], lambda: self.client.replace(replacement)
+        )
+        return made if is_written else None
 
     def invalidate(self, digests: Iterable[str]) -> None:
         """Invalidate the entries of these rows, for all processes; call this after the commit.
@@ -194,21 +192,23 @@ class Copies:
         row: AbstractSession = self.model.from_db(self.alias, self.layout.names, values)
         return row
 
-    def _invalidate_or_postpone(self, digests: Iterable[str], operation: Callable[[], Any]) -> bool:
-        """Run ``operation``, which invalidates ``digests``; if it fails, remember them. Return whether it succeeded."""
+    def _invalidate_or_postpone(
+        self, digests: Iterable[str], operation: Callable[[], T]
+    ) -> T | None:
+        """Run ``operation``, which invalidates ``digests``, and return its result; if it fails, remember them: None."""
         if not self.circuit.is_healthy:
             # The next call of the cache invalidates what is pending. That may be the one below.
             self.circuit.add_pending(digests)
             self._ask("invalidating in", lambda: True)
-            return False
-        is_done = False
+            return None
+        done: tuple[T] | None = None
         try:
-            is_done = self._ask("invalidating in", lambda: (operation(),)) is not None
+            done = self._ask("invalidating in", lambda: (operation(),))
         finally:
             # Also if the worker is stopped here by an exception: the change is already committed.
-            if not is_done:
+            if done is None:
                 self.circuit.add_pending(digests)
-        return is_done
+        return None if done is None else done[0]
 
     def _write(self, operation: Callable[[], T]) -> T | None:
         # A separate circuit: a cache that is full refuses all writes, but still has to be read and

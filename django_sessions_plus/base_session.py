@@ -170,6 +170,14 @@ class AbstractSession(models.Model):
         """Return the store that reads this model's data: by default the configured engine's."""
         return engine()
 
+    @classmethod
+    def are_users_in(cls, alias: str | None) -> bool:
+        """Return whether the users are in the database ``alias``, so that a query of sessions there can join them."""
+        if not router.routers:
+            return True
+        users: Any = cls._meta.get_field("user").related_model
+        return router.db_for_read(users) == alias
+
     def get_decoded(self) -> dict[str, Any]:
         """Return the data exactly as it was stored; an empty dictionary once the session has ended."""
         return self.get_session_store_class()().decode(self.session_data)

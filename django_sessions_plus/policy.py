@@ -12,8 +12,8 @@ from enum import StrEnum
 from django.db import models
 from django.utils.translation import gettext_lazy as _
 
-Expiry = datetime | str | int | None
-"""What ``set_expiry()`` stores: a datetime (perhaps as ISO text), idle seconds, or None."""
+Expiry = datetime | int | None
+"""What ``set_expiry()`` was given: a datetime, idle seconds, or None."""
 
 # The stored expiry may be too early by at most this part (a fifth) of the idle timeout. With the
 # update age alone, a timeout that is shorter than the update age would never slide.
@@ -163,12 +163,10 @@ def next_expiry(
 ) -> datetime:
     """Return the expiry of a session that is used now.
 
-    ``explicit`` is what ``set_expiry()`` stored; it overrides the idle timeout, and ``limit`` (the
+    ``explicit`` is what ``set_expiry()`` was given; it overrides the idle timeout, and ``limit`` (the
     absolute timeout) caps both. An ``explicit`` of 0 is Django's "until the browser closes": it only
     affects the cookie, and the row still has its idle timeout.
     """
-    if isinstance(explicit, str):
-        explicit = datetime.fromisoformat(explicit)
     if isinstance(explicit, datetime):
         expiry = explicit
     else:

@@ -188,14 +188,6 @@ def is_first_use_after_slide(row: AbstractSession, columns: Columns) -> bool:
     return is_first and moved_at not in (row.created_at, row.authenticated_at)
 
 
-def known_user(row: AbstractSession, use: Use) -> Any:
-    """Return the user of ``row`` if that needs no query, and the model has a session auth hash; else None."""
-    user = use.user
-    if getattr(user, "pk", None) != row.user_id:
-        user = row._state.fields_cache.get("user")
-    return user if hasattr(user, "get_session_auth_hash") else None
-
-
 def _identity_columns(row: AbstractSession, data: Data, use: Use, now: datetime) -> Columns:
     if not use.is_authenticated_now and user_key.is_user_of(row, data):
         return {}
@@ -267,11 +259,11 @@ def _is_password_changed(row: AbstractSession, data: Data, use: Use) -> bool:
     if before == auth_hash:
         return False
     # After a change of SECRET_KEY, both may be hashes of the same password.
-    user = known_user(row, use)
+    user = user_key.known_user(row, use)
     return (
-        user is None
+        not hasattr(user, "get_session_auth_hash")
         or auth_hash != user.get_session_auth_hash()
-        or before not in user.get_session_auth_fallback_hash()
+        or not user_key.is_of_earlier_key(user, before)
     )
 
 
@@ -285,7 +277,7 @@ def _is_expiry_decided(row: AbstractSession, data: Data, use: Use) -> bool:
     return bool(use.decode(text).get(EXPIRY_KEY) != explicit)
 
 
-def _comparable(explicit: policy.Expiry, now: datetime) -> policy.Expiry:
+def _comparable(explicit: policy.Expiry | str, now: datetime) -> policy.Expiry:
     """Return ``explicit``; a datetime with a time zone if ``now`` has one, else without. Django accepts both."""
     moment = datetime.fromisoformat(explicit) if isinstance(explicit, str) else explicit
     if not isinstance(moment, datetime) or timezone.is_aware(moment) == timezone.is_aware(now):

@@ -114,7 +114,7 @@ def save_merged(store: Store, row: AbstractSession, data: Data) -> None:
         return
     uncommitted.keep_before(stored)
     store._session_cache = merged
-    pending = sending.pending_signals(stored, columns)
+    pending = sending.pending_signal(stored, columns)
     store.note_saved(stored, columns)
     if store.is_token_outdated:
         # This request must not use the new token: a write that depends on the token, such as the
@@ -241,7 +241,8 @@ def _has_authenticated_meanwhile(stored: AbstractSession, row: AbstractSession) 
 def _has_set_new_password(row: AbstractSession, base: Data, mine: Data, use: Use) -> bool:
     """Return whether this request stored the hash of a new password, not another hash of the same password."""
     before, after = base.get(HASH_SESSION_KEY), mine.get(HASH_SESSION_KEY)
-    user = changes.known_user(row, use)
-    if before == after or user is None or after != user.get_session_auth_hash():
+    user = user_key.known_user(row, use)
+    if before == after or not hasattr(user, "get_session_auth_hash"):
         return False
-    return before not in user.get_session_auth_fallback_hash()
+    is_set = after == user.get_session_auth_hash()
+    return is_set and not user_key.is_of_earlier_key(user, before)

@@ -15,17 +15,16 @@ from copy import copy
 from datetime import datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from django.contrib.auth import get_user_model
 from django.db import IntegrityError, connections, router, transaction
-from django.db.models import F, Q
+from django.db.models import Q
 from django.utils import timezone
 
 from django_sessions_plus import policy
 from django_sessions_plus.backends.changes import DEFERRED
 from django_sessions_plus.backends.context import PREVIOUS_CONTEXT
 from django_sessions_plus.backends.fastpath import compiled
-from django_sessions_plus.backends.use import Columns
-from django_sessions_plus.bulk.locking import without_index_on_mysql
+from django_sessions_plus.backends.use import Columns, Condition
+from django_sessions_plus.bulk.locking import locked, without_index_on_mysql
 from django_sessions_plus.conf import config
 from django_sessions_plus.querysets import SessionQuerySet, active_at, end_columns, one_or_none
 
@@ -36,8 +35,6 @@ if TYPE_CHECKING:
     Query = SessionQuerySet[AbstractSession]
 
 T = TypeVar("T")
-Condition = Callable[["AbstractSession", datetime], "Query"]
-"""Returns the query for a row, which finds it only if it is still as the write needs it; a method of ``Rows``."""
 
 ATTEMPTS = 3
 """How often a merge is tried without a lock. The first try nearly always succeeds: no view runs in between."""
@@ -52,9 +49,9 @@ class Rows:
     expired: the caller has to check whether a row is active.
     """
 
-    def __init__(self, model: type[AbstractSession], alias: str | None = None) -> None:
+    def __init__(self, model: type[AbstractSession]) -> None:
         self.model = model
-        self.alias: str = alias or router.db_for_write(model)
+        self.alias: str = router.db_for_write(model)
         """The database that writes go to."""
 
     # Find
@@ -101,12 +98,8 @@ class Rows:
 
         Needs a transaction.
         """
-        active = self._by_key(row, active_at(timezone.now()))
-        if connections[self.alias].features.has_select_for_update:
-            return one_or_none(active.select_for_update())
-        # On SQLite, a transaction that begins with a write waits for the lock. One that begins with a
-        # read fails at its first write if another transaction has written meanwhile.
-        return one_or_none(active) if active.update(version=F("version")) else None
+        found = locked(self._by_key(row, active_at(timezone.now())))
+        return found[0] if found else None
 
     # Write
 
@@ -249,7 +242,7 @@ class Rows:
     def _find(
         self, name: str, value: Any, lookup: Any, alias: str, with_user: bool
     ) -> AbstractSession | None:
-        with_user = with_user and _are_users_in(alias)
+        with_user = with_user and self.model.are_users_in(alias)
         meta = self.model._meta
         field = meta.pk if name == "pk" else meta.get_field(name)
         row: AbstractSession | None = compiled.find(field, value, lookup, alias, with_user)
@@ -291,9 +284,3 @@ class Rows:
 
 def _is_refresh_token_as_read(row: AbstractSession) -> Q:
     return Q(user=row.user_id, refresh_digest=row.refresh_digest)
-
-
-def _are_users_in(alias: str) -> bool:
-    """Return whether users are in the database ``alias``, so that a join is possible."""
-    # Without routers there is only one database, and no need to look up the model.
-    return not router.routers or router.db_for_read(get_user_model()) == alias

@@ -12,6 +12,7 @@ from django.dispatch import Signal
 
 from django_sessions_plus import devices, events
 from django_sessions_plus.backends.use import Columns, Use
+from django_sessions_plus.backends.user_key import known_user
 from django_sessions_plus.bookkeeping import best_effort
 from django_sessions_plus.conf import config
 from django_sessions_plus.signals import (
@@ -25,23 +26,25 @@ if TYPE_CHECKING:
     # Not at run time: the engine must be importable while apps are still loading.
     from django_sessions_plus.base_session import AbstractSession
 
-PendingSignals = list[tuple[Signal, dict[str, Any]]]
+PendingSignal = tuple[Signal, dict[str, Any]]
+"""A signal and its arguments, to be sent after the write that it tells of."""
 
 
-def pending_signals(row: AbstractSession, columns: Columns) -> PendingSignals:
-    """Return the signals to send after ``columns`` are written to ``row``, and their arguments. No I/O."""
+def pending_signal(row: AbstractSession, columns: Columns) -> PendingSignal | None:
+    """Return the signal to send after ``columns`` are written to ``row``, and its arguments; None for none. No I/O."""
     if columns.get("user_id") is not None:
-        return [(session_started, {})]
+        return session_started, {}
     if columns.get("user_id", row.user_id) is None or columns.get("authenticated_at") is not None:
         # No context change: nobody is signed in, or the user has just authenticated in the new context.
-        return []
+        return None
     changed = devices.context_changes(vars(row), columns)
-    return [(session_context_changed, {"changes": changed})] if changed else []
+    return (session_context_changed, {"changes": changed}) if changed else None
 
 
-def send_pending(row: AbstractSession, pending: PendingSignals, use: Use, using: str) -> None:
-    """Send the signals that ``pending_signals()`` returned before the write."""
-    for signal, arguments in pending:
+def send_pending(row: AbstractSession, pending: PendingSignal | None, use: Use, using: str) -> None:
+    """Send the signal that ``pending_signal()`` returned before the write, if it returned one."""
+    if pending is not None:
+        signal, arguments = pending
         send(signal, row, use, using, **arguments)
 
 
@@ -56,10 +59,9 @@ def send(signal: Signal, row: AbstractSession, use: Use, using: str, **arguments
 
 def user_of(row: AbstractSession, use: Use) -> Any:
     """Return the user of ``row``, by a query if necessary; None if there is none, or the query fails."""
-    if getattr(use.user, "pk", None) == row.user_id:
-        return use.user
-    if "user" in row._state.fields_cache:
-        return row.user
+    user = known_user(row, use)
+    if user is not None:
+        return user
     using = router.db_for_read(get_user_model())
     with best_effort("find the user of a session", using=using), suppress(ObjectDoesNotExist):
         return row.user

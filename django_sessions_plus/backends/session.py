@@ -22,10 +22,10 @@ from django_sessions_plus import policy, tokens
 from django_sessions_plus.backends import changes, context, converging, opened, sending, user_key
 from django_sessions_plus.backends.base import BaseStore
 from django_sessions_plus.backends.converging import or_raise
-from django_sessions_plus.backends.rows import Condition, Rows
+from django_sessions_plus.backends.rows import Rows
 from django_sessions_plus.backends.twins import async_twin, in_thread
 from django_sessions_plus.backends.uncommitted import Uncommitted
-from django_sessions_plus.backends.use import Columns
+from django_sessions_plus.backends.use import Columns, Condition
 from django_sessions_plus.bookkeeping import best_effort
 from django_sessions_plus.exceptions import StaleSessionError
 from django_sessions_plus.signals import (
@@ -187,8 +187,10 @@ class SessionStore(BaseStore):
         from another network or browser, if ``SESSIONS_PLUS_CONTEXT_POLICY`` is "end".
         """
         data = self._set_loaded_row(self._find_row())
-        is_end_due = context.apply_context_policy(self.row, self)
-        return self.end_for_context_change() if is_end_due else data
+        if context.apply_context_policy(self.row, self):
+            self.end_for_context_change()
+            return {}
+        return data
 
     aload = async_twin(load)
 
@@ -278,7 +280,7 @@ class SessionStore(BaseStore):
             converging.save_merged(self, row, data)
             return
         self.uncommitted.keep_before(row)
-        pending = sending.pending_signals(row, columns)
+        pending = sending.pending_signal(row, columns)
         self.note_saved(row, columns)
         sending.send_pending(row, pending, self, self.rows.alias)
 
@@ -401,20 +403,16 @@ class SessionStore(BaseStore):
         self.forget()
         return ended
 
-    def end_for_context_change(self) -> dict[str, Any]:
-        """End the session because it is used from another network or browser, and send the signal; return no data.
-
-        If the end cannot be written, that is logged, and the store is empty all the same.
-        """
+    def end_for_context_change(self) -> None:
+        """End the session because of its network or browser, and send the signal; if that fails, become empty."""
         changed = {} if self.row is None else context.context_changes(self.row, self.meta)
         using = self.rows.alias
         with best_effort("end a session used from another network or browser", using=using):
             ended = self.end_as(policy.EndReason.CONTEXT_CHANGED)
             if ended is not None:
                 sending.send(session_context_changed, ended, self, using, changes=changed)
-            return {}
+            return
         self.forget_and_keep_cookie()
-        return {}
 
     def repeat_end(self) -> None:
         """End the session again if the transaction in which it ended was rolled back.
@@ -543,7 +541,7 @@ class SessionStore(BaseStore):
         return ended
 
     def _note_and_send(self, row: AbstractSession, columns: Columns) -> None:
-        pending = sending.pending_signals(row, columns)
+        pending = sending.pending_signal(row, columns)
         self._note_written(row, columns)
         sending.send_pending(row, pending, self, self.rows.alias)
 

@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from datetime import datetime
 from typing import Any, Protocol
+
+from django.db import models
 
 from django_sessions_plus.conf.kinds import Transport
 
@@ -12,6 +15,8 @@ Columns = dict[str, Any]
 Data = Mapping[str, Any]
 """The content of a session, as in ``request.session``."""
 Meta = Mapping[str, Any]
+Condition = Callable[[Any, datetime], models.QuerySet[Any]]
+"""Returns the query for a row, which finds it only if it is still as the write needs it; a method of ``Rows``."""
 
 NO_META: Meta = {}
 """The ``meta`` of a store that belongs to no request."""

@@ -14,7 +14,7 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, get_user_
 from django.contrib.auth.backends import ModelBackend
 from django.contrib.auth.models import AnonymousUser
 from django.core.exceptions import ValidationError
-from django.db import models, router
+from django.db import models
 from django.http import HttpRequest
 from django.utils.crypto import constant_time_compare
 from django.utils.module_loading import import_string
@@ -96,7 +96,8 @@ def user_from_row(session: SessionStore, data: dict[str, Any]) -> Any:
     if not (
         backend is not None
         and user_key.is_user_of(row, data)
-        and _uses_default_manager(type(user), row._state.db)
+        and row.are_users_in(row._state.db)
+        and type(type(user)._default_manager).get_queryset is models.Manager.get_queryset
         and backend().user_can_authenticate(user)
         and _verify_session(session, auth_hash, user)
     ):
@@ -129,10 +130,7 @@ def _verify_session(session: SessionStore, auth_hash: Any, user: Any) -> bool:
     # Django also rotates the session token after a change of SECRET_KEY. For a token in a header that
     # must not happen: this client may not get the new token, and a browser with the same session
     # would be signed out. For the cookie, return False, so that Django does it.
-    is_renewed = session.transport != "cookie" and any(
-        constant_time_compare(auth_hash, earlier)
-        for earlier in user.get_session_auth_fallback_hash()
-    )
+    is_renewed = session.transport != "cookie" and user_key.is_of_earlier_key(user, auth_hash)
     if is_renewed and not session.is_opened_by_id:
         # As Django does, so that the session stays valid when the fallback is removed. For access
         # tokens, the next refresh does it.
@@ -150,13 +148,6 @@ def _model_backend(path: str) -> type[ModelBackend] | None:
         and backend.aget_user is ModelBackend.aget_user
     )
     return backend if is_plain else None
-
-
-def _uses_default_manager(user_model: type[models.Model], alias: str | None) -> bool:
-    manager = user_model._default_manager
-    if type(manager).get_queryset is not models.Manager.get_queryset:
-        return False
-    return not router.routers or router.db_for_read(user_model) == alias
 
 
 def backend_of(user: Any) -> str:

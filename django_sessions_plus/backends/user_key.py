@@ -1,4 +1,4 @@
-"""The user's primary key in session data, as a value of the column ``user``. No I/O."""
+"""The user of a session, as its data and its row name it: primary key, instance and auth hash. No I/O."""
 
 from __future__ import annotations
 
@@ -8,6 +8,9 @@ from typing import TYPE_CHECKING, Any
 from django.contrib.auth import SESSION_KEY
 from django.core.exceptions import ValidationError
 from django.db import connections, models, router
+from django.utils.crypto import constant_time_compare
+
+from django_sessions_plus.backends.use import Use
 
 if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
@@ -31,6 +34,18 @@ def is_user_of(row: AbstractSession, data: Mapping[str, Any]) -> bool:
     key = row.user_id
     is_as_written = key is not None and data.get(SESSION_KEY) == str(key)
     return is_as_written or bool(named_in(data, type(row)) == key)
+
+
+def known_user(row: AbstractSession, use: Use) -> Any:
+    """Return the user of ``row``; None where that would take a query."""
+    is_in_use = getattr(use.user, "pk", None) == row.user_id
+    return use.user if is_in_use else row._state.fields_cache.get("user")
+
+
+def is_of_earlier_key(user: Any, auth_hash: Any) -> bool:
+    """Return whether ``auth_hash`` is that of the user's password under an earlier ``SECRET_KEY``."""
+    fallbacks = user.get_session_auth_fallback_hash()
+    return any(constant_time_compare(auth_hash, each) for each in fallbacks)
 
 
 def from_data(value: Any, field: Any, connection: Any) -> Any:

@@ -11,8 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.contrib.auth import get_user_model
-from django.db import router, transaction
+from django.db import transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -127,6 +126,6 @@ def _send(ended: Rows, reason: str, actor: Any) -> None:
 
 def _with_users(rows: Rows) -> Rows:
     # Users may be in another database, so that no join is possible.
-    if router.db_for_read(get_user_model()) == rows.db:
+    if rows.model.are_users_in(rows.db):
         return rows.select_related("user")
     return rows.prefetch_related("user")

@@ -308,9 +308,14 @@ def test_of_many_merges_at_once_none_is_lost(tmp_path: Path, settings: Any):
         assert stored(row).session_data == "x" * 8
 
 
-def test_rows_of_another_database_are_written_there():
-    assert Rows(Session, "other").alias == "other"
+def test_rows_are_written_to_the_database_that_the_routers_name(settings):
+    class Router:
+        def db_for_write(self, model: Any, **hints: Any) -> str:
+            return "other"
+
     assert Rows(Session).alias == "default"
+    settings.DATABASE_ROUTERS = [Router()]
+    assert Rows(Session).alias == "other"
 
 
 def test_a_merge_brings_the_user_along_if_asked_to(rows: Rows, row: Session, alice: User):

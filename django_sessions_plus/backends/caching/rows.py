@@ -23,8 +23,8 @@ from django_sessions_plus.backends.caching import circuit
 from django_sessions_plus.backends.caching.copies import Answer, Copies
 from django_sessions_plus.backends.caching.entries import Generations, Values
 from django_sessions_plus.backends.fastpath.users import find_user
-from django_sessions_plus.backends.rows import Condition, Rows
-from django_sessions_plus.backends.use import Columns
+from django_sessions_plus.backends.rows import Rows
+from django_sessions_plus.backends.use import Columns, Condition
 
 if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
@@ -57,10 +57,8 @@ class CachedRows(Rows):
     remembers the row that it has read last.
     """
 
-    def __init__(
-        self, model: type[AbstractSession], cache: BaseCache, alias: str | None = None
-    ) -> None:
-        super().__init__(model, alias)
+    def __init__(self, model: type[AbstractSession], cache: BaseCache) -> None:
+        super().__init__(model)
         self.cache = cache
         self._last_read: _Read | None = None
 

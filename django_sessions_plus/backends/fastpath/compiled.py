@@ -22,7 +22,8 @@ from django.utils.connection import ConnectionDoesNotExist
 from django_sessions_plus import events
 from django_sessions_plus.backends.fastpath.placeholders import UnsupportedError
 from django_sessions_plus.backends.fastpath.reading import Select
-from django_sessions_plus.backends.fastpath.writing import Condition, Update
+from django_sessions_plus.backends.fastpath.writing import Update
+from django_sessions_plus.backends.use import Condition
 from django_sessions_plus.conf import config, lifetimes
 from django_sessions_plus.conf.changes import on_setting_change
 from django_sessions_plus.events import logger

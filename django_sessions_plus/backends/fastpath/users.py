@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
-from django.db import models, router
+from django.db import models
 
 from django_sessions_plus.backends.fastpath import compiled
 from django_sessions_plus.backends.fastpath.internals import set_related
@@ -32,13 +32,10 @@ def find_user(row: AbstractSession) -> None:
     backend finds the user then.
     """
     alias = row._state.db
-    if not config.FAST_PATH or alias is None:
+    if not config.FAST_PATH or alias is None or not row.are_users_in(alias):
         return
     field: Any = row._meta.get_field("user")
     model = field.related_model
-    # Without routers, users can only be in the same database.
-    if router.routers and router.db_for_read(model) != alias:
-        return
     user = compiled.find(model._meta.pk, row.user_id, _ByKey(model), alias)
     try:
         set_related(row, field, user)

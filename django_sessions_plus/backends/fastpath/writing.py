@@ -28,13 +28,12 @@ from django_sessions_plus.backends.fastpath.placeholders import (
     now_and_later,
     placeholder_for,
 )
+from django_sessions_plus.backends.use import Condition
 from django_sessions_plus.conf import config, lifetimes
 
 if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
 
-Condition = Callable[[Any, datetime], models.QuerySet[Any]]
-"""Returns the query for a row and a time, which finds the row only if it still meets the condition."""
 Source = Callable[[Any, datetime], Any]
 """Returns the value of one parameter of a condition, for a row and a time."""
 

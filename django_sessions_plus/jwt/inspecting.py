@@ -29,7 +29,7 @@ from django_sessions_plus.jwt import access, refresh_token, verdicts
 from django_sessions_plus.jwt.access import Claims
 from django_sessions_plus.jwt.refresh_token import RefreshToken
 from django_sessions_plus.jwt.replays import end_reused
-from django_sessions_plus.jwt.verdicts import StoredRefresh, Verdict, tolerance
+from django_sessions_plus.jwt.verdicts import Verdict
 
 Kind = Literal["session", "access", "refresh"]
 
@@ -122,9 +122,7 @@ def _of_refresh_token(presented: RefreshToken) -> InspectedToken | None:
     store, row = _open(presented.session_id, from_primary=True)
     if row is None:
         return None
-    verdict = verdicts.decide(
-        presented, StoredRefresh.of(row), now=timezone.now(), tolerance=tolerance()
-    )
+    verdict = verdicts.judge(presented, row, timezone.now())
     if verdict in (Verdict.REPLACED, Verdict.EXPIRED):
         return None
     limit = row.refresh_limited_until
@@ -179,8 +177,8 @@ def _is_password_unchanged(user: Any, data: dict[str, Any]) -> bool:
     if not hasattr(user, "get_session_auth_hash"):
         return True
     auth_hash = data.get(HASH_SESSION_KEY) or ""
-    hashes = [user.get_session_auth_hash(), *user.get_session_auth_fallback_hash()]
-    return any(constant_time_compare(auth_hash, each) for each in hashes)
+    is_present = constant_time_compare(auth_hash, user.get_session_auth_hash())
+    return is_present or user_key.is_of_earlier_key(user, auth_hash)
 
 
 def _expiry(row: AbstractSession) -> int:

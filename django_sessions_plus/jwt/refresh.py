@@ -34,7 +34,7 @@ from django_sessions_plus.jwt import access, refresh_token, verdicts
 from django_sessions_plus.jwt.issuing import IssuedTokens, pair_of
 from django_sessions_plus.jwt.refresh_token import RefreshToken
 from django_sessions_plus.jwt.replays import end_reused, record_replay
-from django_sessions_plus.jwt.verdicts import StoredRefresh, Verdict, tolerance
+from django_sessions_plus.jwt.verdicts import Verdict
 
 # A refresh that loses a race to a parallel one reads the row again, and then knows the result. Other
 # writes may come between as well: a new expiry, or each of the replays that are left.
@@ -110,8 +110,8 @@ def _exchange(presented: Presented, store: SessionStore | None, request: Any) ->
     store = new_store() if store is None else store
     for _ in range(_TRIES):
         row, user = _open(store, presented)
-        now, kept = timezone.now(), StoredRefresh.of(row)
-        verdict = verdicts.decide(presented, kept, now=now, tolerance=tolerance())
+        now = timezone.now()
+        verdict = verdicts.judge(presented, row, now)
         if verdict is Verdict.REUSED:
             if end_reused(store, user, presented, now):
                 raise InactiveSessionError(policy.InactiveReason.SUSPICIOUS)
@@ -149,7 +149,7 @@ def _apply_verdict(
     """
     if verdict is Verdict.CURRENT:
         successor = presented.successor(now)
-        attempt, replays = verdicts.attempt_to_keep(presented, StoredRefresh.of(row))
+        attempt, replays = verdicts.attempt_to_keep(presented, row)
         digest = successor.digest()
         is_written = refresh_tokens.rotate_refresh(
             store, row, digest, now, due, attempt=attempt, replays=replays
@@ -186,9 +186,7 @@ def _inactive_error(store: SessionStore, presented: RefreshToken) -> InactiveSes
     row = store.inactive_row
     if row is None:
         return InactiveSessionError()
-    verdict = verdicts.decide(
-        presented, StoredRefresh.of(row), now=timezone.now(), tolerance=tolerance()
-    )
+    verdict = verdicts.judge(presented, row, timezone.now())
     is_holder = verdict not in (Verdict.REUSED, Verdict.REPLACED)
     return InactiveSessionError(store.inactive_reason if is_holder else None)
 

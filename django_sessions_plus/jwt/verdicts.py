@@ -76,9 +76,10 @@ class Tolerance:
     """How much the clocks of two hosts may differ, in either direction."""
 
 
-def tolerance() -> Tolerance:
-    """Return how long a rotated token is still answered, by the current settings."""
-    return Tolerance(config.REFRESH_GRACE, config.REFRESH_RETRY_AGE, config.JWT_LEEWAY)
+def judge(presented: RefreshToken, row: AbstractSession, now: datetime) -> Verdict:
+    """Return how to answer ``presented`` by the row of its session and the current settings."""
+    tolerance = Tolerance(config.REFRESH_GRACE, config.REFRESH_RETRY_AGE, config.JWT_LEEWAY)
+    return decide(presented, StoredRefresh.of(row), now=now, tolerance=tolerance)
 
 
 def decide(
@@ -119,7 +120,7 @@ def is_within(age: timedelta, elapsed: timedelta, leeway: timedelta) -> bool:
     return bool(age) and -leeway <= elapsed <= age + leeway
 
 
-def attempt_to_keep(presented: RefreshToken, kept: StoredRefresh) -> tuple[str | None, int]:
+def attempt_to_keep(presented: RefreshToken, row: AbstractSession) -> tuple[str | None, int]:
     """Return the digest of its attempt that a rotation of the current token stores, and how many replays it allows.
 
     A client that sends the same attempt with the next token proves nothing by it. Such an attempt is
@@ -128,9 +129,8 @@ def attempt_to_keep(presented: RefreshToken, kept: StoredRefresh) -> tuple[str |
     attempt = presented.attempt
     if attempt is None:
         return None, 0
-    is_repeated = kept.attempt is not None and hmac.compare_digest(
-        attempt.of_previous, kept.attempt
-    )
+    kept = row.refresh_attempt
+    is_repeated = kept is not None and hmac.compare_digest(attempt.of_previous, kept)
     return attempt.of_rotation, 0 if is_repeated else MAX_REPLAYS
 
 

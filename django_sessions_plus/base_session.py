@@ -222,11 +222,14 @@ class AbstractSession(models.Model):
         return policy.deadline(self.refresh_started_at, lifetimes.absolute_age("jwt"))
 
     def is_active(self, now: datetime | None = None) -> bool:
-        """Return whether the session can be used at ``now``; ``SessionQuerySet.active()`` is the same rule in SQL."""
+        """Return whether the session can be used at ``now`` (default: this moment).
+
+        ``SessionQuerySet.active()`` is the same rule in SQL.
+        """
         return self.status(now) is policy.Status.ACTIVE
 
     def is_fresh(self, now: datetime | None = None) -> bool:
-        """Return whether the user authenticated within ``SESSIONS_PLUS_FRESH_AGE``.
+        """Return whether the user authenticated within ``SESSIONS_PLUS_FRESH_AGE`` of ``now`` (default: this moment).
 
         A session that was started for a user, without a password, is not fresh until the user
         authenticates in it. Nor is one that was used from another network or browser since the user

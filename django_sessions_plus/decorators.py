@@ -23,7 +23,8 @@ def fresh_session_required(view: View) -> View:
     Others are redirected to ``SESSIONS_PLUS_REAUTHENTICATE_URL`` (default: ``LOGIN_URL``) and return
     to the page afterwards; after posting a form, to the page of the form. Signing in again makes
     the session fresh. Some sign-in pages redirect a signed-in user back at once; such a user is then
-    redirected to the page ``confirm-password`` of ``django_sessions_plus.urls``.
+    redirected to the page ``confirm-password`` of ``django_sessions_plus.urls``. If that is not mounted,
+    the view raises ``PermissionDenied`` after a few such redirects.
     """
 
     def check(request: HttpRequest, user: Any) -> HttpResponseBase | None:

@@ -22,7 +22,11 @@ def current() -> SessionStore | None:
 
 
 def set_current(store: SessionBase | None) -> Scope:
-    """Set the session store of the running request; for the middleware and header authentication."""
+    """Set the session store of the running request, and return what ``reset_current()`` needs to undo that.
+
+    With None, or a store of another engine, the running request has no session. For the middleware and
+    header authentication.
+    """
     before = opened.scope()
     if isinstance(store, SessionStore):
         opened.add(store, is_current=True)
@@ -32,7 +36,7 @@ def set_current(store: SessionBase | None) -> Scope:
 
 
 def reset_current(scope: Scope) -> None:
-    """Undo set_current()."""
+    """Undo set_current(), which returned ``scope``."""
     opened.restore(scope)
 
 

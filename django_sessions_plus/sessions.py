@@ -72,7 +72,8 @@ def revoke(session: SessionOrId, *, reason: str = EndReason.REVOKED, actor: Any 
     """End one session (a row or its id) and return whether this call ended it.
 
     False if the session has already ended or expired, and for an unknown or malformed id. Of several
-    parallel calls exactly one returns True. ``actor`` is a user, a primary key or None.
+    parallel calls exactly one returns True. ``reason`` is an ``EndReason`` or a text of your own, at most
+    32 characters. ``actor`` is who ended it: a user, a primary key or None.
     """
     key = _as_id(session)
     if key is None:
@@ -114,7 +115,8 @@ def revoke_others(
 ) -> int:
     """End all active sessions of ``user`` except ``keep`` (a row, its id, a set of ids, or None) and return how many.
 
-    After each batch ``progress`` is called with the number so far.
+    After each batch ``progress`` is called with the number so far. A session that starts while this runs
+    may stay.
     """
     return _end([_all_but(keep, _rows().for_user(user))], reason, actor, progress)
 
@@ -185,7 +187,7 @@ def start(
         SignInRefusedError: the user is inactive, or no authentication backend lets the user in.
         ValueError: ``expiry`` is not above zero, or beyond the absolute timeout or
             a hundred years; ``name`` is longer than its column; or there is no such ``transport``.
-        ConfigurationError: ``SESSION_ENGINE`` is not an engine of this package.
+        ConfigurationError: ``SESSION_ENGINE`` is not an engine of this package, or a timeout cannot be used.
     """
     if transport not in get_args(Transport):
         raise ValueError(f"There is no transport {transport!r}.")

@@ -32,8 +32,8 @@ credential_changed = Signal()
 refresh_token_reused = Signal()
 """A refresh token was used again after it had been replaced, and its session was ended.
 
-``session``, ``user``, ``age`` (since that token was issued), ``since_rotation`` (since the last
-rotation), ``context_changed``, ``changes`` (as above: recorded, presented).
+``session``, ``user``, ``age`` (a timedelta since that token was issued), ``since_rotation`` (a timedelta
+since the last rotation, or None), ``context_changed``, ``changes`` (as above: recorded, presented).
 """
 
 

@@ -67,5 +67,5 @@ def first_id(moment: datetime) -> uuid.UUID:
 
 
 def made_at(key: uuid.UUID) -> datetime:
-    """Return when an id was made, by the clock of the host that made it."""
+    """Return when an id was made, by the clock of the host that made it: to the millisecond, always in UTC."""
     return datetime.fromtimestamp((key.int >> 80) / 1000, UTC)

@@ -46,8 +46,8 @@ ASKED = {
 def refuse_incomplete_sign_in(request: HttpRequest, user: Any) -> SignInRefusal | None:
     """Refuse users if the sign-in page of an installed package would ask them for more than the password.
 
-    The default of ``SESSIONS_PLUS_SIGN_IN``. It knows ``allauth.mfa``, ``allauth.account`` and
-    ``django_otp``; without them it costs nothing.
+    Returns None if the password is enough. This is the default of ``SESSIONS_PLUS_SIGN_IN``. It knows
+    ``allauth.mfa``, ``allauth.account`` and ``django_otp``; without them it costs nothing.
     """
     for app, path in ASKED.items():
         if apps.is_installed(app):

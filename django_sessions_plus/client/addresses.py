@@ -12,7 +12,8 @@ def base_of(url: str | httpx.URL) -> httpx.URL:
     """Return the base URL of the endpoints, with a slash at the end.
 
     Raises:
-        ValueError: it is no URL of an API.
+        ValueError: it has another scheme than HTTP, no host, or a query or credentials.
+        httpx.InvalidURL: it is no URL.
     """
     base = httpx.URL(url)
     is_plain = base.host and not base.userinfo and not base.query

@@ -51,7 +51,12 @@ class SessionAuth(httpx.Auth):
     sent again, with twice that timeout. ``client`` and ``async_client`` send these requests, with your
     own proxies and certificates.
 
-    Requests raise ``SignInError`` and ``UnavailableError`` besides httpx's own errors.
+    Requests raise ``SignInError`` and ``UnavailableError`` besides httpx's own errors, and whatever
+    ``on_tokens`` raises.
+
+    Raises:
+        ValueError: ``base_url`` is not the URL of an API.
+        httpx.InvalidURL: ``base_url`` is no URL.
     """
 
     def __init__(
@@ -95,7 +100,8 @@ class SessionAuth(httpx.Auth):
         ``password`` it signs in again when the session has ended.
 
         Raises:
-            ValueError: a token or the attempt is malformed.
+            ValueError: a token or the attempt is malformed, or ``base_url`` is not the URL of an API.
+            httpx.InvalidURL: ``base_url`` is no URL.
         """
         for token in (tokens.access, tokens.refresh):
             if token is not None and not is_token(token):

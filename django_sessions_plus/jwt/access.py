@@ -107,7 +107,7 @@ def issue(
     Raises:
         StaleSessionError: the session is not active, or its user is gone.
         ValueError: nobody is signed in to the session, or another user is.
-        ConfigurationError: keys or claims cannot be used.
+        ConfigurationError: a key or a claim cannot be used, or a callable gives something else than a setting takes.
     """
     moment = now or timezone.now()
     if not session.is_active(moment):
@@ -146,7 +146,7 @@ def verify(token: str, *, request: Any = None, now: datetime | None = None) -> C
         TokenExpiredError: it was valid, but has expired. Never raised for a token whose signature,
             issuer or audience is wrong.
         TokenError: it is invalid. The error does not say why, and does not contain the token.
-        ConfigurationError: a key cannot be used.
+        ConfigurationError: a key cannot be used, or a callable gives something else than a setting takes.
     """
     outcome = _examine(token, (now or timezone.now()).timestamp(), request)
     if isinstance(outcome, Claims):
@@ -160,6 +160,9 @@ def is_ours(token: str, *, request: Any = None) -> bool:
 
     Nothing is verified. Use it after ``verify()`` has refused a token, to see whether another issuer
     has made it.
+
+    Raises:
+        ConfigurationError: a key cannot be used, or a callable gives something else than a setting takes.
     """
     header_segment, _, rest = token.partition(".")
     if not token.isascii() or len(token) > compact.LONGEST_TOKEN:

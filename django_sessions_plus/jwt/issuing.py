@@ -29,6 +29,7 @@ class IssuedTokens:
     expires_in: int
     """How many seconds the access token is valid, from the moment of issue."""
     expires_at: datetime
+    """When the access token expires."""
     refresh_expires_at: datetime
     """When the refresh token expires: at its deadline, or with the session if that is not used before."""
 
@@ -39,11 +40,12 @@ def issue_tokens(session: AbstractSession, *, request: HttpRequest | None = None
     Both become invalid when the session ends. A session has one refresh token at a time: the one of
     an earlier call is refused from now on, but using it does not end the session. ``request`` is
     passed to the callables that settings name for issuer, audience and keys of the access token.
-    One statement on the engine ``db``.
+    One statement on the engine ``db``, and a query for ``session.user`` if that is not loaded.
 
     Raises:
-        StaleSessionError: the session has ended or expired, or nobody is signed in to it.
-        ConfigurationError: ``SESSION_ENGINE`` is not an engine of this package.
+        StaleSessionError: the session has ended or expired, nobody is signed in to it, or its user is gone.
+        ConfigurationError: ``SESSION_ENGINE`` is not an engine of this package, or a key or a claim of the
+            access token cannot be used. Nothing is written then.
     """
     if session.user_id is None:
         raise StaleSessionError

@@ -101,7 +101,7 @@ def jwks(request: Any = None) -> dict[str, list[dict[str, str]]]:
 
 @sensitive_variables()
 def ring(request: Any = None) -> Ring:
-    """Return all keys; they are parsed the first time.
+    """Return all keys; they are parsed the first time, and again for other entries that a callable gives.
 
     Raises:
         ConfigurationError: a key cannot be used.
@@ -113,13 +113,13 @@ def ring(request: Any = None) -> Ring:
     if not is_constant:
         entries = callables.jwt_keys(request)
         name = _fingerprint(entries)
-    found = _kept.get(name)
+    found = _rings.get(name)
     if found is None:
         entries = callables.jwt_keys() if is_constant else entries
         found = _ring_of(_derived_keys() if entries is None else _configured_keys(entries))
-        if len(_kept) >= _MOST_RINGS:
-            _kept.clear()
-        _kept[name] = found
+        if len(_rings) >= _MOST_RINGS:
+            _rings.clear()
+        _rings[name] = found
     return found
 
 
@@ -228,5 +228,5 @@ def _kid_of(secret: bytes) -> str:
     return compact.encode(hkdf(secret, salt=SALT, info=b"kid", length=_KID_BYTES))
 
 
-_kept: dict[str | None, Ring] = {}
-on_setting_change(_kept.clear)
+_rings: dict[str | None, Ring] = {}
+on_setting_change(_rings.clear)

@@ -70,7 +70,8 @@ def refresh(
             has just ended it, as the token had been used before.
         StaleSessionError: the row changed again and again during the call.
         ValueError: ``attempt`` is not 32 hexadecimal digits. Nothing was rotated.
-        ConfigurationError: ``SESSION_ENGINE`` is not an engine of this package.
+        ConfigurationError: ``SESSION_ENGINE`` is not an engine of this package, or a key or a claim of the
+            access token cannot be used. Nothing was rotated.
     """
     presented = _parse(token, attempt)
     # If the database fails, error reports show the variables of every frame.

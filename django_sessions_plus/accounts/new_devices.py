@@ -69,7 +69,7 @@ def is_new_device(session: AbstractSession) -> bool:
     """Return whether the user has signed in before, but never from such a device, as far as rows show. One query.
 
     At most ``RECENT`` retained rows are compared. A feature that was not recorded, now or then,
-    counts as equal; but a sign-in of which no feature is known equals no other.
+    counts as equal; but a sign-in without any known feature equals no other.
     """
     if config.RECORD_IP == config.RECORD_USER_AGENT == "off":
         return False

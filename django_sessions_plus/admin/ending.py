@@ -1,6 +1,6 @@
 """End sessions from the admin: the action, the confirmation pages, and the log entries.
 
-Longer than other modules, for the actions and the pages end sessions by the same few methods.
+Longer than other modules, because the actions and the pages end sessions by the same few methods.
 """
 
 from __future__ import annotations
@@ -42,7 +42,7 @@ _CONFIRMED = "confirmed"
 
 
 class EndSessionsMixin(LinksMixin):
-    """Adds to an admin of sessions what ends them."""
+    """Adds to an admin of sessions the actions and the pages that end them."""
 
     actions = ["end_selected", "end_all_of_users"]
     end_confirmation_template = "admin/django_sessions_plus/end_confirmation.html"

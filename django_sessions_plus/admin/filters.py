@@ -30,7 +30,7 @@ SPANS = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta
 
 
 class ChoiceFilter(SimpleListFilter):
-    """One of a few choices; anything else in the URL leads back to the list."""
+    """A filter with a few choices; with any other value in the URL, Django redirects to the list."""
 
     choices_offered: Choices = []
 
@@ -39,7 +39,11 @@ class ChoiceFilter(SimpleListFilter):
         return self.choices_offered
 
     def queryset(self, request: HttpRequest, queryset: Any) -> Any:
-        """Keep what was chosen, if anything was."""
+        """Filter the sessions by the chosen value; unchanged if there is none.
+
+        Raises:
+            IncorrectLookupParameters: the value is none of the choices.
+        """
         value = self.value()
         if value is None:
             return queryset
@@ -48,12 +52,12 @@ class ChoiceFilter(SimpleListFilter):
         return self.narrow(queryset, value)
 
     def narrow(self, queryset: Any, value: str) -> Any:
-        """Keep what one of the choices means."""
+        """Filter the sessions by ``value``, which is one of the choices."""
         raise NotImplementedError
 
 
 class StateFilter(ChoiceFilter):
-    """By state. Without a choice the list shows who is signed in now, which is what one comes for."""
+    """Filter by state; by default, active sessions of users."""
 
     title = _("state")
     parameter_name = "state"
@@ -108,37 +112,37 @@ class StateFilter(ChoiceFilter):
 
 
 class EndFilter(ChoiceFilter):
-    """One that asks about an end, and so is there for what has ended."""
+    """The base class of filters about the end of a session; shown only while ended sessions are listed."""
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Choices:
-        """Return the choices, or nothing, which hides the filter, while others are listed."""
+        """Return the choices; none, which hides the filter, unless ended sessions are listed or it is in use."""
         is_asked = self.value() is not None or request.GET.get(StateFilter.parameter_name) == ENDED
         return self.choices_offered if is_asked else []
 
 
 class ReasonFilter(EndFilter):
-    """By the reason of the end."""
+    """Filter by end reason."""
 
     title = _("end reason")
     parameter_name = "reason"
     choices_offered = [*EndReason.choices, ("other", _("another reason"))]
 
     def narrow(self, queryset: Any, value: str) -> Any:
-        """Keep what ended for that reason; for one of a project's own, if it is none of ours."""
+        """Keep the sessions that ended for that reason; "other" stands for all reasons of the project."""
         if value == "other":
             return queryset.ended().exclude(end_reason__in=EndReason.values)
         return queryset.ended().filter(end_reason=value)
 
 
 class EndedFilter(EndFilter):
-    """By how long ago the end was."""
+    """Filter by the time of the end."""
 
     title = _("ended")
     parameter_name = "ended"
     choices_offered = [("day", _("Past 24 hours")), ("week", _("Past 7 days"))]
 
     def narrow(self, queryset: Any, value: str) -> Any:
-        """Keep what ended in that time, by the index on the expiry."""
+        """Keep the sessions that ended in that time; ``expires_at`` has an index, and is the time of the end."""
         return queryset.ended().filter(expires_at__gt=timezone.now() - SPANS[value])
 
 
@@ -146,19 +150,19 @@ ABOUT_ENDS = (ReasonFilter, EndedFilter)
 
 
 class AccessFilter(ChoiceFilter):
-    """By the way it is used."""
+    """Filter by how the session is used; see ``policy.access()``."""
 
     title = _("kind of access")
     parameter_name = "access"
     choices_offered = list(Access.choices)
 
     def narrow(self, queryset: Any, value: str) -> Any:
-        """Keep what is used that way."""
+        """Keep the sessions that are used in that way."""
         return queryset.used_by(Access(value))
 
 
 class SeenFilter(ChoiceFilter):
-    """By last activity."""
+    """Filter by last activity."""
 
     title = _("last seen")
     parameter_name = "seen"
@@ -170,7 +174,7 @@ class SeenFilter(ChoiceFilter):
     ]
 
     def narrow(self, queryset: Any, value: str) -> Any:
-        """Keep what was last seen in that time, or before the longest."""
+        """Keep the sessions that were last seen in that time; "before" means more than a week ago."""
         now = timezone.now()
         if value == "before":
             return queryset.filter(last_seen_at__lte=now - SPANS["week"])
@@ -178,14 +182,14 @@ class SeenFilter(ChoiceFilter):
 
 
 class StaffFilter(ChoiceFilter):
-    """By staff, where the user model stores who is staff; without a join, which Django's own would make."""
+    """Filter by whether the user is staff, if the user model has that column; Django's own filter would join."""
 
     title = _("staff")
     parameter_name = "staff"
     choices_offered = [("yes", _("Yes")), ("no", _("No"))]
 
     def lookups(self, request: HttpRequest, model_admin: ModelAdmin[Any]) -> Choices:
-        """Return yes and no, or nothing, which hides the filter."""
+        """Return yes and no; nothing, which hides the filter, if the user model has no such column."""
         return self.choices_offered if has_field(get_user_model(), "is_staff") else []
 
     def narrow(self, queryset: Any, value: str) -> Any:
@@ -208,7 +212,11 @@ class UserFilter(ChoiceFilter):
         return [(key, key if user is None else user.get_username())]
 
     def narrow(self, queryset: Any, value: str) -> Any:
-        """Keep that user's sessions; a key that cannot be one is an error, and not everybody."""
+        """Keep the sessions of that user.
+
+        Raises:
+            IncorrectLookupParameters: the value cannot be a primary key of the user model.
+        """
         try:
             return queryset.for_user(value)
         except (ValueError, ValidationError) as exc:
@@ -216,5 +224,5 @@ class UserFilter(ChoiceFilter):
 
 
 def user_query(key: Any) -> str:
-    """Return what the list's URL ends with when it shows the sessions of one user."""
+    """Return the query string of the list that shows the sessions of one user."""
     return f"?{urlencode({UserFilter.parameter_name: key})}"

@@ -34,7 +34,7 @@ _NAMES = {"bearer": "session_token", "jwt": "access_token", "": "unknown", None:
 
 
 def refusal(request: Request, error: ApiError) -> ApiError:
-    """Return ``error``, after storing its challenge for ``authenticate_header()``."""
+    """Return ``error``, after storing its challenge for ``authenticate_header()``; an unknown token is also logged."""
     vars(request)[REFUSED_WITH] = ERRORS[error.code].challenge
     if isinstance(error, InvalidTokenError) or (
         isinstance(error, SessionEndedError) and error.reason is None
@@ -72,7 +72,12 @@ def is_ours(request: Request) -> bool:
 def authenticate_session(
     request: Request, store: SessionStore, claims: Claims | None = None
 ) -> tuple[Any, AbstractSession]:
-    """Return the user and the row of a session, by the same rules as for every request."""
+    """Return the user and the row of a session, by the same rules as for every request.
+
+    Raises:
+        SessionEndedError: nobody is signed in to it, or another user than the claims say.
+        AccessExpiredError: the user has authenticated again, or changed the password, since the token was issued.
+    """
     http_request: HttpRequest = request._request
     user = get_user(http_request)
     row = store.row

@@ -1,4 +1,4 @@
-"""How an exception of an endpoint is answered: by the table in ``errors``, whoever has raised it."""
+"""Turn the exceptions of the endpoints, and of code they call, into responses by the table in ``errors``."""
 
 from __future__ import annotations
 

@@ -37,10 +37,10 @@ def session_response(request: Request, transport: TransportSteps) -> Response:
 
 
 def _end_undelivered(store: SessionStore) -> None:
-    """End the session because its new token reaches nobody.
+    """End the session, because nobody has its new token; nothing happens if the token was rotated since.
 
-    Not if somebody else has rotated the token since, nor once more after a rollback, which makes
-    the session what it was before. So the cookie that the request came with is left alone.
+    The end is not repeated after a rollback, which also undoes the rotation: the token that the request
+    came with is valid again then, so its cookie is not deleted either.
     """
     store.end_as(EndReason.REVOKED)
     store.uncommitted.ended = None
@@ -58,8 +58,8 @@ class EndResponse(Response):
         # Not earlier: with ATOMIC_REQUESTS, the end is committed and the cache updated after the view.
         within = None if self.is_rendered else invalidation_delay()
         if within is not None:
-            told: dict[str, Any] = self.data or {}
+            data: dict[str, Any] = self.data or {}
             self.status_code = 202
-            self.data = {**told, "settled": False, "within": within}
+            self.data = {**data, "settled": False, "within": within}
         super().render()
         return self

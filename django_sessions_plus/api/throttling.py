@@ -27,7 +27,7 @@ class RateThrottle(BaseThrottle):
     """The name of the rate in ``SESSIONS_PLUS_RATES``."""
 
     def whose(self, request: Request) -> str | None:
-        """Return the key that attempts are counted under; None does not count."""
+        """Return the key that attempts are counted under; with None, the attempt is not counted."""
         raise NotImplementedError("a throttle must say whom it counts")
 
     def allow_request(self, request: Request, view: APIView) -> bool:

@@ -1,4 +1,4 @@
-"""Checks of ``SESSIONS_PLUS_SIGN_IN``: no endpoint may sign in further than the site's own sign-in page would."""
+"""Checks of ``SESSIONS_PLUS_SIGN_IN``: the API's sign-in must not ask for less than the site's own sign-in page."""
 
 from django.apps import apps
 from django.core.checks import Tags

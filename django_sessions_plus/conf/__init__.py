@@ -285,7 +285,7 @@ class Config:
         """Return the rate of this name, such as ``10/min``; None is no limit.
 
         Raises:
-            ConfigurationError: ``SESSIONS_PLUS_RATES`` is something it cannot be.
+            ConfigurationError: ``SESSIONS_PLUS_RATES`` has an invalid value.
         """
         return self.RATES.get(name, Config.RATES.default[name])
 

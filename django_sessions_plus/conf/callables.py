@@ -1,4 +1,4 @@
-"""What a setting gives that may be a callable, or the dotted path of one."""
+"""Read the settings whose value may be a callable, or the dotted path of one."""
 
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
@@ -18,7 +18,7 @@ from django_sessions_plus.exceptions import ConfigurationError
 
 
 def lifetimes() -> Lifetimes:
-    """Return the timeouts that transports have of their own by now; empty where none has.
+    """Return the timeouts of single transports, which override the general ones; empty if there are none.
 
     Raises:
         ConfigurationError: the path leads to no callable, or the callable gives something else.
@@ -42,7 +42,7 @@ def max_per_user(user: Any) -> int | None:
     """Return how many sessions ``user`` may have at once, or None for no limit.
 
     Raises:
-        ConfigurationError: the path cannot be imported, or the callable answers neither a count nor None.
+        ConfigurationError: the path cannot be imported, or the callable returns neither a count nor None.
     """
     limit = _imported("MAX_PER_USER", config.MAX_PER_USER)
     if callable(limit):
@@ -79,7 +79,7 @@ def jwt_keys(request: Any = None) -> Keys:
 
 
 def user_language(user: Any) -> str | None:
-    """Return the code of the language ``user`` is written to in, or None for the site's.
+    """Return the code of the language for messages to ``user``; None for the site's language.
 
     Raises:
         ConfigurationError: the path cannot be imported.
@@ -114,7 +114,7 @@ def sign_in_hook() -> Callable[[Any, Any], Any]:
 
 
 def _called(name: str, value: Any, request: Any, accepts: Callable[[Any], bool]) -> Any:
-    """Return ``value`` or, of a callable, what it gives for ``request``."""
+    """Return ``value``; if it is a callable, its result for ``request``."""
     if not callable(value):
         return value
     found = value(request)
@@ -125,7 +125,7 @@ def _called(name: str, value: Any, request: Any, accepts: Callable[[Any], bool])
 
 
 def _imported(name: str, value: Any) -> Any:
-    """Return what a dotted path leads to, and anything else as it is."""
+    """Return the object at a dotted path; any other value is returned unchanged."""
     try:
         return import_string(value) if isinstance(value, str) else value
     except ImportError as exc:

@@ -1,4 +1,4 @@
-"""What is kept because settings seldom change, and has to go when one does: in tests, by ``override_settings``."""
+"""Drop values cached from settings when a setting changes, which happens only in tests: ``override_settings``."""
 
 from collections.abc import Callable
 
@@ -8,8 +8,8 @@ from django.core.signals import setting_changed
 def on_setting_change(function: Callable[[], object], *names: str) -> None:
     """Call ``function`` after each change of a setting; of the settings ``names`` only, if any are given.
 
-    Called while a module is imported, with a function that needs no argument. A project
-    that runs never changes a setting, so nothing calls it there.
+    ``function`` takes no argument. Register it while its module is imported. In production no setting
+    changes, so it is never called.
     """
 
     def receive(*, setting: str, **kwargs: object) -> None:

@@ -130,7 +130,7 @@ def _is_fraction(value: Any) -> bool:
 
 
 def is_lifetimes(value: Any) -> bool:
-    """Return whether ``value`` is None, or says for transports how long their sessions last."""
+    """Return whether ``value`` is None, or a valid ``SESSIONS_PLUS_LIFETIMES``."""
     if value is None:
         return True
     return isinstance(value, Mapping) and all(

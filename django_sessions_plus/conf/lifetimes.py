@@ -1,6 +1,6 @@
-"""How long sessions last, by the transport they started with: ``SESSIONS_PLUS_LIFETIMES`` over the timeouts of all.
+"""How long sessions last, by the transport they started with: ``SESSIONS_PLUS_LIFETIMES`` overrides other timeouts.
 
-Settings are all that is read here. What follows from the timeouts is decided in ``policy``.
+Only settings are read here. ``policy`` decides what follows from the timeouts.
 """
 
 from __future__ import annotations
@@ -23,7 +23,7 @@ def idle_seconds(transport: str) -> int:
     """Return the idle timeout of sessions that started by ``transport``, in seconds.
 
     Raises:
-        ConfigurationError: ``SESSIONS_PLUS_LIFETIMES`` is something it cannot be.
+        ConfigurationError: ``SESSIONS_PLUS_LIFETIMES`` has an invalid value.
     """
     age = None if config.LIFETIMES is None else _own(transport).get(IDLE)
     seconds: int = settings.SESSION_COOKIE_AGE if age is None else int(age.total_seconds())
@@ -34,7 +34,7 @@ def absolute_age(transport: str) -> timedelta | None:
     """Return the absolute timeout of sessions that started by ``transport``; None if they have none.
 
     Raises:
-        ConfigurationError: a setting is something it cannot be.
+        ConfigurationError: a setting has an invalid value.
     """
     if config.LIFETIMES is None:
         return config.ABSOLUTE_AGE
@@ -46,7 +46,7 @@ def absolute_ages() -> dict[str, timedelta | None]:
     """Return the transports that have an absolute timeout of their own, each with it; None sets no limit.
 
     Raises:
-        ConfigurationError: ``SESSIONS_PLUS_LIFETIMES`` is something it cannot be.
+        ConfigurationError: ``SESSIONS_PLUS_LIFETIMES`` has an invalid value.
     """
     if config.LIFETIMES is None:
         return {}
@@ -57,17 +57,17 @@ def are_per_transport() -> bool:
     """Return whether any transport has lifetimes of its own.
 
     Raises:
-        ConfigurationError: ``SESSIONS_PLUS_LIFETIMES`` is something it cannot be.
+        ConfigurationError: ``SESSIONS_PLUS_LIFETIMES`` has an invalid value.
     """
     return config.LIFETIMES is not None and bool(callables.lifetimes())
 
 
 def check_expiry(expiry: timedelta | None, transport: str) -> None:
-    """Accept an expiry that a session of ``transport`` is to have in place of the idle timeout; None is none.
+    """Check an expiry that is to replace the idle timeout of a session of ``transport``; None is always valid.
 
     Raises:
         ValueError: it is not above zero, or beyond the absolute timeout or ``LONGEST_DURATION``.
-        ConfigurationError: a setting is something it cannot be.
+        ConfigurationError: a setting has an invalid value.
     """
     if expiry is None:
         return

@@ -1,1 +1,1 @@
-"""What goes between this package and others, each module imported only where its package is installed."""
+"""Integrations with other packages; each module is imported only where its package is installed."""

@@ -260,7 +260,7 @@ def _examine(token: str, now: float, request: Any) -> Claims | type[TokenError]:
 
 
 def _is_whole(payload: dict[str, Any]) -> bool:
-    """Return whether every claim of the package is present and has its type; ``True`` is no number."""
+    """Return whether every claim of the package is present and has its type; ``True`` does not count as a number."""
     for name in _TEXTS:
         if not isinstance(payload.get(name), str) or not payload[name]:
             return False

@@ -1,4 +1,4 @@
-"""A refresh token is exchanged for an access token and the next refresh token.
+"""Exchange a refresh token for an access token and the next refresh token.
 
 A client may send one refresh token several times in parallel, or again because a response was
 lost. For ``SESSIONS_PLUS_REFRESH_GRACE`` it gets the same successor each time. If it also sends the
@@ -146,7 +146,7 @@ def _apply_verdict(
 ) -> RefreshToken | None:
     """Write what the verdict requires and return the successor; None if the row has changed meanwhile.
 
-    ``due`` is what the use of the session has to write besides.
+    ``due`` are the other columns that this use of the session has to write.
     """
     if verdict is Verdict.CURRENT:
         successor = presented.successor(now)

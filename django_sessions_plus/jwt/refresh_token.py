@@ -1,4 +1,4 @@
-"""What a refresh token is; ``verdicts`` decides what to make of one that is presented. No I/O.
+"""The form of a refresh token, and how the next one is derived; ``verdicts`` decides about a presented one. No I/O.
 
 A token contains the id of its session, its family, and a secret. A MAC over all of it, with a key
 derived from ``SECRET_KEY``, separates the tokens that this site has issued from forged ones,

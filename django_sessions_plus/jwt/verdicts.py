@@ -1,4 +1,4 @@
-"""What a refresh token that is presented is to its session: the current one, one before it, or a copy. No I/O."""
+"""Decide what a presented refresh token is: the current one, the previous one, a retry, or reused. No I/O."""
 
 from __future__ import annotations
 

@@ -43,7 +43,7 @@ class PageMixin:
     request: HttpRequest
 
     def dispatch(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponseBase:
-        """Answer, and have the browser not send the URL, which contains ids, to other sites."""
+        """Return the response; its headers keep the URL, which contains ids, from being sent to other sites."""
         try:
             response: HttpResponseBase = self.unavailable() or super().dispatch(  # type: ignore[misc]
                 request, *args, **kwargs

@@ -169,7 +169,7 @@ class EndOthersView(PersonalPageMixin, TemplateView):
     template_name = "django_sessions_plus/end_others.html"
 
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
-        """Ask for confirmation, if there are any."""
+        """Ask for confirmation; without other sessions, redirect to the list."""
         self.number = self.count()
         if not self.number:
             return self.report(0)

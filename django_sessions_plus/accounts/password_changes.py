@@ -71,7 +71,7 @@ def end_unusable_sessions(session: SessionStore | None = None) -> None:
         if session is not None and _is_unusable(session):
             _end_unusable(session)
         for session_id, auth_hash in opened.take_expected():
-            _end_unless_of(session_id, auth_hash)
+            _end_if_outdated(session_id, auth_hash)
     except Error:
         logger.exception("A session that nobody can use any more could not be ended")
 
@@ -104,7 +104,8 @@ def _end_unusable(store: SessionStore) -> None:
         store.end_as(reason or EndReason.REVOKED)
 
 
-def _end_unless_of(session_id: UUID, auth_hash: str) -> None:
+def _end_if_outdated(session_id: UUID, auth_hash: str) -> None:
+    """End the session unless its data has this auth hash."""
     rows = sessions.session_model().objects.filter(pk=session_id).for_writing()
     row = rows.active().first()
     stored = None if row is None else row.get_decoded().get(HASH_SESSION_KEY)

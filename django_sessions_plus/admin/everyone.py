@@ -129,17 +129,17 @@ class SignEveryoneOutMixin(EndSessionsMixin):
             return (
                 HttpResponseRedirect(self.url("everyone"))
                 if note is None
-                else self._go_on(request, note)
+                else self._continue(request, note)
             )
         form = SignEveryoneOutForm(request.POST)
         if not form.is_valid():
             focus_first_error(form)
             return self._everyone_page(request, form=form)
-        note = _begin(self._of_others(request), request)
-        return self._done(request) if note is None else self._go_on(request, note)
+        note = _begin(self._other_sessions(request), request)
+        return self._done(request) if note is None else self._continue(request, note)
 
-    def _go_on(self, request: HttpRequest, note: Note) -> HttpResponse:
-        rows = self._of_others(request).filter(pk__gte=note.next, pk__lte=note.last)
+    def _continue(self, request: HttpRequest, note: Note) -> HttpResponse:
+        rows = self._other_sessions(request).filter(pk__gte=note.next, pk__lte=note.last)
         ended = _end_for_a_while(rows, request.user)
         self._log(request, ended)
         note = note.with_ended(ended)
@@ -150,7 +150,7 @@ class SignEveryoneOutMixin(EndSessionsMixin):
         signed = signing.dumps(asdict(note), salt=_SALT)
         return self._everyone_page(request, note=note, signed=signed)
 
-    def _of_others(self, request: HttpRequest) -> Any:
+    def _other_sessions(self, request: HttpRequest) -> Any:
         # Without the session of this request: ending it would stop the work. From the primary, because
         # a replica may not know yet which sessions have ended.
         active = StateFilter.active(self.model._default_manager.for_writing())
@@ -192,7 +192,7 @@ class SignEveryoneOutMixin(EndSessionsMixin):
             **shown,
         }
         if "note" not in shown:
-            found = count_up_to(self._of_others(request))
+            found = count_up_to(self._other_sessions(request))
             context["found"] = found
             context["shown"] = at_least(found, found > COUNT_AT_MOST)
         request.current_app = self.admin_site.name

@@ -31,7 +31,7 @@ def user_with_password(
         Throttled: a lockout package allows no attempt now.
     """
     # Django's own forms use this parameter name, so nearly every backend accepts it.
-    parameter = "email" if is_email and _is_any_asked_by_email() else "username"
+    parameter = "email" if is_email and _has_backend_with_email() else "username"
     user = authenticate(http_request, **{parameter: name}, password=password)
     if user is None:
         refuse_if_locked_out(http_request)
@@ -56,7 +56,7 @@ def refuse_if_locked_out(http_request: HttpRequest) -> None:
                 raise Throttled(wait)
 
 
-def _is_any_asked_by_email() -> bool:
+def _has_backend_with_email() -> bool:
     """Return whether a backend has a parameter ``email``; others expect an address as ``username``."""
     return any(
         "email" in signature(load_backend(path).authenticate).parameters

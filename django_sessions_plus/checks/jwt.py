@@ -157,7 +157,7 @@ def check_issuer_is_known() -> Problems:
 
 def _key_error(cause: Cause) -> BadKeyError | None:
     """Return the error of the keys, if it has this cause."""
-    if is_of_requests(config.JWT_KEYS):
+    if depends_on_request(config.JWT_KEYS):
         path = config.JWT_KEYS
         if cause == "entry" and isinstance(path, str) and not is_callable_at(path):
             return BadKeyError(
@@ -177,17 +177,17 @@ def _key_error(cause: Cause) -> BadKeyError | None:
     return None
 
 
-def is_of_requests(value: Any) -> bool:
+def depends_on_request(value: Any) -> bool:
     """Return whether a setting depends on the request; checks have no request."""
     return callable(value) or isinstance(value, str)
 
 
 def _entries() -> list[Mapping[str, Any]]:
-    return [] if is_of_requests(config.JWT_KEYS) else list(callables.jwt_keys() or ())
+    return [] if depends_on_request(config.JWT_KEYS) else list(callables.jwt_keys() or ())
 
 
 def _has_public_keys() -> bool:
-    if is_of_requests(config.JWT_KEYS):
+    if depends_on_request(config.JWT_KEYS):
         return False
     try:
         return bool(keys.jwks()["keys"])

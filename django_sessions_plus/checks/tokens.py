@@ -13,7 +13,7 @@ from django.core.checks.security.base import (
 from django.core.exceptions import ImproperlyConfigured
 from django.utils.encoding import force_str
 
-from django_sessions_plus.checks.jwt import is_of_requests, static_texts
+from django_sessions_plus.checks.jwt import depends_on_request, static_texts
 from django_sessions_plus.checks.lookups import is_mounted
 from django_sessions_plus.checks.registry import Problems, check, is_set, problem
 from django_sessions_plus.conf import PREFIX, config
@@ -39,7 +39,7 @@ def check_tenants() -> Problems:
     is_separate = (
         callable(config.JWT_ISSUER)
         or callable(config.JWT_AUDIENCE)
-        or is_of_requests(config.JWT_KEYS)
+        or depends_on_request(config.JWT_KEYS)
     )
     if apps.is_installed("django_tenants") and not is_separate:
         yield problem(
@@ -125,7 +125,7 @@ def _is_in_use() -> bool:
 
 def _signs_with_secret() -> bool:
     """Return whether the signing key is a secret; False if it depends on the request, or cannot be used."""
-    if is_of_requests(config.JWT_KEYS):
+    if depends_on_request(config.JWT_KEYS):
         return False
     try:
         return keys.signing_key().public is None

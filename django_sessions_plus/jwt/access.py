@@ -132,7 +132,7 @@ def issue(
         **_auth_time(session),
         **claims.configured(user, session),
     }
-    token = _signed(payload, keys.signing_key(request))
+    token = _sign(payload, keys.signing_key(request))
     return IssuedAccess(token, _datetime(expires_at), expires_at - issued_at)
 
 
@@ -223,7 +223,7 @@ def _expiry(
 
 
 @sensitive_variables()
-def _signed(payload: dict[str, Any], key: Key) -> str:
+def _sign(payload: dict[str, Any], key: Key) -> str:
     try:
         message = f"{key.header}.{compact.write(payload)}"
     except (TypeError, ValueError) as exc:
@@ -248,7 +248,7 @@ def _examine(token: str, now: float, request: Any) -> Claims | type[TokenError]:
     if key is None or not signature or not key.verify(message.encode("ascii"), signature):
         return TokenError
     payload = compact.read(payload_segment)
-    if payload is None or not _is_whole(payload) or not _is_for_us(payload, request):
+    if payload is None or not _has_valid_claims(payload) or not _is_for_us(payload, request):
         return TokenError
     session_id = _session_id(payload["sid"])
     leeway = config.JWT_LEEWAY.total_seconds()
@@ -259,7 +259,7 @@ def _examine(token: str, now: float, request: Any) -> Claims | type[TokenError]:
     return Claims(payload["sub"], session_id, payload)
 
 
-def _is_whole(payload: dict[str, Any]) -> bool:
+def _has_valid_claims(payload: dict[str, Any]) -> bool:
     """Return whether every claim of the package is present and has its type; ``True`` does not count as a number."""
     for name in _TEXTS:
         if not isinstance(payload.get(name), str) or not payload[name]:

@@ -130,7 +130,7 @@ def _of_refresh_token(presented: RefreshToken) -> InspectedToken | None:
         "refresh",
         store,
         row,
-        _issue_of(presented),
+        _issued_at(presented),
         _expiry(row) if limit is None else min(_expiry(row), int(limit.timestamp())),
         reused=presented if verdict is Verdict.REUSED else None,
     )
@@ -185,7 +185,7 @@ def _expiry(row: AbstractSession) -> int:
     return int(policy.capped(row.expires_at, row.limited_until).timestamp())
 
 
-def _issue_of(presented: RefreshToken) -> int:
+def _issued_at(presented: RefreshToken) -> int:
     # refresh_token.microseconds() counts a naive datetime from a naive epoch.
     epoch = datetime(1970, 1, 1, tzinfo=UTC if settings.USE_TZ else None)
     return int((epoch + timedelta(microseconds=presented.issued_at)).timestamp())

@@ -38,7 +38,7 @@ LONGEST_KID = 128
 _MEMBERS = {"kid", "algorithm", "secret", "file", "password"}
 _KID_BYTES = 6
 # One for each tenant; with more tenants, keys are parsed again.
-_MOST_RINGS = 1000
+_MAX_RINGS = 1000
 
 
 @dataclass(frozen=True)
@@ -117,7 +117,7 @@ def ring(request: Any = None) -> Ring:
     if found is None:
         entries = callables.jwt_keys() if is_constant else entries
         found = _ring_of(_derived_keys() if entries is None else _configured_keys(entries))
-        if len(_rings) >= _MOST_RINGS:
+        if len(_rings) >= _MAX_RINGS:
             _rings.clear()
         _rings[name] = found
     return found

@@ -261,7 +261,7 @@ class Unplugged:
 def made_tokens(monkeypatch: Any) -> Iterator[set[str]]:
     """Collect every token that is made within the block."""
     made: set[str] = set()
-    make_token, text, sign = tokens.make_token, RefreshToken.text, access._signed
+    make_token, text, sign = tokens.make_token, RefreshToken.text, access._sign
 
     def note() -> str:
         made.add(token := make_token())
@@ -276,7 +276,7 @@ def made_tokens(monkeypatch: Any) -> Iterator[set[str]]:
         return token
 
     with monkeypatch.context() as patched:
-        patched.setattr(access, "_signed", note_access)
+        patched.setattr(access, "_sign", note_access)
         patched.setattr(tokens, "make_token", note)
         patched.setattr(RefreshToken, "text", note_text)
         yield made

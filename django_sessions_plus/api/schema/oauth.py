@@ -148,8 +148,8 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
                 "For services that get tokens of this site presented (RFC 7662). The caller needs the "
                 f"permission `{oauth.PERMISSION}`. To ask changes nothing."
             ),
-            takes=TokenSerializer,
-            answer=IntrospectionSerializer,
+            request_body=TokenSerializer,
+            response_body=IntrospectionSerializer,
             statuses=(400, 401, 403, 413, 415, 429, 503),
             parameters=(_SCOPE_CHALLENGE,),
             examples=(*_FORMS, *_INTROSPECTED),
@@ -164,8 +164,8 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
                 "Ends the session of the token (RFC 7009), which is all the authority this takes. The "
                 "answer is the same for a token that was no good."
             ),
-            takes=TokenSerializer,
-            answer=_NOTHING,
+            request_body=TokenSerializer,
+            response_body=_NOTHING,
             statuses=(400, 413, 415, 429, 503),
             examples=(
                 *_FORMS,

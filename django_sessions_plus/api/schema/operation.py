@@ -36,11 +36,12 @@ class Operation:
     codes: tuple[Code, ...] = ()
     """Every error code of the operation."""
     status: int = 200
-    answer: type[Serializer[Any]] | dict[str, Any] | None = None
+    response_body: type[Serializer[Any]] | dict[str, Any] | None = None
     """The body of the successful response: a serializer, a schema, or None."""
-    unsettled: type[Serializer[Any]] | None = None
+    accepted_body: type[Serializer[Any]] | None = None
     """The body of status 202: sessions were ended, but the cache could not be reached."""
-    takes: type[Serializer[Any]] | None = None
+    request_body: type[Serializer[Any]] | None = None
+    """The serializer of the request's body; None for no body."""
     cookie: str = ""
     """The description of cookies that are set; empty if none is ever set."""
     parameters: tuple[OpenApiParameter, ...] = ()
@@ -54,7 +55,7 @@ class Operation:
 
     def success_statuses(self) -> list[int]:
         """Return the statuses of responses that are no errors."""
-        return [self.status] if self.unsettled is None else [self.status, 202]
+        return [self.status] if self.accepted_body is None else [self.status, 202]
 
     def errors_by_status(self) -> dict[int, list[str]]:
         """Return the error codes by status."""
@@ -71,7 +72,7 @@ class Operation:
         """Return an example of an error body; ``fields`` contains the first field of the request."""
         if code != "invalid":
             return errors.body_of(code)
-        taken = self.takes().fields if self.takes is not None else ()
+        taken = self.request_body().fields if self.request_body is not None else ()
         names = [*taken, *(parameter.name for parameter in self.parameters)]
         return errors.body_of(code) | {"fields": {names[0]: ["..."]}}
 

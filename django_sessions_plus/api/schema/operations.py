@@ -61,7 +61,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
                 "tells its value in the header `X-CSRFToken`."
             ),
             parameters=(_PASSIVE,),
-            answer=bodies.CurrentSessionSerializer,
+            response_body=bodies.CurrentSessionSerializer,
             codes=("invalid", *_WITH_HEADER, *_UNAVAILABLE),
             cookie="The CSRF cookie.",
             examples=examples.CURRENT,
@@ -78,8 +78,8 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
                 "CSRF token. By `bearer` the token is in the body, by `jwt` a pair of tokens; no cookie "
                 "is read or set, unless `refresh_cookie` asks for one, which takes the CSRF token as well."
             ),
-            takes=serializers.SignInSerializer,
-            answer=bodies.SignedInSerializer,
+            request_body=serializers.SignInSerializer,
+            response_body=bodies.SignedInSerializer,
             codes=(
                 *_WITH_BODY,
                 "session_interrupted",
@@ -106,7 +106,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
                 "session cookie and of the refresh cookie. Who is not signed in is answered the same."
             ),
             status=204,
-            unsettled=serializers.UnsettledSerializer,
+            accepted_body=serializers.UnsettledSerializer,
             examples=examples.UNSETTLED,
             codes=(
                 "parse_error",
@@ -129,8 +129,8 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
                 "Makes the session fresh, for what asks for a recent authentication. It has new tokens "
                 "from then on, which come by the way the old one came."
             ),
-            takes=serializers.ReauthenticateSerializer,
-            answer=bodies.SignedInSerializer,
+            request_body=serializers.ReauthenticateSerializer,
+            response_body=bodies.SignedInSerializer,
             codes=(
                 *_WITH_BODY,
                 "session_interrupted",
@@ -152,7 +152,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
             tag=_OTHERS,
             summary="Where one is signed in",
             description="One's active sessions, newest activity first, in pages.",
-            answer=bodies.SessionPageSerializer,
+            response_body=bodies.SessionPageSerializer,
             codes=("invalid", *_SIGNED_IN, *_UNAVAILABLE),
             parameters=(_CURSOR,),
             examples=examples.PAGE,
@@ -168,7 +168,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
                 "request has to be fresh. Ids of other people are as unknown as ids of nobody."
             ),
             status=204,
-            unsettled=serializers.UnsettledSerializer,
+            accepted_body=serializers.UnsettledSerializer,
             examples=examples.UNSETTLED,
             codes=(
                 *_SIGNED_IN,
@@ -187,9 +187,9 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
             tag=_OTHERS,
             summary="End the other sessions, or all",
             description="Ends several of one's sessions. The session of the request has to be fresh.",
-            takes=serializers.RevokeSerializer,
-            answer=serializers.RevokedSessionsSerializer,
-            unsettled=serializers.UnsettledRevocationSerializer,
+            request_body=serializers.RevokeSerializer,
+            response_body=serializers.RevokedSessionsSerializer,
+            accepted_body=serializers.UnsettledRevocationSerializer,
             codes=(
                 *_WITH_BODY,
                 *_SIGNED_IN,
@@ -212,8 +212,8 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
                 "successor; so do retries that send the `attempt` of the first request, until the "
                 "successor is used. Any other replay ends the session."
             ),
-            takes=serializers.RefreshSerializer,
-            answer=bodies.TokenPairSerializer,
+            request_body=serializers.RefreshSerializer,
+            response_body=bodies.TokenPairSerializer,
             codes=(
                 *_WITH_BODY,
                 "invalid_token",
@@ -238,8 +238,8 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
                 "most, and nothing refreshes it. A session that was used from elsewhere needs the password "
                 "first. There is nothing here unless the site names services."
             ),
-            takes=serializers.TokenSerializer,
-            answer=bodies.ServiceTokenSerializer,
+            request_body=serializers.TokenSerializer,
+            response_body=bodies.ServiceTokenSerializer,
             codes=(
                 *_WITH_BODY,
                 "not_authenticated",
@@ -263,7 +263,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
                 "The public keys as a JWK set (RFC 7517), to be cached as its headers say. There is "
                 "none where tokens are signed with a secret."
             ),
-            answer=bodies.KeysSerializer,
+            response_body=bodies.KeysSerializer,
             codes=("not_found",),
             may_be_unchanged=True,
             examples=examples.KEYS,

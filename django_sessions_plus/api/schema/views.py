@@ -88,17 +88,17 @@ class DescribedSchema(AutoSchema):
 
     def get_request_serializer(self) -> Any:
         """Return the serializer of the request; None for no body."""
-        return self.operation.takes
+        return self.operation.request_body
 
     def get_response_serializers(self) -> Any:
         """Return the serializers of responses, by status."""
         operation = self.operation
         answers: dict[int, Any] = {
-            operation.status: OpenApiResponse(operation.answer, operation.summary)
+            operation.status: OpenApiResponse(operation.response_body, operation.summary)
         }
-        if operation.unsettled is not None:
+        if operation.accepted_body is not None:
             text = "Done, but processes that could not be told yet go on for a bounded time."
-            answers[202] = OpenApiResponse(operation.unsettled, text)
+            answers[202] = OpenApiResponse(operation.accepted_body, text)
         if operation.may_be_unchanged:
             answers[304] = OpenApiResponse(description="As it was.")
         for status, codes in operation.errors_by_status().items():
@@ -109,7 +109,7 @@ class DescribedSchema(AutoSchema):
 
     def get_override_parameters(self) -> list[Any]:
         """Return the parameters, and the headers of responses."""
-        found = [*self.operation.parameters, _CHALLENGE, _WAIT, self._kept_nowhere()]
+        found = [*self.operation.parameters, _CHALLENGE, _WAIT, self._cache_header()]
         if self.operation.cookie:
             found.append(
                 OpenApiParameter(
@@ -136,7 +136,7 @@ class DescribedSchema(AutoSchema):
         ]
         return [*self.operation.examples, *error_example]
 
-    def _kept_nowhere(self) -> OpenApiParameter:
+    def _cache_header(self) -> OpenApiParameter:
         operation = self.operation
         answers = [] if operation.may_be_unchanged else operation.success_statuses()
         return OpenApiParameter(
@@ -153,10 +153,10 @@ class DescribedSchema(AutoSchema):
         by_serializer: dict[type[Serializer[Any]], list[str]] = {}
         for code in codes:
             by_serializer.setdefault(self.operation.serializer_of(code), []).append(code)
-        kinds = [self._narrowed(kind, those) for kind, those in by_serializer.items()]
+        kinds = [self._with_codes(kind, those) for kind, those in by_serializer.items()]
         return kinds[0] if len(kinds) == 1 else {"oneOf": kinds}
 
-    def _narrowed(self, serializer: type[Serializer[Any]], codes: list[str]) -> dict[str, Any]:
+    def _with_codes(self, serializer: type[Serializer[Any]], codes: list[str]) -> dict[str, Any]:
         component = self.resolve_serializer(serializer, "response")
         member = self.operation.code_member
         narrowed = {

@@ -16,13 +16,14 @@ from django_sessions_plus import events, sessions
 from django_sessions_plus.backends.twins import in_thread
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.bulk.deleting import delete_by_keys
-from django_sessions_plus.bulk.locking import lock_in_order, without_index_on_mysql
+from django_sessions_plus.bulk.locking import keys_in_batches, lock_in_order, without_index_on_mysql
 from django_sessions_plus.bulk.purging import Progress
 from django_sessions_plus.policy import EndReason
 from django_sessions_plus.presentation.user_fields import SECRET_FIELD
 from django_sessions_plus.querysets import SessionQuerySet, active_at
 
-BATCH_SIZE = 500
+# How many rows with their data an export reads at a time.
+CHUNK_SIZE = 500
 
 WITHHELD = "(withheld)"
 """Written in an export in place of a secret."""
@@ -41,7 +42,7 @@ def records(user: Any) -> Generator[dict[str, Any], None, None]:
     """
     rows = _rows(user).order_by("expires_at", "pk")
     count = 0
-    for session in rows.iterator(chunk_size=BATCH_SIZE):
+    for session in rows.iterator(chunk_size=CHUNK_SIZE):
         count += 1
         yield _record(session)
     events.SESSIONS_EXPORTED.log(user_id=getattr(user, "pk", user), count=count)
@@ -61,12 +62,11 @@ def erase(
         sessions.revoke_all(user, reason=EndReason.REVOKED, actor=actor)
     over = ~active_at(timezone.now())
     rows, erased = _rows(user), 0
-    rest, every = rows.filter(over).order_by("pk"), rows.model.objects.using(rows.db)
-    while keys := list(rest.values_list("pk", flat=True)[:BATCH_SIZE]):
+    every = rows.model.objects.using(rows.db)
+    for keys in keys_in_batches(rows.filter(over)):
         named = every.filter(without_index_on_mysql(over, rows.db), pk__in=keys)
         with transaction.atomic(using=rows.db, savepoint=False):
             erased += delete_by_keys(lock_in_order(named))
-        rest = rest.filter(pk__gt=keys[-1])
         if progress is not None:
             progress(erased)
     events.SESSIONS_ERASED.log(user_id=getattr(user, "pk", user), count=erased)

@@ -18,12 +18,9 @@ from django.db.models import Q
 from django.utils import timezone
 
 from django_sessions_plus import policy
-from django_sessions_plus.bulk.locking import locked_by_key, take_write_lock
+from django_sessions_plus.bulk.locking import KEYS_PER_STATEMENT, locked_by_key, take_write_lock
 from django_sessions_plus.conf import config, lifetimes
 from django_sessions_plus.conf.engine import engine
-
-# The most primary keys that one statement lists.
-BATCH_SIZE = 500
 
 Row = TypeVar("Row", bound=models.Model)
 
@@ -87,7 +84,7 @@ class SessionQuerySet(models.QuerySet[Row]):
     def update(self, **columns: Any) -> int:
         """Update as Django does, and invalidate the cached copies of these rows.
 
-        With an engine that keeps copies, more than ``BATCH_SIZE`` (500) rows are updated in batches,
+        With an engine that keeps copies, more than ``KEYS_PER_STATEMENT`` (500) rows are updated in batches,
         each in a transaction of its own: if one fails, earlier batches stay written.
         """
         store = None if self._is_quiet or self.query.is_sliced else copying_store(self.model)
@@ -116,12 +113,12 @@ class SessionQuerySet(models.QuerySet[Row]):
     def _update_batch(self, store: Any, columns: dict[str, Any]) -> tuple[int, Any]:
         """Update one batch; return how many rows, and the last primary key if there may be more."""
         with transaction.atomic(using=self.db, savepoint=False):
-            batch = self._locked_digests(BATCH_SIZE)
+            batch = self._locked_digests(KEYS_PER_STATEMENT)
             # Without order_by(): with it, MariaDB would wait for locks of other rows.
             named = self.order_by().filter(pk__in=[key for key, _ in batch])
             updated = named.update(**columns)
             store.invalidate([digest for _, digest in batch], self.db)
-        return updated, batch[-1][0] if len(batch) == BATCH_SIZE else None
+        return updated, batch[-1][0] if len(batch) == KEYS_PER_STATEMENT else None
 
     def _locked_digests(self, limit: int) -> list[tuple[Any, str]]:
         """Lock the first ``limit`` rows until the transaction ends, and return their keys and digests."""

@@ -24,6 +24,7 @@ from django_sessions_plus.backends.twins import async_twin
 from django_sessions_plus.backends.user_check import backend_of
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.bulk import ending
+from django_sessions_plus.bulk.locking import batched
 from django_sessions_plus.bulk.purging import Progress
 from django_sessions_plus.conf import callables, lifetimes
 from django_sessions_plus.conf.engine import engine
@@ -242,8 +243,8 @@ def _rows() -> SessionQuerySet[AbstractSession]:
 
 
 def _named(ids: list[uuid.UUID]) -> Iterator[SessionQuerySet[AbstractSession]]:
-    for at in range(0, len(ids), ending.BATCH_SIZE):
-        yield _rows().filter(pk__in=ids[at : at + ending.BATCH_SIZE])
+    for part in batched(ids):
+        yield _rows().filter(pk__in=part)
 
 
 def _as_id(session: SessionOrId | None) -> uuid.UUID | None:

@@ -47,7 +47,7 @@ class ClearingStore(SessionStore):
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(purging, "BATCH_SIZE", 10)
-    monkeypatch.setattr(ending, "BATCH_SIZE", 10)
+    monkeypatch.setattr(ending, "KEYS_PER_STATEMENT", 10)
 
 
 @pytest.fixture

@@ -16,6 +16,7 @@ from django.core.management import CommandError, call_command
 from django.utils import timezone
 
 from django_sessions_plus import privacy, sessions
+from django_sessions_plus.bulk import locking
 from django_sessions_plus.models import Session
 from django_sessions_plus.signals import session_ended
 from tests.backends.drivers import SyncSession, sign_in
@@ -33,7 +34,8 @@ SECRETS = {
 
 @pytest.fixture(autouse=True)
 def _small_batches(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(privacy, "BATCH_SIZE", 2)
+    monkeypatch.setattr(privacy, "CHUNK_SIZE", 2)
+    monkeypatch.setattr(locking, "KEYS_PER_STATEMENT", 2)
 
 
 def signed_in(user: User, **data: Any) -> SyncSession:

@@ -165,7 +165,7 @@ class TestRevokeOthersAndAll:
 
     @pytest.mark.db_engine
     def test_many_are_ended_in_bounded_statements(self, ada, monkeypatch):
-        monkeypatch.setattr(ending, "BATCH_SIZE", 10)
+        monkeypatch.setattr(ending, "KEYS_PER_STATEMENT", 10)
         for _ in range(25):
             make_session(ada)
         with CaptureQueriesContext(connection) as queries:
@@ -267,7 +267,7 @@ class TestRevokeEveryone:
         assert verbs("revoke_everyone") == 0
 
     def test_who_signs_in_meanwhile_stays(self, verbs, ada, monkeypatch):
-        monkeypatch.setattr(ending, "BATCH_SIZE", 2)
+        monkeypatch.setattr(ending, "KEYS_PER_STATEMENT", 2)
         for _ in range(4):
             make_session(ada)
         later = []
@@ -285,7 +285,7 @@ class TestRevokeEveryone:
 class TestBulk:
     @pytest.fixture(autouse=True)
     def _small_batches(self, monkeypatch):
-        monkeypatch.setattr(ending, "BATCH_SIZE", 10)
+        monkeypatch.setattr(ending, "KEYS_PER_STATEMENT", 10)
 
     @pytest.mark.parametrize("verb", ["revoke_all", "revoke_many", "revoke_everyone"])
     def test_progress_is_told_after_each_batch(self, verbs, ada, verb):

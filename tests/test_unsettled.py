@@ -109,7 +109,7 @@ def test_signing_everyone_out_remembers_what_an_earlier_request_could_not_tell(
 ):
     """The request that comes last may be served by a process that has always reached the cache."""
     monkeypatch.setattr(everyone, "BUDGET", 0.0)
-    monkeypatch.setattr(ending, "BATCH_SIZE", 1)
+    monkeypatch.setattr(ending, "KEYS_PER_STATEMENT", 1)
     for _ in range(2):
         make_session(boss)
     monkeypatch.setattr(everyone, "invalidation_delay", lambda: 65)

@@ -15,7 +15,6 @@ Private names of Django 5.2 to 6.1, where no public one will do; tests/test_priv
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from time import monotonic
 from typing import Any
 
@@ -24,7 +23,8 @@ from django.db.models import SET_NULL, Q
 from django.db.models.sql import DeleteQuery
 
 from django_sessions_plus.bulk.locking import (
-    KEYS_PER_STATEMENT,
+    batched,
+    keys_in_batches,
     lock_in_order,
     skipping_locked,
     take_write_lock,
@@ -92,20 +92,12 @@ def forget_user(rows: Rows, user_id: Any) -> None:
         rows.filter(user=user_id).delete()
         rows.filter(ended_by=user_id).update(ended_by=None)
         return
-    for named in _in_batches(rows.filter(user=user_id)):
+    for named in keys_in_batches(rows.filter(user=user_id)):
         with transaction.atomic(using=rows.db, savepoint=False):
             delete_by_keys(lock_in_order(every.filter(pk__in=named)))
-    for named in _in_batches(rows.filter(ended_by=user_id)):
+    for named in keys_in_batches(rows.filter(ended_by=user_id)):
         with transaction.atomic(using=rows.db, savepoint=False):
             lock_in_order(every.filter(pk__in=named)).update(ended_by=None)
-
-
-def _in_batches(rows: Rows) -> Iterator[list[Any]]:
-    """Yield the sorted primary keys of the rows, ``KEYS_PER_STATEMENT`` at a time."""
-    rest = rows.order_by("pk")
-    while keys := list(rest.values_list("pk", flat=True)[:KEYS_PER_STATEMENT]):
-        yield keys
-        rest = rest.filter(pk__gt=keys[-1])
 
 
 def delete_by_keys(named: Rows) -> int:
@@ -146,14 +138,10 @@ def _delete_by_key(rows: Rows, condition: Q, some: Rows, *, skip_locked: bool) -
     if skip_locked:
         named = every.filter(without_index_on_mysql(condition, rows.db), pk__in=keys)
         keys = list(skipping_locked(named.order_by("pk")).values_list("pk", flat=True))
-    parts = (
-        keys[start : start + KEYS_PER_STATEMENT]
-        for start in range(0, len(keys), KEYS_PER_STATEMENT)
-    )
     still = every.filter(without_index_on_mysql(condition, rows.db))
     if _is_referenced(rows.model):
-        return sum(_count_deleted(still.filter(pk__in=part)) for part in parts)
-    return sum(_delete_keys(still, part) for part in parts)
+        return sum(_count_deleted(still.filter(pk__in=part)) for part in batched(keys))
+    return sum(_delete_keys(still, part) for part in batched(keys))
 
 
 def _delete_keys(rows: Rows, keys: list[Any]) -> int:

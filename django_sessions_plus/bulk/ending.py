@@ -19,13 +19,16 @@ from django_sessions_plus import events
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.bookkeeping import best_effort
 from django_sessions_plus.bulk.deleting import delete_by_keys
-from django_sessions_plus.bulk.locking import lock_in_order, locked_values, without_index_on_mysql
+from django_sessions_plus.bulk.locking import (
+    KEYS_PER_STATEMENT,
+    lock_in_order,
+    locked_values,
+    without_index_on_mysql,
+)
 from django_sessions_plus.querysets import SessionQuerySet, active_at, end_columns
 from django_sessions_plus.signals import send_after_commit, session_ended
 
 Rows = SessionQuerySet[AbstractSession]
-
-BATCH_SIZE = 500
 
 
 @dataclass(frozen=True)
@@ -63,16 +66,16 @@ def least_recently_seen(rows: Rows, *, keep: uuid.UUID, limit: int) -> list[uuid
 
 
 def in_batches(sets: Iterable[Rows], *, reason: str, actor: Any) -> Iterator[Batch]:
-    """End the active sessions of these querysets, and delete the anonymous ones, ``BATCH_SIZE`` at a time.
+    """End the active sessions of these querysets, and delete the anonymous ones, ``KEYS_PER_STATEMENT`` at a time.
 
     ``session_ended`` is sent for each session that this call ended. Without receivers no row is loaded.
     """
     for rows in sets:
         rest = rows.active().order_by("pk")
-        while found := list(rest.values_list("pk", "user_id")[:BATCH_SIZE]):
+        while found := list(rest.values_list("pk", "user_id")[:KEYS_PER_STATEMENT]):
             named = rows.model.objects.using(rows.db).filter(pk__in=[key for key, _ in found])
             yield _end_batch(named, dict(found), reason, actor)
-            if len(found) < BATCH_SIZE:
+            if len(found) < KEYS_PER_STATEMENT:
                 break
             rest = rest.filter(pk__gt=found[-1][0])
 

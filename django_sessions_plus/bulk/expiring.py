@@ -16,7 +16,7 @@ from django.db.models import F, Q
 
 from django_sessions_plus import events, policy
 from django_sessions_plus.bulk.locking import (
-    KEYS_PER_STATEMENT,
+    batched,
     locked_by_key,
     take_write_lock,
     without_index_on_mysql,
@@ -70,9 +70,9 @@ def _mark(rows: Rows, found: list[tuple[Any, ...]]) -> int:
             using=rows.db, session_id=key, user_id=user_id, reason=timeout.value, actor_id=None
         )
     return sum(
-        rows.filter(pk__in=keys[at : at + KEYS_PER_STATEMENT]).update(
+        rows.filter(pk__in=part).update(
             ended_at=F("expires_at"), end_reason=timeout.value, session_data=""
         )
         for timeout, keys in by_timeout.items()
-        for at in range(0, len(keys), KEYS_PER_STATEMENT)
+        for part in batched(keys)
     )

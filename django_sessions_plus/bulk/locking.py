@@ -7,19 +7,35 @@ their primary keys, or skips locked rows.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 from django.db import connections
 from django.db.models import F, Q, QuerySet
 
 Rows = TypeVar("Rows", bound=QuerySet[Any])
+Key = TypeVar("Key")
 
-# The most primary keys in one statement on MariaDB: it turns longer lists into a temporary table,
-# and may then join the two tables in the wrong order.
+# The most primary keys in one statement, and so the most rows that one transaction ends: MariaDB turns
+# longer lists into a temporary table, and may then join the two tables in the wrong order.
 KEYS_PER_STATEMENT = 500
 
 # False for every row, but an optimizer cannot know that.
 _NEVER = Q(version=F("version") + 1)
+
+
+def batched(keys: list[Key]) -> Iterator[list[Key]]:
+    """Yield the keys, ``KEYS_PER_STATEMENT`` at a time."""
+    for at in range(0, len(keys), KEYS_PER_STATEMENT):
+        yield keys[at : at + KEYS_PER_STATEMENT]
+
+
+def keys_in_batches(rows: QuerySet[Any]) -> Iterator[list[Any]]:
+    """Yield the sorted primary keys of the rows, ``KEYS_PER_STATEMENT`` at a time; one query for each batch."""
+    rest = rows.order_by("pk")
+    while keys := list(rest.values_list("pk", flat=True)[:KEYS_PER_STATEMENT]):
+        yield keys
+        rest = rest.filter(pk__gt=keys[-1])
 
 
 def without_index_on_mysql(condition: Q, alias: str) -> Q:
@@ -90,10 +106,9 @@ def locked_by_key(
     that another transaction has locked are skipped, where the database can do that.
     """
     every = rows.model._base_manager.using(rows.db).filter(condition or Q())
-    parts = (keys[at : at + KEYS_PER_STATEMENT] for at in range(0, len(keys), KEYS_PER_STATEMENT))
     return [
         values
-        for part in parts
+        for part in batched(keys)
         for values in _in_order(every.filter(pk__in=part), skip_locked).values_list(*columns)
     ]
 

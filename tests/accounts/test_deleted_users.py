@@ -14,7 +14,7 @@ from django.test.utils import isolate_apps
 from django.utils import timezone
 
 from django_sessions_plus.accounts import receivers
-from django_sessions_plus.bulk import deleting
+from django_sessions_plus.bulk import locking
 from django_sessions_plus.models import Session
 from tests.accounts.test_receivers import sign_in
 from tests.conftest import Told
@@ -45,7 +45,7 @@ def test_nothing_cascades_into_another_database():
 def test_rows_of_the_user_go_and_rows_of_others_stay_without_the_name(
     alice: User, bob: User, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(deleting, "KEYS_PER_STATEMENT", 2)
+    monkeypatch.setattr(locking, "KEYS_PER_STATEMENT", 2)
     store(5, user=alice, ended_at=timezone.now())
     store(5, user=bob, ended_by=alice, ended_at=timezone.now())
     store(1, user=bob, ended_by=bob, ended_at=timezone.now())

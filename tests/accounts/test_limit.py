@@ -79,7 +79,7 @@ def test_the_limit_reads_no_data_and_costs_a_constant_number_of_statements_per_b
     alice: User, clock: Clock, settings: Any, statements: Any, monkeypatch: pytest.MonkeyPatch
 ):
     settings.SESSIONS_PLUS_MAX_PER_USER = 3
-    monkeypatch.setattr(ending, "BATCH_SIZE", 100)
+    monkeypatch.setattr(ending, "KEYS_PER_STATEMENT", 100)
     monkeypatch.setattr(locking, "KEYS_PER_STATEMENT", 100)
     costs = []
     for number in (203, 403, 603):

@@ -33,7 +33,7 @@ def _time_enough(monkeypatch):
 def slow(monkeypatch):
     """Two sessions take as much time as a request has."""
     monkeypatch.setattr(everyone, "BUDGET", 0.0)
-    monkeypatch.setattr(ending, "BATCH_SIZE", 2)
+    monkeypatch.setattr(ending, "KEYS_PER_STATEMENT", 2)
 
 
 def alive():
@@ -154,7 +154,7 @@ def test_a_note_is_nobody_elses_and_cannot_be_made_up(client, alice, slow):
 
 
 def test_one_request_ends_as_many_batches_as_it_has_time_for(client, alice, own, monkeypatch):
-    monkeypatch.setattr(ending, "BATCH_SIZE", 2)
+    monkeypatch.setattr(ending, "KEYS_PER_STATEMENT", 2)
     for _ in range(5):
         make_session(alice)
     assert client.post(PAGE, WORD)["Location"] == LIST

@@ -402,7 +402,7 @@ def test_the_token_that_was_unknown_opens_the_session_created_with_it(alice: Use
 def test_changes_to_many_rows_are_told_in_batches(
     alice: User, monkeypatch: pytest.MonkeyPatch, settings: Any
 ):
-    monkeypatch.setattr("django_sessions_plus.querysets.BATCH_SIZE", 3)
+    monkeypatch.setattr("django_sessions_plus.querysets.KEYS_PER_STATEMENT", 3)
     opened = []
     for _ in range(8):
         session = CachedSync()

@@ -39,7 +39,7 @@ def _shared_database(
     transactional_db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[None]:
     monkeypatch.setattr(purging, "BATCH_SIZE", 20)
-    monkeypatch.setattr(ending, "BATCH_SIZE", 20)
+    monkeypatch.setattr(ending, "KEYS_PER_STATEMENT", 20)
     # Time between batches is time in which others cannot be met.
     monkeypatch.setattr(purging, "MAX_PAUSE", 0)
     with shared_database(tmp_path):
@@ -221,8 +221,7 @@ def _scattered(now: datetime, number: int) -> list[datetime]:
 def few_at_a_time(monkeypatch: pytest.MonkeyPatch) -> None:
     """Have a transaction name its rows in many statements, as it does with thousands of rows."""
     monkeypatch.setattr(purging, "BATCH_SIZE", 100)
-    for module in (deleting, locking):
-        monkeypatch.setattr(module, "KEYS_PER_STATEMENT", 3)
+    monkeypatch.setattr(locking, "KEYS_PER_STATEMENT", 3)
 
 
 @pytest.mark.usefixtures("few_at_a_time")
@@ -333,7 +332,7 @@ def test_a_set_is_deleted_in_the_order_of_the_keys_however_it_was_found(
     monkeypatch: pytest.MonkeyPatch,
 ):
     """On MariaDB, in several statements: two processes in two orders would wait for each other in a circle."""
-    monkeypatch.setattr(deleting, "KEYS_PER_STATEMENT", 1)
+    monkeypatch.setattr(locking, "KEYS_PER_STATEMENT", 1)
     now = timezone.now()
     for order in ("expires_at", "-expires_at"):
         store([now - 3 * SECOND, now - 2 * SECOND, now - SECOND], [None])

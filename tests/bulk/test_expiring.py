@@ -24,7 +24,7 @@ from django.utils import timezone, translation
 
 from django_sessions_plus import policy, privacy, sessions
 from django_sessions_plus.admin import timeline
-from django_sessions_plus.bulk import expiring, purging
+from django_sessions_plus.bulk import expiring, locking, purging
 from django_sessions_plus.models import Session
 from django_sessions_plus.policy import InactiveReason, Status, Timeout
 from django_sessions_plus.presentation import wording
@@ -360,7 +360,7 @@ def test_the_update_asks_once_more(ada: User, now: datetime):
 def test_a_row_is_named_by_key_in_statements_of_bounded_length(
     ada: User, now: datetime, monkeypatch: pytest.MonkeyPatch
 ):
-    monkeypatch.setattr(expiring, "KEYS_PER_STATEMENT", 4)
+    monkeypatch.setattr(locking, "KEYS_PER_STATEMENT", 4)
     for number in range(10):
         add(ada, expires_at=now - HOUR - number * SECOND)
     with CaptureQueriesContext(connection) as queries:

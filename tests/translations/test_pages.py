@@ -269,7 +269,7 @@ def test_signing_everyone_out(client, rows, language, monkeypatch):
     answer = client.post(page, {"consent": "everybody"})
     assert_translated(read(ours_of(answer)).replace("everybody", ""), language)
     monkeypatch.setattr(everyone, "BUDGET", 0.0)
-    monkeypatch.setattr(ending, "BATCH_SIZE", 1)
+    monkeypatch.setattr(ending, "KEYS_PER_STATEMENT", 1)
     answer = client.post(page, {"consent": "everyone"})
     assert_translated(read(ours_of(answer)), language)
 

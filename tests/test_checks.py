@@ -32,7 +32,7 @@ from django.test.utils import isolate_apps
 
 import django_sessions_plus.checks
 from django_sessions_plus.backends import db, opened
-from django_sessions_plus.backends.fastpath import compiled
+from django_sessions_plus.backends.rows import Rows
 from django_sessions_plus.checks import installation, lookups, pages, second_factors
 from django_sessions_plus.conf import declared
 from django_sessions_plus.middleware import AuthenticationMiddleware, SessionMiddleware
@@ -1146,7 +1146,7 @@ def test_the_fast_path_is_checked_without_connecting(monkeypatch):
     """The server may not be there yet: MariaDB is not asked which version it is."""
     monkeypatch.setattr(connection, "connection", None)
     monkeypatch.setattr(connection, "connect", None)
-    assert compiled.compilation_error(Session) is None
+    assert Rows(Session).compilation_error() is None
 
 
 def test_the_checks_leave_no_request_behind():

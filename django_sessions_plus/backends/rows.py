@@ -222,6 +222,20 @@ class Rows:
         )
         return self._by_key(row, active_at(now) & is_as_read)
 
+    def compilation_error(self) -> Exception | None:
+        """Return the error for which the ORM runs the queries of this class, not the fast path; else None. No query."""
+        pk, digest = self.model._meta.pk, self.model._meta.get_field("token_digest")
+        conditions = [
+            *(self.still_active, self.data_unchanged, self.still_signed_in),
+            *(self.unrefreshed, self.expiry_unmoved, self.replayable),
+        ]
+        return compiled.compilation_error(
+            self.model,
+            self.alias,
+            [(digest, self._by_digest), (pk, self._by_id), (pk, self._by_id_for_refresh)],
+            [(self.untouched, True), *((each, False) for each in conditions)],
+        )
+
     # Helpers
 
     @property

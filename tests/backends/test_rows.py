@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 from collections.abc import Callable
 from datetime import timedelta
 from functools import partial
@@ -15,6 +16,7 @@ from django.db import connection, transaction
 
 from django_sessions_plus import tokens
 from django_sessions_plus.backends.caching.rows import CachedRows
+from django_sessions_plus.backends.fastpath import compiled
 from django_sessions_plus.backends.rows import Rows
 from django_sessions_plus.backends.use import Columns
 from django_sessions_plus.bulk.ending import in_batches
@@ -322,3 +324,23 @@ def test_a_merge_brings_the_user_along_if_asked_to(rows: Rows, row: Session, ali
     found = rows.merge(row, lambda stored: ({}, None), with_user=True)
     assert found is not None
     assert found[0]._state.fields_cache["user"] == alice
+
+
+def test_every_lookup_and_condition_is_checked_against_the_fast_path(
+    monkeypatch: pytest.MonkeyPatch,
+):
+    checked: list[str] = []
+
+    def note(model: Any, alias: str, lookups: Any, conditions: Any) -> None:
+        checked.extend(lookup.__name__ for _, lookup in lookups)
+        checked.extend(condition.__name__ for condition, _ in conditions)
+
+    monkeypatch.setattr(compiled, "compilation_error", note)
+    assert Rows(Session).compilation_error() is None
+    parameters = {
+        name: [*inspect.signature(each).parameters]
+        for name, each in vars(Rows).items()
+        if inspect.isfunction(each)
+    }
+    kinds = (["row", "now"], ["digest", "alias", "with_user"], ["session_id", "alias", "with_user"])
+    assert sorted(checked) == sorted(n for n, found in parameters.items() if found[1:] in kinds)

@@ -12,11 +12,12 @@ of its cursors are raised, as by the ORM.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from datetime import datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any, TypeVar
 
-from django.db import Error, connections, models, router
+from django.db import Error, connections, models
 from django.utils.connection import ConnectionDoesNotExist
 
 from django_sessions_plus import events
@@ -28,7 +29,7 @@ from django_sessions_plus.conf import config, lifetimes
 from django_sessions_plus.conf.changes import on_setting_change
 from django_sessions_plus.events import logger
 from django_sessions_plus.exceptions import ConfigurationError
-from django_sessions_plus.querysets import active_at, one_or_none
+from django_sessions_plus.querysets import one_or_none
 
 if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
@@ -56,9 +57,7 @@ def find(field: Any, value: Any, lookup: Lookup, alias: str, with_user: bool = F
         Error: the database raises it.
     """
     key = (field, alias, with_user, getattr(lookup, "__func__", lookup))
-    statement = statement_for(
-        key, lambda: Select(field, lambda value: lookup(value, alias, with_user))
-    )
+    statement = statement_for(key, lambda: _select(field, lookup, alias, with_user))
     if statement is None:
         return one_or_none(lookup(value, alias, with_user))
     found = statement.fetch(value)
@@ -142,25 +141,30 @@ def note_failure(error: Exception) -> None:
         events.FAST_PATH_FAILED.log(error=name)
 
 
-def compilation_error(model: type[AbstractSession]) -> Exception | None:
-    """Compile the statements of ``model`` and return the error that makes requests use the ORM, or None; no query."""
-    alias = router.db_for_write(model)
+def compilation_error(
+    model: type[AbstractSession],
+    alias: str,
+    lookups: Iterable[tuple[Any, Lookup]],
+    conditions: Iterable[tuple[Condition, bool]],
+) -> Exception | None:
+    """Compile the statements that use these lookups and conditions, without a query.
+
+    Return the first error that makes requests use the ORM, or None. A lookup comes with its field, a
+    condition with whether the write skips locked rows.
+    """
     connection = connections[alias]
     if connection.vendor == "mysql" and connection.connection is None:
         # Compiling would connect to the server, to ask for its version.
         return None
-
-    def lookup(digest: Any) -> models.QuerySet[Any]:
-        rows: models.QuerySet[Any] = models.QuerySet(model, using=alias)
-        return rows.select_related("user").filter(token_digest=digest)
-
-    def condition(row: Any, now: datetime) -> models.QuerySet[Any]:
-        return models.QuerySet(model, using=alias).filter(active_at(now), pk=row.pk)
-
-    for compile_ in (
-        lambda: Select(model._meta.get_field("token_digest"), lookup),
-        lambda: Update(model, ["last_seen_at"], condition, skip_locked=True),
-    ):
+    with_user = model.are_users_in(alias)
+    compiling: list[Callable[[], object]] = [
+        partial(_select, field, lookup, alias, with_user) for field, lookup in lookups
+    ]
+    compiling += [
+        partial(Update, model, ["last_seen_at"], condition, skip_locked=skip_locked)
+        for condition, skip_locked in conditions
+    ]
+    for compile_ in compiling:
         try:
             compile_()
         except (UnsupportedError, *_TEMPORARY_ERRORS):
@@ -168,6 +172,10 @@ def compilation_error(model: type[AbstractSession]) -> Exception | None:
         except Exception as error:  # noqa: BLE001 - as above
             return error
     return None
+
+
+def _select(field: Any, lookup: Lookup, alias: str, with_user: bool) -> Select:
+    return Select(field, lambda value: lookup(value, alias, with_user))
 
 
 def _use_orm_for(key: Key, error: Exception) -> None:

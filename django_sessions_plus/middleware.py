@@ -12,7 +12,6 @@ Longer than other modules, because both middlewares and the users they keep on a
 from __future__ import annotations
 
 from collections.abc import Awaitable
-from contextlib import suppress
 from functools import partial
 from typing import Any, cast
 from weakref import ReferenceType, ref
@@ -24,7 +23,6 @@ from django.contrib.auth.middleware import (
 )
 from django.contrib.auth.models import AnonymousUser
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
-from django.core.exceptions import ValidationError
 from django.http import HttpRequest, HttpResponse
 from django.http.response import HttpResponseBase
 from django.utils.functional import SimpleLazyObject
@@ -33,7 +31,7 @@ from django_sessions_plus.accounts import password_changes
 from django_sessions_plus.backends import opened
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.backends.twins import in_thread
-from django_sessions_plus.backends.user_check import checking_user, user_from_row, user_of
+from django_sessions_plus.backends.user_check import auser_of, user_of
 from django_sessions_plus.http.cookie import read_former_cookie, with_cookie
 
 
@@ -177,15 +175,7 @@ async def aget_user(request: HttpRequest) -> Any:
     session = _row_session(request)
     if session is None:
         return await auth.aget_user(request)
-    data = await session.aload_if_needed()
-    user = user_from_row(session, data) if data else AnonymousUser()
-    if user is not None:
-        return user
-    with checking_user(session), suppress(ValidationError):
-        found = await auth.aget_user(request)
-        session.user = found
-        return found
-    return AnonymousUser()
+    return await auser_of(session, request)
 
 
 def _row_session(request: HttpRequest) -> SessionStore | None:

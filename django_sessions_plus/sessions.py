@@ -20,6 +20,12 @@ from django.db import router, transaction
 from django_sessions_plus.backends import opened
 from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.backends.running import adopt as adopt
+from django_sessions_plus.backends.running import aresolve as aresolve
+from django_sessions_plus.backends.running import current as current
+from django_sessions_plus.backends.running import reset_current as reset_current
+from django_sessions_plus.backends.running import resolve as resolve
+from django_sessions_plus.backends.running import set_current as set_current
 from django_sessions_plus.backends.twins import async_twin
 from django_sessions_plus.backends.user_check import backend_of
 from django_sessions_plus.base_session import AbstractSession
@@ -35,12 +41,6 @@ from django_sessions_plus.models import Session
 from django_sessions_plus.policy import EndReason
 from django_sessions_plus.presentation.wording import clean_name
 from django_sessions_plus.querysets import SessionQuerySet
-from django_sessions_plus.running import adopt as adopt
-from django_sessions_plus.running import aresolve as aresolve
-from django_sessions_plus.running import current as current
-from django_sessions_plus.running import reset_current as reset_current
-from django_sessions_plus.running import resolve as resolve
-from django_sessions_plus.running import set_current as set_current
 
 SessionOrId = AbstractSession | uuid.UUID | str
 

@@ -26,7 +26,7 @@ RANKS = {
     1: ("devices", "policy", "tokens"),
     2: ("base_session", "bulk", "migrations", "models", "querysets"),
     3: ("backends",),
-    4: ("http", "jwt", "presentation", "running"),
+    4: ("http", "jwt", "presentation"),
     5: ("sessions",),
     6: ("accounts", "decorators", "middleware"),
     7: (

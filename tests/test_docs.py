@@ -23,9 +23,10 @@ from django.dispatch import Signal
 from django.test import Client, override_settings
 from django.utils.module_loading import import_string
 
-from django_sessions_plus import conf, decorators, devices, exceptions, running, sessions, signals
+from django_sessions_plus import conf, decorators, devices, exceptions, sessions, signals
 from django_sessions_plus.accounts.credential_changes import report_changed_credential
 from django_sessions_plus.api import errors, serializers, urls
+from django_sessions_plus.backends import running
 from django_sessions_plus.backends.caching import entries
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.jwt import issuing

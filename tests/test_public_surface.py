@@ -56,7 +56,7 @@ SURFACE = {
     },
     "models": {"Session"},
     "bulk.purging": {"Purged", "purge", "apurge", "purge_handful", "count_purgeable", "purgeable"},
-    "running": {
+    "backends.running": {
         *("adopt", "current", "reset_current", "set_current"),
         *("aresolve", "resolve"),
     },

@@ -45,6 +45,19 @@ def user_of(session: SessionStore, request: HttpRequest | None = None) -> Any:
     return AnonymousUser()
 
 
+async def auser_of(session: SessionStore, request: HttpRequest) -> Any:
+    """See user_of()."""
+    data = await session.aload_if_needed()
+    user = user_from_row(session, data) if data else AnonymousUser()
+    if user is not None:
+        return user
+    with checking_user(session), suppress(ValidationError):
+        found = await auth.aget_user(request)
+        session.user = found
+        return found
+    return AnonymousUser()
+
+
 @contextmanager
 def checking_user(session: SessionStore) -> Iterator[None]:
     """Run a block that finds out who is signed in, and in which a failed write must not raise.

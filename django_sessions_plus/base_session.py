@@ -221,6 +221,12 @@ class AbstractSession(models.Model):
         """The time at which its refresh tokens expire, though the session may go on; None without a limit."""
         return policy.deadline(self.refresh_started_at, lifetimes.absolute_age("jwt"))
 
+    @property
+    def refresh_expires_at(self) -> datetime:
+        """The time at which its refresh tokens expire: with the session, or before that at their own limit."""
+        expires_at = policy.capped(self.expires_at, self.limited_until)
+        return policy.capped(expires_at, self.refresh_limited_until)
+
     def is_active(self, now: datetime | None = None) -> bool:
         """Return whether the session can be used at ``now`` (default: this moment).
 

@@ -12,7 +12,7 @@ from django.http import HttpRequest, HttpResponseBase
 from django.utils.http import url_has_allowed_host_and_scheme
 
 from django_sessions_plus.accounts.reauthentication import is_fresh, redirect_to_page
-from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.backends.running import store_of
 
 View = TypeVar("View", bound=Callable[..., Any])
 
@@ -55,8 +55,7 @@ def no_activity(view: View) -> View:
 
     @wraps(view)
     def wrapper(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-        session = getattr(request, "session", None)
-        if isinstance(session, SessionStore):
+        if (session := store_of(request)) is not None:
             session.counts_as_activity = False
         return view(request, *args, **kwargs)
 

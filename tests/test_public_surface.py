@@ -57,7 +57,7 @@ SURFACE = {
     "models": {"Session"},
     "bulk.purging": {"Purged", "purge", "apurge", "purge_handful", "count_purgeable", "purgeable"},
     "backends.running": {
-        *("adopt", "current", "reset_current", "set_current"),
+        *("adopt", "current", "reset_current", "set_current", "store_of"),
         *("aresolve", "resolve"),
     },
     "accounts.second_factors": {

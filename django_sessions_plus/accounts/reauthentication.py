@@ -21,6 +21,7 @@ from django_sessions_plus.accounts.failed_sign_ins import log_failed_attempt
 from django_sessions_plus.accounts.second_factors import check_sign_in
 from django_sessions_plus.accounts.sign_in_page import redirect_to_sign_in, sign_in_url
 from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.backends.running import store_of
 from django_sessions_plus.conf import PREFIX, config
 from django_sessions_plus.events import Event
 
@@ -39,8 +40,8 @@ _MOST_RETURNS = 3
 
 def is_fresh(request: HttpRequest, user: Any) -> bool:
     """Return whether ``user`` authenticated in the request's session within ``SESSIONS_PLUS_FRESH_AGE``."""
-    session = getattr(request, "session", None)
-    if not user.is_authenticated or not isinstance(session, SessionStore):
+    session = store_of(request)
+    if not user.is_authenticated or session is None:
         return False
     # The row does not show whether its user may still sign in.
     return session.row is not None and session.row.user_id == user.pk and session.is_fresh()

@@ -28,7 +28,7 @@ from django_sessions_plus.accounts.failed_sign_ins import log_failed_sign_in
 from django_sessions_plus.accounts.new_devices import report_new_device
 from django_sessions_plus.accounts.reauthentication import log_authentication
 from django_sessions_plus.backends import opened
-from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.backends.running import store_of
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.bookkeeping import best_effort
 from django_sessions_plus.bulk.deleting import forget_user
@@ -115,8 +115,8 @@ def renew_session(request: HttpRequest | None, user: Any, **kwargs: Any) -> None
     """
     with best_effort("look for a proxy that is not trusted"):
         proxies.warn_if_untrusted(getattr(request, "META", {}))
-    session = getattr(request, "session", None)
-    if request is not None and isinstance(session, SessionStore):
+    session = store_of(request)
+    if session is not None:
         is_again = session.row is not None and session.row.user_id == user.pk
         session.mark_authenticated(user)
         if is_again:

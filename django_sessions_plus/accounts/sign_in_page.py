@@ -16,6 +16,7 @@ from django.utils.translation import get_language
 
 from django_sessions_plus import sessions
 from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.backends.running import store_of
 from django_sessions_plus.presentation import wording
 
 ADMIN_SIGN_IN = "admin:login"
@@ -66,8 +67,8 @@ def reason_signed_out(request: HttpRequest) -> str:
 
     The text of ``policy.InactiveReason``; it does not say who ended the session.
     """
-    store = getattr(request, "session", None)
-    if not isinstance(store, SessionStore) or sessions.resolve(request) is not None:
+    store = store_of(request)
+    if store is None or sessions.resolve(request) is not None:
         return ""
     return wording.inactive_reason(store.inactive_reason)
 

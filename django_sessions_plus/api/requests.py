@@ -22,6 +22,7 @@ from django_sessions_plus.api.csrf_advice import advice
 from django_sessions_plus.api.errors import CsrfFailedError, HttpsRequiredError, NotInUseError
 from django_sessions_plus.backends.configured import own_engine
 from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.backends.running import store_of
 from django_sessions_plus.conf import callables, config
 from django_sessions_plus.conf.kinds import Transport
 from django_sessions_plus.http.plain_http import may_send_tokens
@@ -69,8 +70,7 @@ def put_session(
     if engine is None:
         raise NotInUseError
     store = engine(token)
-    replaced = getattr(http_request, "session", None)
-    if isinstance(replaced, SessionStore):
+    if (replaced := store_of(http_request)) is not None:
         # no_activity may have set this on the cookie's session, but it applies to the request.
         store.counts_as_activity = replaced.counts_as_activity
     store.transport = transport

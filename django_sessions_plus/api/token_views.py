@@ -37,6 +37,7 @@ from django_sessions_plus.api.requests import (
 from django_sessions_plus.api.serializers import RefreshSerializer, TokenSerializer
 from django_sessions_plus.api.throttling import RefreshThrottle
 from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.backends.running import store_of
 from django_sessions_plus.exceptions import InactiveSessionError, TokenError
 from django_sessions_plus.http.plain_http import log_plain_http
 from django_sessions_plus.jwt import access, keys
@@ -145,8 +146,7 @@ class JwksView(SessionsPlusView):
 
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Do not use the session, with any settings: a response that caches may store must not set a cookie."""
-        session = getattr(request._request, "session", None)
-        if isinstance(session, SessionStore):
+        if (session := store_of(request._request)) is not None:
             session.is_skipped = True
         super().initial(request, *args, **kwargs)
 

@@ -40,6 +40,12 @@ def reset_current(scope: Scope) -> None:
     opened.restore(scope)
 
 
+def store_of(request: HttpRequest | None) -> SessionStore | None:
+    """Return the session store of ``request``; None if there is none, or it is of another engine. No I/O."""
+    store = getattr(request, "session", None)
+    return store if isinstance(store, SessionStore) else None
+
+
 def resolve(request: HttpRequest) -> AbstractSession | None:
     """Return the active signed-in session behind ``request``, by cookie or header; None if there is none.
 
@@ -50,7 +56,7 @@ def resolve(request: HttpRequest) -> AbstractSession | None:
     if not isinstance(store, SessionStore):
         return None
     store.get("")
-    return _signed_in(store)
+    return store.row if store.row and store.row.user_id is not None else None
 
 
 async def aresolve(request: HttpRequest) -> AbstractSession | None:
@@ -59,7 +65,7 @@ async def aresolve(request: HttpRequest) -> AbstractSession | None:
     if not isinstance(store, SessionStore):
         return None
     await store.aget("")
-    return _signed_in(store)
+    return store.row if store.row and store.row.user_id is not None else None
 
 
 def adopt(request_or_scope: HttpRequest | Mapping[str, Any], store: SessionBase) -> None:
@@ -91,11 +97,6 @@ def adopt(request_or_scope: HttpRequest | Mapping[str, Any], store: SessionBase)
         store.is_token_sent = token is not None and opened.is_presented(headers, token)
     store.meta = meta
     opened.add(store)
-
-
-def _signed_in(store: SessionStore) -> AbstractSession | None:
-    row = store.row
-    return row if row is not None and row.user_id is not None else None
 
 
 def _meta_of(scope: Mapping[str, Any]) -> dict[str, Any]:

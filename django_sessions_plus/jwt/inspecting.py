@@ -125,13 +125,12 @@ def _of_refresh_token(presented: RefreshToken) -> InspectedToken | None:
     verdict = verdicts.judge(presented, row, timezone.now())
     if verdict in (Verdict.REPLACED, Verdict.EXPIRED):
         return None
-    limit = row.refresh_limited_until
     return InspectedToken(
         "refresh",
         store,
         row,
         _issued_at(presented),
-        _expiry(row) if limit is None else min(_expiry(row), int(limit.timestamp())),
+        int(row.refresh_expires_at.timestamp()),
         reused=presented if verdict is Verdict.REUSED else None,
     )
 

@@ -71,11 +71,10 @@ async def aissue_tokens(
 
 def pair_of(session: AbstractSession, issued: IssuedAccess, token: RefreshToken) -> IssuedTokens:
     """Return the pair as its holder gets it, with the times at which the tokens expire."""
-    expires_at = policy.capped(session.expires_at, session.limited_until)
     return IssuedTokens(
         access=issued.token,
         refresh=token.text(),
         expires_in=issued.expires_in,
         expires_at=issued.expires_at,
-        refresh_expires_at=policy.capped(expires_at, session.refresh_limited_until),
+        refresh_expires_at=session.refresh_expires_at,
     )

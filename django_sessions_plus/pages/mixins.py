@@ -24,7 +24,7 @@ from django.views.decorators.csrf import csrf_exempt, csrf_protect
 from django_sessions_plus import sessions
 from django_sessions_plus.accounts.sign_in_page import redirect_to_sign_in, sign_in_url
 from django_sessions_plus.backends.configured import report_invalidation_delay
-from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.backends.running import store_of
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.http.hidden import hide_posted
 
@@ -83,7 +83,7 @@ class PersonalPageMixin(PageMixin):
 
     def unavailable(self) -> HttpResponse | None:
         """Refuse if another engine is configured, because the list would be wrong."""
-        if isinstance(getattr(self.request, "session", None), SessionStore):
+        if store_of(self.request) is not None:
             return None
         is_staff = getattr(self.request.user, "is_staff", False)
         context = {"engine": settings.SESSION_ENGINE if is_staff else None}

@@ -88,7 +88,7 @@ def saved_columns(
         columns |= context.changed_client_columns(row, use.meta)
     else:
         columns |= touched_columns(row, data, use, now)
-        if _is_expiry_decided(row, data, use):
+        if _is_lifetime_changed(row, data, use):
             columns |= _slide_columns(row, data, use, now, is_due=True)
     columns |= _cookie_columns(row, data, use, columns)
     changed = {
@@ -267,7 +267,7 @@ def _is_password_changed(row: AbstractSession, data: Data, use: Use) -> bool:
     )
 
 
-def _is_expiry_decided(row: AbstractSession, data: Data, use: Use) -> bool:
+def _is_lifetime_changed(row: AbstractSession, data: Data, use: Use) -> bool:
     """Return whether code has changed how long the session lasts since its expiry was written."""
     explicit, text = data.get(EXPIRY_KEY), row.session_data
     # Nearly all data is not compressed and lacks that key, so that it need not be decoded.

@@ -20,7 +20,7 @@ NO_CONTEXT_CHANGE: Columns = {
     "previous_ip_address": None,
     "previous_user_agent": None,
 }
-"""The columns of the last context change, with the values of a session that had none."""
+"""The columns of the last context change, as they are in a session that had none."""
 
 PREVIOUS_CONTEXT = ("previous_ip_address", "previous_user_agent")
 """Those of them that no request needs: the engine does not load them with a row, and no cache stores them."""
@@ -73,7 +73,7 @@ def reauthentication_columns(row: AbstractSession, meta: Meta) -> Columns:
 
 
 def activity_columns(row: AbstractSession, use: Use, now: datetime) -> Columns:
-    """Return the columns that record a use: its time, its context, and that the client has its refresh token."""
+    """Return the columns that record a use: its time, its context, and that the client got its last refresh token."""
     confirmation = _confirmation_columns(row, use)
     return {"last_seen_at": now, **context_columns(row, use.meta, now), **confirmation}
 

@@ -30,7 +30,7 @@ def merge(
     theirs: Mapping[str, Any],
     is_my_password_new: bool = False,
 ) -> dict[str, Any] | None:
-    """Return the stored data ``theirs`` with every change from ``base`` to ``mine``.
+    """Return the stored data ``theirs`` with every change from ``base``, which this request loaded, to ``mine``.
 
     If both changed a key, the value of ``mine`` wins, as with a later write. ``IDENTITY_KEYS`` are taken
     together: from ``mine`` if this request signed a user in or set a new password

@@ -42,9 +42,9 @@ def with_cookie(
         if session.transport == "bearer":
             _send_new_token(request, response, session)
         return response
-    is_dead = session.is_empty() and not _may_have_newer_cookie(request, session)
+    is_cookie_invalid = session.is_empty() and not _may_have_newer_cookie(request, session)
     is_deletion_due = (
-        is_dead
+        is_cookie_invalid
         and settings.SESSION_COOKIE_NAME in request.COOKIES
         and not _is_reason_pending(request, response, session)
     )

@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
 
 PendingSignal = tuple[Signal, dict[str, Any]]
-"""A signal and its arguments, to be sent after the write that it tells of."""
+"""A signal and its arguments, to send after the write."""
 
 
 def pending_signal(row: AbstractSession, columns: Columns) -> PendingSignal | None:

@@ -404,7 +404,7 @@ class SessionStore(BaseStore):
         return ended
 
     def end_for_context_change(self) -> None:
-        """End the session because of its network or browser, and send the signal; if that fails, become empty."""
+        """End the session because its network or browser changed, and send the signal; if that fails, become empty."""
         changed = {} if self.row is None else context.context_changes(self.row, self.meta)
         using = self.rows.alias
         with best_effort("end a session used from another network or browser", using=using):

@@ -1,4 +1,4 @@
-"""The user of a session, as its data and its row name it: primary key, instance and auth hash. No I/O."""
+"""Read the user of a session from its data or its row: primary key, instance and auth hash. No I/O."""
 
 from __future__ import annotations
 

@@ -86,62 +86,62 @@ set_null_within_database.lazy_sub_objs = True  # type: ignore[attr-defined]
 
 def forget_user(rows: Rows, user_id: Any) -> None:
     """Delete the rows of a user, and clear ``ended_by`` of rows that the user has ended; in short transactions."""
-    every = rows.model.objects.using(rows.db)
+    all_rows = rows.model.objects.using(rows.db)
     if not connections[rows.db].features.has_select_for_update:
         # SQLite locks no rows, so no order is needed; with one, it would read the whole table.
         rows.filter(user=user_id).delete()
         rows.filter(ended_by=user_id).update(ended_by=None)
         return
-    for named in keys_in_batches(rows.filter(user=user_id)):
+    for keys in keys_in_batches(rows.filter(user=user_id)):
         with transaction.atomic(using=rows.db, savepoint=False):
-            delete_by_keys(lock_in_order(every.filter(pk__in=named)))
-    for named in keys_in_batches(rows.filter(ended_by=user_id)):
+            delete_by_keys(lock_in_order(all_rows.filter(pk__in=keys)))
+    for keys in keys_in_batches(rows.filter(ended_by=user_id)):
         with transaction.atomic(using=rows.db, savepoint=False):
-            lock_in_order(every.filter(pk__in=named)).update(ended_by=None)
+            lock_in_order(all_rows.filter(pk__in=keys)).update(ended_by=None)
 
 
-def delete_by_keys(named: Rows) -> int:
+def delete_by_keys(rows: Rows) -> int:
     """Delete rows that are listed by primary key, and invalidate their copies; return how many. Needs a transaction.
 
     The caller has locked them. On MariaDB this waits for the lock of no other row.
     """
-    if connections[named.db].vendor != "mysql" or _is_referenced(named.model):
-        return named.delete()[1].get(named.model._meta.label, 0)
-    named.invalidate_copies()
-    return _delete_keys(named, list(named.order_by("pk").values_list("pk", flat=True)))
+    if connections[rows.db].vendor != "mysql" or _is_referenced(rows.model):
+        return rows.delete()[1].get(rows.model._meta.label, 0)
+    rows.invalidate_copies()
+    return _delete_keys(rows, list(rows.order_by("pk").values_list("pk", flat=True)))
 
 
 def _delete(rows: Rows, condition: Q, limit: int | None) -> int:
     # The condition is checked again in the transaction that deletes: the session may have been used
     # since the range was read, and its expiry moved.
     vendor = connections[rows.db].vendor
-    some = rows.filter(condition)
+    due = rows.filter(condition)
     if limit is not None:
-        some = some[:limit]
+        due = due[:limit]
     if vendor == "mysql":
-        return _delete_by_key(rows, condition, some, skip_locked=limit is not None)
+        return _delete_by_key(rows, condition, due, skip_locked=limit is not None)
     if vendor == "postgresql":
-        some = rows.filter(pk__in=skipping_locked(some).values("pk"))
+        due = rows.filter(pk__in=skipping_locked(due).values("pk"))
     elif limit is not None:
-        some = rows.filter(pk__in=some.values("pk"))
-    return _count_deleted(some)
+        due = rows.filter(pk__in=due.values("pk"))
+    return _count_deleted(due)
 
 
-def _delete_by_key(rows: Rows, condition: Q, some: Rows, *, skip_locked: bool) -> int:
-    """Delete ``some`` so that processes that do the same on MariaDB or MySQL neither fail nor wait for long."""
+def _delete_by_key(rows: Rows, condition: Q, due: Rows, *, skip_locked: bool) -> int:
+    """Delete ``due`` so that processes that do the same on MariaDB or MySQL neither fail nor wait for long."""
     # Without a limit, in the order in which every process locks, because each part stays locked
     # until the transaction ends. With a limit, the rows are locked below.
-    found = some if skip_locked else some.order_by("pk")
+    found = due if skip_locked else due.order_by("pk")
     keys = list(found.values_list("pk", flat=True))
     # The keys already come from ``rows``; its filters may need a join.
-    every: Rows = rows.model.objects.using(rows.db).quietly()
+    all_rows: Rows = rows.model.objects.using(rows.db).quietly()
     if skip_locked:
-        named = every.filter(without_index_on_mysql(condition, rows.db), pk__in=keys)
-        keys = list(skipping_locked(named.order_by("pk")).values_list("pk", flat=True))
-    still = every.filter(without_index_on_mysql(condition, rows.db))
+        keyed = all_rows.filter(without_index_on_mysql(condition, rows.db), pk__in=keys)
+        keys = list(skipping_locked(keyed.order_by("pk")).values_list("pk", flat=True))
+    still_due = all_rows.filter(without_index_on_mysql(condition, rows.db))
     if _is_referenced(rows.model):
-        return sum(_count_deleted(still.filter(pk__in=part)) for part in batched(keys))
-    return sum(_delete_keys(still, part) for part in batched(keys))
+        return sum(_count_deleted(still_due.filter(pk__in=part)) for part in batched(keys))
+    return sum(_delete_keys(still_due, part) for part in batched(keys))
 
 
 def _delete_keys(rows: Rows, keys: list[Any]) -> int:

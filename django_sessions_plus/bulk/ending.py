@@ -35,15 +35,15 @@ Rows = SessionQuerySet[AbstractSession]
 class Batch:
     """The rows that a batch was to end, and how many of them this process has ended."""
 
-    named: Rows
+    rows: Rows
     ids: frozenset[uuid.UUID]
     count: int
-    ours: dict[str, Any]
+    our_end: dict[str, Any]
 
     def has_ended(self, key: uuid.UUID) -> bool:
         """Return whether this process has ended the row with this primary key in this batch; one query."""
         # Several processes may end the same rows. Ours have our time of the end, or were deleted.
-        others = self.named.filter(pk=key).exclude(**self.ours)
+        others = self.rows.filter(pk=key).exclude(**self.our_end)
         return key in self.ids and self.count > 0 and not others.exists()
 
 
@@ -73,34 +73,34 @@ def in_batches(sets: Iterable[Rows], *, reason: str, actor: Any) -> Iterator[Bat
     for rows in sets:
         rest = rows.active().order_by("pk")
         while found := list(rest.values_list("pk", "user_id")[:KEYS_PER_STATEMENT]):
-            named = rows.model.objects.using(rows.db).filter(pk__in=[key for key, _ in found])
-            yield _end_batch(named, dict(found), reason, actor)
+            batch = rows.model.objects.using(rows.db).filter(pk__in=[key for key, _ in found])
+            yield _end_batch(batch, dict(found), reason, actor)
             if len(found) < KEYS_PER_STATEMENT:
                 break
             rest = rest.filter(pk__gt=found[-1][0])
 
 
-def _end_batch(named: Rows, users: dict[uuid.UUID, Any], reason: str, actor: Any) -> Batch:
+def _end_batch(batch: Rows, users: dict[uuid.UUID, Any], reason: str, actor: Any) -> Batch:
     now, ended, deleted = timezone.now(), 0, 0
 
-    def active(rows: Rows, whose: Q) -> Rows:
-        return rows.filter(without_index_on_mysql(active_at(now) & whose, named.db))
+    def active(rows: Rows, extra: Q) -> Rows:
+        return rows.filter(without_index_on_mysql(active_at(now) & extra, batch.db))
 
-    with transaction.atomic(using=named.db, savepoint=False):
+    with transaction.atomic(using=batch.db, savepoint=False):
         # The UPDATE itself would lock in another order than other processes do.
-        rows = lock_in_order(active(named, Q())) if len(users) > 1 else named
+        rows = lock_in_order(active(batch, Q())) if len(users) > 1 else batch
         if any(user is not None for user in users.values()):
             signed_in = active(rows, Q(user__isnull=False))
             ended = signed_in.update(**end_columns(reason, actor, now))
         if None in users.values():
             # Ended rows are kept as a record of a sign-in, and here nobody was signed in.
             deleted = delete_by_keys(active(rows, Q(user=None)))
-    ours = {"ended_at": now}
-    if ended and (events.SESSION_ENDED.is_enabled or session_ended.has_listeners(named.model)):
+    our_end = {"ended_at": now}
+    if ended and (events.SESSION_ENDED.is_enabled or session_ended.has_listeners(batch.model)):
         # The sessions have ended, even if sending the signals fails.
-        with best_effort("send the signals of ended sessions", using=named.db):
-            _send(named.filter(**ours), reason, actor)
-    return Batch(named, frozenset(users), ended + deleted, ours)
+        with best_effort("send the signals of ended sessions", using=batch.db):
+            _send(batch.filter(**our_end), reason, actor)
+    return Batch(batch, frozenset(users), ended + deleted, our_end)
 
 
 def _send(ended: Rows, reason: str, actor: Any) -> None:

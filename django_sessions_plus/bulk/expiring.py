@@ -45,13 +45,13 @@ def mark_expired(
     with transaction.atomic(using=rows.db, savepoint=False):
         take_write_lock(rows)
         began = monotonic()
-        some = rows.filter(condition)
+        due = rows.filter(condition)
         # With a limit, the caller's order decides which rows, and one statement is enough.
-        some = some.order_by("pk") if limit is None else some[:limit]
-        keys = list(some.values_list("pk", flat=True))
-        still = without_index_on_mysql(Q(ended_at=None, expires_at__lte=now), rows.db)
-        found = locked_by_key(rows, keys, *_COLUMNS, condition=still, skip_locked=True)
-        marked = _mark(rows.model.objects.using(rows.db).filter(still), found)
+        due = due.order_by("pk") if limit is None else due[:limit]
+        keys = list(due.values_list("pk", flat=True))
+        still_due = without_index_on_mysql(Q(ended_at=None, expires_at__lte=now), rows.db)
+        found = locked_by_key(rows, keys, *_COLUMNS, condition=still_due, skip_locked=True)
+        marked = _mark(rows.model.objects.using(rows.db).filter(still_due), found)
         return marked, monotonic() - began
 
 

@@ -105,11 +105,11 @@ def locked_by_key(
     Only the model and the database of ``rows`` are used, not its filters. With ``skip_locked``, rows
     that another transaction has locked are skipped, where the database can do that.
     """
-    every = rows.model._base_manager.using(rows.db).filter(condition or Q())
+    all_rows = rows.model._base_manager.using(rows.db).filter(condition or Q())
     return [
         values
         for part in batched(keys)
-        for values in _in_order(every.filter(pk__in=part), skip_locked).values_list(*columns)
+        for values in _in_order(all_rows.filter(pk__in=part), skip_locked).values_list(*columns)
     ]
 
 

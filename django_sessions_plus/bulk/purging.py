@@ -127,9 +127,9 @@ async def apurge(
 def purge_handful(rows: Rows, kind: Kind) -> int:
     """Purge up to ``HANDFUL`` rows of one kind and return how many; skips locked rows."""
     rows = rows.for_writing().quietly()
-    some = rows.order_by(*_oldest_first(kind, rows.db))
+    oldest = rows.order_by(*_oldest_first(kind, rows.db))
     now = timezone.now()
-    return _take(kind, some, purgeable(now)[kind], now, limit=HANDFUL)[0]
+    return _take(kind, oldest, purgeable(now)[kind], now, limit=HANDFUL)[0]
 
 
 def count_purgeable(rows: Rows, *, now: datetime | None = None) -> dict[Kind, int]:
@@ -141,7 +141,7 @@ def count_purgeable(rows: Rows, *, now: datetime | None = None) -> dict[Kind, in
 
 def purgeable(now: datetime) -> dict[Kind, Q]:
     """Return, for each kind, the condition of the rows that a purge takes at ``now``."""
-    return {kind: whose & Q(expires_at__lte=until) for kind, whose, until in _kinds(now)}
+    return {kind: condition & Q(expires_at__lte=until) for kind, condition, until in _kinds(now)}
 
 
 def _kinds(now: datetime) -> Iterator[tuple[Kind, Q, datetime]]:
@@ -211,19 +211,19 @@ class _Work:
             sleep(min(seconds, MAX_PAUSE))
 
     def _all_pieces(self, now: datetime) -> Iterator[tuple[Kind, Q]]:
-        for kind, whose, until in _kinds(now):
-            for piece in self._pieces_of(whose, until, _oldest_first(kind, self.rows.db)):
+        for kind, condition, until in _kinds(now):
+            for piece in self._pieces_of(condition, until, _oldest_first(kind, self.rows.db)):
                 yield kind, piece
 
-    def _pieces_of(self, whose: Q, until: datetime, order: tuple[str, ...]) -> Iterator[Q]:
+    def _pieces_of(self, condition: Q, until: datetime, order: tuple[str, ...]) -> Iterator[Q]:
         """Cut the expired rows into ranges of ``expires_at``, none with more rows than a batch."""
         end = Q(expires_at__lte=until)
-        oldest = self._read_column(whose & end, order, slice(1), order[-1])
+        oldest = self._read_column(condition & end, order, slice(1), order[-1])
         if not oldest:
             return
         # Exactly one lower and one upper bound. With two, SQLite may use the wrong one and read to
         # the end; without one, PostgreSQL expects many rows, and may read the whole table.
-        rest = whose & Q(expires_at__gte=oldest[0])
+        rest = condition & Q(expires_at__gte=oldest[0])
         while len(border := self._batch_boundary(rest & end, *order)) == 2:
             last, following = border
             if last < following:
@@ -231,21 +231,21 @@ class _Work:
             else:
                 # All rows of the batch expire at the same time, because one statement ended them all.
                 yield rest & Q(expires_at__lt=last)
-                yield from self._pieces_of_same_expiry(whose, last, order)
-            rest = whose & Q(expires_at__gt=last)
+                yield from self._pieces_of_same_expiry(condition, last, order)
+            rest = condition & Q(expires_at__gt=last)
         yield rest & end
 
     def _pieces_of_same_expiry(
-        self, whose: Q, moment: datetime, order: tuple[str, ...]
+        self, condition: Q, moment: datetime, order: tuple[str, ...]
     ) -> Iterator[Q]:
         """Cut the rows that expired at one time into pieces by primary key."""
         # A range, so that PostgreSQL uses the index on the expiry. With an equality, it may go by
         # primary key and read all active rows before it finds these at the end.
-        crowd = whose & Q(expires_at__gte=moment, expires_at__lte=moment)
-        while keys := self._read_column(crowd, order, slice(self.size), "pk"):
+        same_expiry = condition & Q(expires_at__gte=moment, expires_at__lte=moment)
+        while keys := self._read_column(same_expiry, order, slice(self.size), "pk"):
             before = self.figures.done
             # By primary keys: a marked row keeps its expiry, and would be found again each time.
-            yield without_index(whose & Q(expires_at=moment)) & Q(pk__in=keys)
+            yield without_index(condition & Q(expires_at=moment)) & Q(pk__in=keys)
             if self.figures.done == before:
                 # Other transactions have locked them, to purge them or to use them again.
                 return
@@ -257,10 +257,12 @@ class _Work:
         """
         return self._read_column(rest, order, slice(self.size - 1, self.size + 1), order[-1])
 
-    def _read_column(self, some: Q, order: tuple[str, ...], which: slice, column: str) -> list[Any]:
-        rows = self.rows.filter(some).order_by(*order).values_list(column, flat=True)
+    def _read_column(
+        self, condition: Q, order: tuple[str, ...], positions: slice, column: str
+    ) -> list[Any]:
+        rows = self.rows.filter(condition).order_by(*order).values_list(column, flat=True)
         began = monotonic()
-        found = list(rows[which])
+        found = list(rows[positions])
         self.figures.longest = max(self.figures.longest, monotonic() - began)
         return found
 

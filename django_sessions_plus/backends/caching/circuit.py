@@ -52,7 +52,7 @@ class Circuit:
         self._digests: frozenset[str] | None = frozenset()
         self._number = 0
 
-    def may_ask(self) -> bool:
+    def may_call(self) -> bool:
         """Return whether this thread may call the cache; after a failure, only one thread may try per delay."""
         if self.is_healthy:
             return True

@@ -80,7 +80,7 @@ class Copies:
         """Return what the cache contains for ``digest``, by one round trip; None if the cache cannot be read."""
         layout = self.layout
         keys = layout.entry_key(digest), layout.generation_key(digest), layout.all_rows_key
-        found = self._ask("reading from", lambda: self.client.find(*keys))
+        found = self._call("reading from", lambda: self.client.find(*keys))
         if found is None:
             return None
         entry, row, all_rows = found
@@ -195,15 +195,18 @@ class Copies:
     def _invalidate_or_postpone(
         self, digests: Iterable[str], operation: Callable[[], T]
     ) -> T | None:
-        """Run ``operation``, which invalidates ``digests``, and return its result; if it fails, remember them: None."""
+        """Run ``operation``, which invalidates ``digests``, and return its result.
+
+        If it fails, remember the digests for the next call of the cache, and return None.
+        """
         if not self.circuit.is_healthy:
             # The next call of the cache invalidates what is pending. That may be the one below.
             self.circuit.add_pending(digests)
-            self._ask("invalidating in", lambda: True)
+            self._call("invalidating in", lambda: True)
             return None
         done: tuple[T] | None = None
         try:
-            done = self._ask("invalidating in", lambda: (operation(),))
+            done = self._call("invalidating in", lambda: (operation(),))
         finally:
             # Also if the worker is stopped here by an exception: the change is already committed.
             if done is None:
@@ -213,7 +216,7 @@ class Copies:
     def _write(self, operation: Callable[[], T]) -> T | None:
         # A separate circuit: a cache that is full refuses all writes, but still has to be read and
         # invalidated.
-        if not self.circuit.is_healthy or not self.writing_circuit.may_ask():
+        if not self.circuit.is_healthy or not self.writing_circuit.may_call():
             return None
         before = self.writing_circuit.pending()
         try:
@@ -227,9 +230,9 @@ class Copies:
         self.writing_circuit.note_success(before)
         return answer
 
-    def _ask(self, doing: str, operation: Callable[[], T]) -> T | None:
+    def _call(self, doing: str, operation: Callable[[], T]) -> T | None:
         circuit = self.circuit
-        if not circuit.may_ask():
+        if not circuit.may_call():
             return None
         try:
             done = self._invalidate_pending()

@@ -53,7 +53,7 @@ class Select:
         expect(params == (self._prepared(placeholder),))
         self.parameters = Parameters(sql, len(params), connections[self.alias])
         self.width = len(fields)
-        self._untried = [(at, type(field)) for at, field in enumerate(fields)]
+        self._unchecked = [(at, type(field)) for at, field in enumerate(fields)]
         self.timestamps = timestamps_of(connections[self.alias])
         self.user_field: Any = None
         self.row, *others = _parts(queryset.model, fields)
@@ -85,23 +85,23 @@ class Select:
         connection = connections[self.alias]
         for position, convert, expression in self.converters:
             values[position] = convert(values[position], expression, connection)
-        if self._untried:
-            self._try(values)
+        if self._unchecked:
+            self._check_types(values)
         row = self.row.instance(self.alias, values)
         if self.user_field is not None:
             set_related(row, self.user_field, self.user.instance(self.alias, values))
         return row
 
-    def _try(self, values: list[Any]) -> None:
+    def _check_types(self, values: list[Any]) -> None:
         """Check in the first row that all values have been converted."""
-        for position, kind in self._untried:
+        for position, kind in self._unchecked:
             value, expected = values[position], _TYPES.get(kind)
             if value is None or expected is None:
                 continue
             expect(isinstance(value, expected))
             if expected is datetime:
                 expect(timezone.is_aware(value) == settings.USE_TZ)
-        self._untried = []
+        self._unchecked = []
 
     def _prepared(self, value: Any) -> Any:
         return self.field.get_db_prep_value(value, connections[self.alias])

@@ -110,16 +110,16 @@ def _sources(
         UnsupportedError: a parameter depends on the time, but is neither the time itself nor a timeout before it.
         UnexpectedError: a value that the condition has read from the row is not among the parameters.
     """
-    of_row: list[tuple[Any, Any, Source]] = []
+    row_values: list[tuple[Any, Any, Source]] = []
     for name, placeholder in row.asked.items():
         field = model._meta.pk if name == "pk" else model._meta.get_field(name)
-        of_row.append((field, placeholder, partial(_of_row, attrgetter(name))))
+        row_values.append((field, placeholder, partial(_row_value, attrgetter(name))))
     time, (now, _) = model._meta.get_field("expires_at"), now_and_later()
     ages = {config.ABSOLUTE_AGE, *lifetimes.absolute_ages().values()} - {None}
     known: list[tuple[Any, Any, Source]] = [
-        *of_row,
-        (time, now, _now),
-        *((time, now - age, partial(_before, age)) for age in ages if age),
+        *row_values,
+        (time, now, _current_time),
+        *((time, now - age, partial(_time_before, age)) for age in ages if age),
     ]
     prepared = [(f.get_db_prep_value(value, connection), f, source) for f, value, source in known]
     sources: list[tuple[Any, Source]] = []
@@ -129,19 +129,19 @@ def _sources(
             raise UnsupportedError
         sources.append(matches[0] if matches else (None, partial(_constant, param)))
     found = [source for _, source in sources]
-    expect(all(source in found for _, _, source in of_row))
+    expect(all(source in found for _, _, source in row_values))
     return sources
 
 
-def _of_row(get: Callable[[Any], Any], row: Any, now: datetime) -> Any:
+def _row_value(get: Callable[[Any], Any], row: Any, now: datetime) -> Any:
     return get(row)
 
 
-def _now(row: Any, now: datetime) -> datetime:
+def _current_time(row: Any, now: datetime) -> datetime:
     return now
 
 
-def _before(age: timedelta, row: Any, now: datetime) -> datetime:
+def _time_before(age: timedelta, row: Any, now: datetime) -> datetime:
     return now - age
 
 

@@ -17,7 +17,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> list[float]:
 
 def test_nothing_is_pending_for_a_cache_that_works():
     found = Circuit()
-    assert found.may_ask()
+    assert found.may_call()
     assert found.pending() is None
     assert not found.has_pending
 
@@ -25,9 +25,9 @@ def test_nothing_is_pending_for_a_cache_that_works():
 def test_one_thread_is_sent_ahead_after_the_delay(clock: list[float]):
     failing = Circuit()
     failing.note_failure()
-    assert not failing.may_ask()
+    assert not failing.may_call()
     clock[0] += circuit.FIRST_DELAY
-    assert [failing.may_ask() for _ in range(3)] == [True, False, False]
+    assert [failing.may_call() for _ in range(3)] == [True, False, False]
 
 
 def test_each_failure_doubles_the_delay_up_to_the_longest(clock: list[float]):
@@ -35,9 +35,9 @@ def test_each_failure_doubles_the_delay_up_to_the_longest(clock: list[float]):
     for delay in (1, 2, 4, 8, 16, 30, 30):
         failing.note_failure()
         clock[0] += delay - 0.5
-        assert not failing.may_ask()
+        assert not failing.may_call()
         clock[0] += 0.5
-        assert failing.may_ask()
+        assert failing.may_call()
 
 
 def test_the_delay_does_not_grow_while_invalidations_are_pending(clock: list[float]):
@@ -46,17 +46,17 @@ def test_the_delay_does_not_grow_while_invalidations_are_pending(clock: list[flo
         failing.note_failure()
     failing.add_pending({"one"})
     clock[0] += circuit.FIRST_DELAY
-    assert failing.may_ask()
+    assert failing.may_call()
     failing.note_failure()
     clock[0] += circuit.FIRST_DELAY
-    assert failing.may_ask()
+    assert failing.may_call()
 
 
 def test_an_outage_of_days_is_only_an_outage():
     failing = Circuit()
     for _ in range(5_000):
         failing.note_failure()
-    assert not failing.may_ask()
+    assert not failing.may_call()
 
 
 def test_what_is_added_while_others_are_invalidated_stays_pending():
@@ -71,7 +71,7 @@ def test_what_is_added_while_others_are_invalidated_stays_pending():
     assert pending.digests == {"one", "two"}
     failing.note_success(pending)
     assert failing.pending() is None
-    assert failing.may_ask()
+    assert failing.may_call()
 
 
 def test_of_too_many_digests_it_is_remembered_that_it_is_everything(
@@ -92,4 +92,4 @@ def test_a_success_that_began_before_a_failure_closes_nothing():
     before = found.pending()
     found.note_failure()
     found.note_success(before)
-    assert not found.may_ask()
+    assert not found.may_call()

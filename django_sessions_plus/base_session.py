@@ -179,7 +179,7 @@ class AbstractSession(models.Model):
         return router.db_for_read(users) == alias
 
     def get_decoded(self) -> dict[str, Any]:
-        """Return the data exactly as it was stored; an empty dictionary once the session has ended."""
+        """Return the data as it was stored; empty once the session has ended, or if the text is damaged (logged)."""
         return self.get_session_store_class()().decode(self.session_data)
 
     def status(self, now: datetime | None = None) -> policy.Status:

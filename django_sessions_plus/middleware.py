@@ -143,7 +143,11 @@ class AuthenticationMiddleware(DjangoAuthenticationMiddleware):
         return self.get_response(request)
 
     def process_request(self, request: HttpRequest) -> None:
-        """Set ``request.user`` and ``request.auser``, without loading the user."""
+        """Set ``request.user`` and ``request.auser``, without loading the user.
+
+        Raises:
+            ImproperlyConfigured: the request has no session: the session middleware must come first.
+        """
         session = _row_session(request)
         if session is None:
             super().process_request(request)

@@ -50,7 +50,7 @@ class SessionStore(session.SessionStore):
 
     @classmethod
     def clear_expired(cls) -> None:
-        """Delete expired anonymous rows, and signed-in rows past their retention, in batches."""
+        """Delete expired anonymous rows, and sign-ins past their retention; wipe the data of other expired sign-ins."""
         purging.purge(cls().rows.query())
 
     @classmethod

@@ -56,7 +56,7 @@ def _sets_attribute(path: str, base: type[MiddlewareMixin], attribute: str) -> b
     try:
         instance: Any = found(lambda request: HttpResponse())
         instance.process_request(request)
-    except Exception:  # noqa: BLE001  # what somebody else has written may need any request
+    except Exception:  # noqa: BLE001 - a middleware of the project may raise anything
         return True
     finally:
         # The checks run in the thread of a command, which must not take this request for its own.

@@ -18,19 +18,20 @@ _ACCOUNTS = "django_sessions_plus.accounts.attempts"
 _SECONDS = {"s": 1, "m": 60, "h": 3600, "d": 86400}
 
 
-def wait_after(scope: str, whose: str, rate: str | None) -> float | None:
+def wait_after(scope: str, key: str, rate: str | None) -> float | None:
     """Count an attempt; return None if it is within ``rate``, else the seconds to wait.
 
     ``rate`` has the form ``10/min`` and counts in fixed windows of its period; None sets no limit.
-    ``whose`` must not be a secret, because it becomes part of a cache key.
+    ``key`` says whose attempts are counted together. It must not be a secret, because it becomes part of a
+    cache key.
     """
     if rate is None:
         return None
     number, _, period = rate.partition("/")
     seconds = _SECONDS[period[0]]
     window, passed = divmod(time(), seconds)
-    key = f"django_sessions_plus:{scope}:{whose}:{seconds}:{window:.0f}"
-    return None if _count(key, seconds) <= int(number) else seconds - passed
+    cache_key = f"django_sessions_plus:{scope}:{key}:{seconds}:{window:.0f}"
+    return None if _count(cache_key, seconds) <= int(number) else seconds - passed
 
 
 def name_of(account: str) -> str:

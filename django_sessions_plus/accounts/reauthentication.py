@@ -43,7 +43,7 @@ def is_fresh(request: HttpRequest, user: Any) -> bool:
     session = store_of(request)
     if not user.is_authenticated or session is None:
         return False
-    # The row does not show whether its user may still sign in.
+    # Not by the row alone: it does not show whether its user may still sign in.
     return session.row is not None and session.row.user_id == user.pk and session.is_fresh()
 
 

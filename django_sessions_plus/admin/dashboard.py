@@ -1,6 +1,6 @@
 """The counts above the list of sessions: few statements, each of which reads a bounded number of rows.
 
-At most the newest ``COUNT_AT_MOST`` rows are read; if there are more, the number is shown as "10,000+".
+At most the newest ``MAX_COUNT`` rows are read; if there are more, the number is shown as "10,000+".
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from django_sessions_plus.admin.filters import ENDED, SPANS
 from django_sessions_plus.admin.periods import PARAMETER, local_date, start_of
 from django_sessions_plus.policy import EndReason
 
-COUNT_AT_MOST = 10_000
+MAX_COUNT = 10_000
 
 Parameters = dict[str, str]
 
@@ -43,13 +43,13 @@ def cards(rows: Any, now: datetime, active: Callable[[], tuple[int, bool]]) -> l
         Card(pgettext("count of sessions", "Active now"), at_least(*active()), {}),
         Card(
             pgettext("count of sessions", "Signed in today"),
-            at_least(begun["signed_in"], begun["read"] > COUNT_AT_MOST),
+            at_least(begun["signed_in"], begun["read"] > MAX_COUNT),
             {"state": "users", PARAMETER: today.isoformat()},
         ),
         *(
             Card(
                 label,
-                at_least(ends[reason], ends["read"] > COUNT_AT_MOST),
+                at_least(ends[reason], ends["read"] > MAX_COUNT),
                 {"state": ENDED, "ended": "week", "reason": reason},
                 is_alarm=reason == EndReason.REFRESH_REUSED and ends[reason] > 0,
             )
@@ -63,14 +63,14 @@ def cards(rows: Any, now: datetime, active: Callable[[], tuple[int, bool]]) -> l
 
 def at_least(count: int, is_more: bool) -> str:
     """Return a number as text: "12", "10,000+"."""
-    return number_format(min(count, COUNT_AT_MOST), force_grouping=True) + ("+" if is_more else "")
+    return number_format(min(count, MAX_COUNT), force_grouping=True) + ("+" if is_more else "")
 
 
 def _begun_since(rows: Any, moment: datetime) -> dict[str, int]:
     # Sessions that have ended since are included. A session counts on the day it began, even if its
     # user signed in later.
     newest = rows.filter(pk__gte=tokens.first_id(moment)).order_by("-pk")
-    read = newest.values("user_id")[: COUNT_AT_MOST + 1]
+    read = newest.values("user_id")[: MAX_COUNT + 1]
     found: dict[str, int] = read.aggregate(read=Count("*"), signed_in=Count("user_id"))
     return found
 
@@ -78,7 +78,7 @@ def _begun_since(rows: Any, moment: datetime) -> dict[str, int]:
 def _ends_since(rows: Any, now: datetime) -> dict[str, int]:
     # Ended and expired sessions have their end in expires_at.
     over = rows.filter(expires_at__gt=now - SPANS["week"], expires_at__lte=now)
-    read = over.order_by("-expires_at").values("end_reason")[: COUNT_AT_MOST + 1]
+    read = over.order_by("-expires_at").values("end_reason")[: MAX_COUNT + 1]
     reasons = (EndReason.REVOKED.value, EndReason.REFRESH_REUSED.value)
     found: dict[str, int] = read.aggregate(
         read=Count("*"),

@@ -29,7 +29,7 @@ from django.utils.translation import gettext, gettext_lazy, ngettext
 
 from django_sessions_plus import sessions
 from django_sessions_plus.admin import results, superusers
-from django_sessions_plus.admin.dashboard import COUNT_AT_MOST, at_least
+from django_sessions_plus.admin.dashboard import MAX_COUNT, at_least
 from django_sessions_plus.admin.ending import EndSessionsMixin
 from django_sessions_plus.admin.filters import StateFilter
 from django_sessions_plus.admin.forms import focus_first_error
@@ -194,7 +194,7 @@ class SignEveryoneOutMixin(EndSessionsMixin):
         if "note" not in shown:
             found = count_up_to(self._other_sessions(request))
             context["found"] = found
-            context["shown"] = at_least(found, found > COUNT_AT_MOST)
+            context["shown"] = at_least(found, found > MAX_COUNT)
         request.current_app = self.admin_site.name
         return TemplateResponse(request, self.everyone_template, context)
 

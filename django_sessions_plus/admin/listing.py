@@ -14,7 +14,7 @@ from django.utils.http import urlencode
 
 from django_sessions_plus import sessions, tokens
 from django_sessions_plus.admin import dashboard, periods
-from django_sessions_plus.admin.dashboard import COUNT_AT_MOST
+from django_sessions_plus.admin.dashboard import MAX_COUNT
 from django_sessions_plus.admin.filters import StateFilter, UserFilter
 
 if TYPE_CHECKING:
@@ -30,17 +30,17 @@ ENDED_FIRST = ("-expires_at", "-pk")
 
 
 class BoundedPaginator(_Paginator):
-    """Count at most ``COUNT_AT_MOST`` rows. Rows beyond that can be found by search and filter."""
+    """Count at most ``MAX_COUNT`` rows. Rows beyond that can be found by search and filter."""
 
     @cached_property
     def count(self) -> int:
-        """The number of rows, ``COUNT_AT_MOST`` at most."""
-        return min(self._found, COUNT_AT_MOST)
+        """The number of rows, ``MAX_COUNT`` at most."""
+        return min(self._found, MAX_COUNT)
 
     @property
     def is_cut(self) -> bool:
         """Whether there are more rows than ``count``."""
-        return self._found > COUNT_AT_MOST
+        return self._found > MAX_COUNT
 
     @cached_property
     def _found(self) -> int:
@@ -48,11 +48,11 @@ class BoundedPaginator(_Paginator):
 
 
 def count_up_to(rows: QuerySet[Any]) -> int:
-    """Return how many rows there are, at most ``COUNT_AT_MOST`` + 1."""
+    """Return how many rows there are, at most ``MAX_COUNT`` + 1."""
     # Newest first, even if the list has another order: without an order, the database would begin
     # with the oldest rows, of which few are active. Ended sessions have their own order.
     order = rows.query.order_by[:1] if ENDED_FIRST[0] in rows.query.order_by else ("-pk",)
-    return rows.order_by(*order)[: COUNT_AT_MOST + 1].count()
+    return rows.order_by(*order)[: MAX_COUNT + 1].count()
 
 
 class SessionChangeList(ChangeList):
@@ -135,7 +135,7 @@ class SessionChangeList(ChangeList):
         if not self.filter_params.keys() - {ORDER_VAR}:
             return self.paginator.count, self.paginator.is_cut
         found = count_up_to(StateFilter.active(self.root_queryset))
-        return found, found > COUNT_AT_MOST
+        return found, found > MAX_COUNT
 
     def _began_link(self, text: str | None) -> str:
         return self.get_query_string({periods.PARAMETER: text})

@@ -11,7 +11,7 @@ from django.db.models import Q
 Network = IPv4Network | IPv6Network
 
 # How many of the newest sessions are read if the network cannot be matched by text.
-LOOKED_AT = 10_000
+MAX_COMPARED = 10_000
 
 
 def parse(text: str) -> Network | None:
@@ -29,7 +29,7 @@ def within(rows: Any, network: Network) -> Any:
 
     PostgreSQL compares addresses. Elsewhere they are text: for an IPv6 network that does not end
     between two groups, or that has groups of zeros, which can be written in several ways, only the
-    newest ``LOOKED_AT`` sessions are read and compared.
+    newest ``MAX_COMPARED`` sessions are read and compared.
     """
     if connections[rows.db].vendor == "postgresql":
         first, last = str(network.network_address), str(network.broadcast_address)
@@ -40,7 +40,7 @@ def within(rows: Any, network: Network) -> Any:
     rows = rows.filter(Q(ip_address__startswith=prefix) if prefix else Q(ip_address__contains=":"))
     if prefix.count(":") * 16 == network.prefixlen:
         return rows
-    addresses = rows.order_by("-pk").values_list("ip_address", flat=True)[:LOOKED_AT]
+    addresses = rows.order_by("-pk").values_list("ip_address", flat=True)[:MAX_COMPARED]
     found = {each for each in addresses if ip_address(each) in network}
     return rows.filter(ip_address__in=found)
 

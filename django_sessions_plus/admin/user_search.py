@@ -20,7 +20,7 @@ from django_sessions_plus.admin import networks
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.devices import parse_ip
 
-KEYS_AT_MOST = 1000
+MAX_KEYS = 1000
 
 Sessions = QuerySet[AbstractSession]
 
@@ -88,8 +88,8 @@ def of_users(queryset: Sessions, condition: Q, *, negated: bool = False) -> Sess
     people = (
         get_user_model()._base_manager.filter(condition).order_by().values_list("pk", flat=True)
     )
-    keys: Any = list(people[: KEYS_AT_MOST + 1])
-    if len(keys) > KEYS_AT_MOST:
+    keys: Any = list(people[: MAX_KEYS + 1])
+    if len(keys) > MAX_KEYS:
         # With so many users, matching sessions are found soon in any order, so a subquery is fast enough.
         keys = people if people.db == queryset.db else list(people)
     if negated:

@@ -23,7 +23,7 @@ from rest_framework.authentication import (
 from rest_framework.request import Request
 
 from django_sessions_plus.api.bearer import (
-    REFUSED_WITH,
+    CHALLENGE_ATTRIBUTE,
     authenticate_session,
     claims_or_error,
     is_ours,
@@ -89,7 +89,7 @@ class BearerAuthentication(BaseAuthentication):
     def authenticate_header(self, request: Request) -> str:
         """Return the challenge of a 401 (RFC 6750 section 3)."""
         usual = CHALLENGE if bearer_credential(request) is None else TOKEN_CHALLENGE
-        challenge: str = vars(request).get(REFUSED_WITH, usual)
+        challenge: str = vars(request).get(CHALLENGE_ATTRIBUTE, usual)
         return challenge
 
     def open(self, request: Request) -> tuple[Any, Any] | None:

@@ -28,14 +28,14 @@ from django_sessions_plus.jwt.access import Claims
 from django_sessions_plus.middleware import get_user, set_request_user
 
 # The attribute that holds the challenge of an error until REST framework asks for it.
-REFUSED_WITH = "_sessions_plus_challenge"
+CHALLENGE_ATTRIBUTE = "_sessions_plus_challenge"
 # The names of credentials in the log, by form.
 _NAMES = {"bearer": "session_token", "jwt": "access_token", "": "unknown", None: "unknown"}
 
 
 def refusal(request: Request, error: ApiError) -> ApiError:
     """Return ``error``, after storing its challenge for ``authenticate_header()``; an unknown token is also logged."""
-    vars(request)[REFUSED_WITH] = ERRORS[error.code].challenge
+    vars(request)[CHALLENGE_ATTRIBUTE] = ERRORS[error.code].challenge
     if isinstance(error, InvalidTokenError) or (
         isinstance(error, SessionEndedError) and error.reason is None
     ):

@@ -15,8 +15,8 @@ from rest_framework import exceptions
 CHALLENGE = 'Bearer realm="api"'
 """The challenge of every 401 (RFC 6750 section 3)."""
 
-# One text for every invalid token, that of RFC 6750: the header is for programs, and those have
-# the code.
+# The same text for every invalid token, and in English: it is for developers. Programs read the code
+# in the body.
 TOKEN_CHALLENGE = (
     f'{CHALLENGE}, error="invalid_token", '
     'error_description="The token is malformed, or its session has ended"'

@@ -94,7 +94,7 @@ class IntrospectThrottle(RateThrottle):
 
     scope = "introspect"
 
-    def whose(self, request: Request) -> str:
+    def attempt_key(self, request: Request) -> str:
         """Return the session's id."""
         return str(session_of(request).row)
 

@@ -21,20 +21,20 @@ _IPV6_NETWORK_BITS = 64
 
 
 class RateThrottle(BaseThrottle):
-    """Count attempts in fixed windows of the rate's period; subclasses say which rate, and whose attempts."""
+    """Count attempts in fixed windows of the rate's period; subclasses set ``scope`` and ``attempt_key()``."""
 
     scope: RateName
     """The name of the rate in ``SESSIONS_PLUS_RATES``."""
 
-    def whose(self, request: Request) -> str | None:
+    def attempt_key(self, request: Request) -> str | None:
         """Return the key that attempts are counted under; with None, the attempt is not counted."""
         raise NotImplementedError("a throttle must say whom it counts")
 
     def allow_request(self, request: Request, view: APIView) -> bool:
         """Count this attempt and return whether it is within the rate."""
-        whose = self.whose(request)
+        key = self.attempt_key(request)
         rate = config.rate(self.scope)
-        self._wait = None if whose is None else attempts.wait_after(self.scope, whose, rate)
+        self._wait = None if key is None else attempts.wait_after(self.scope, key, rate)
         return self._wait is None
 
     def wait(self) -> float | None:
@@ -49,7 +49,7 @@ class AddressThrottle(RateThrottle):
     count.
     """
 
-    def whose(self, request: Request) -> str:
+    def attempt_key(self, request: Request) -> str:
         """Return the client's address; for IPv6, its network."""
         meta = request._request.META
         proxies.warn_if_untrusted(meta)
@@ -72,7 +72,7 @@ class SignInThrottle(AddressThrottle):
 
     def allow_request(self, request: Request, view: APIView) -> bool:
         """Count this attempt on ``view.account`` and return whether it is within both rates."""
-        address = self.whose(request)
+        address = self.attempt_key(request)
         pair = f"{address}:{attempts.name_of(getattr(view, 'account', ''))}"
         self._wait = attempts.wait_after(self.scope, pair, config.rate(self.scope))
         if self._wait is None:
@@ -86,7 +86,7 @@ class ReauthenticateThrottle(RateThrottle):
 
     scope = "reauthenticate"
 
-    def whose(self, request: Request) -> str:
+    def attempt_key(self, request: Request) -> str:
         """Return the session's id."""
         return str(session_of(request).row)
 
@@ -101,7 +101,7 @@ class RefreshThrottle(RateThrottle):
 
     scope = "refresh"
 
-    def whose(self, request: Request) -> str | None:
+    def attempt_key(self, request: Request) -> str | None:
         """Return the session and the family of the token."""
         presented = refresh_token.parse(presented_refresh(request))
         return None if presented is None else f"{presented.session_id}:{presented.family}"

@@ -16,7 +16,7 @@ def by_name(name: str) -> Any:
     Raises:
         CommandError: there is none.
     """
-    return _found(name, _by(get_user_model().USERNAME_FIELD, name))
+    return _found(name, _user_by(get_user_model().USERNAME_FIELD, name))
 
 
 def by_key(key: str) -> Any:
@@ -25,7 +25,7 @@ def by_key(key: str) -> Any:
     Raises:
         CommandError: there is none.
     """
-    return _found(key, _by("pk", key))
+    return _found(key, _user_by("pk", key))
 
 
 def by_name_or_key(text: str) -> Any:
@@ -34,7 +34,10 @@ def by_name_or_key(text: str) -> Any:
     Raises:
         CommandError: there is none, or it is the name of one user and the key of another.
     """
-    user_by_name, user_by_key = _by(get_user_model().USERNAME_FIELD, text), _by("pk", text)
+    user_by_name, user_by_key = (
+        _user_by(get_user_model().USERNAME_FIELD, text),
+        _user_by("pk", text),
+    )
     if user_by_name is not None and user_by_key is not None and user_by_name.pk != user_by_key.pk:
         raise CommandError(
             f"{text!r} is the name of one user and the primary key of another: say which with"
@@ -66,7 +69,7 @@ def chosen_user(options: dict[str, Any]) -> Any:
     return by_name_or_key(options["user"])
 
 
-def _by(column: str, value: str) -> Any:
+def _user_by(column: str, value: str) -> Any:
     try:
         return get_user_model()._default_manager.get(**{column: value})
     except (ObjectDoesNotExist, OverflowError, ValidationError, ValueError):

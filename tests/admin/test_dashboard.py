@@ -90,8 +90,8 @@ def test_reuse_is_an_alarm_and_none_is_not(client, alice):
 
 
 def test_the_counts_read_no_more_rows_than_they_may(client, alice, monkeypatch):
-    monkeypatch.setattr(dashboard, "COUNT_AT_MOST", 2)
-    monkeypatch.setattr(listing, "COUNT_AT_MOST", 2)
+    monkeypatch.setattr(dashboard, "MAX_COUNT", 2)
+    monkeypatch.setattr(listing, "MAX_COUNT", 2)
     for _ in range(3):
         make_session()
         make_ended(alice, end_reason=EndReason.REVOKED)

@@ -114,7 +114,7 @@ def test_staff_are_told_from_other_people(client, alice, own):
 
 
 def test_many_staff_are_filtered_by_the_database(client, alice, own, monkeypatch):
-    monkeypatch.setattr(user_search, "KEYS_AT_MOST", 1)
+    monkeypatch.setattr(user_search, "MAX_KEYS", 1)
     make_staff("second")
     session = make_session(alice)
     assert shown(page(client, staff="yes")) == {own.pk}
@@ -189,7 +189,7 @@ def test_the_search_knows_every_way_to_write_an_address(client, alice):
 
 
 def test_the_search_finds_the_sessions_of_very_many_people(client, monkeypatch):
-    monkeypatch.setattr(user_search, "KEYS_AT_MOST", 1)
+    monkeypatch.setattr(user_search, "MAX_KEYS", 1)
     rows = {make_session(User.objects.create_user(f"crowd{number}")).pk for number in range(3)}
     assert shown(page(client, q="crowd")) == rows
 
@@ -300,7 +300,7 @@ def test_the_list_never_counts_without_a_bound(client, alice):
         page(client, q="alice", staff="no", state="all", _facets="True")
     counts = [query["sql"] for query in queries if "COUNT(" in query["sql"]]
     assert len(counts) == 4
-    assert all(f"LIMIT {listing.COUNT_AT_MOST + 1}" in sql for sql in counts), counts
+    assert all(f"LIMIT {listing.MAX_COUNT + 1}" in sql for sql in counts), counts
     # Whatever the order of the list, the count walks the primary key.
     with CaptureQueriesContext(connection) as queries:
         page(client, o=page(client).context["cl"].list_display.index("expiry"))
@@ -320,7 +320,7 @@ def test_session_data_is_not_read_from_the_database(client, alice):
 
 
 def test_more_rows_than_are_counted_are_called_so(client, alice, monkeypatch):
-    monkeypatch.setattr(listing, "COUNT_AT_MOST", 100)
+    monkeypatch.setattr(listing, "MAX_COUNT", 100)
     for _ in range(100):
         make_session(alice)
     html = page(client).content.decode()
@@ -333,7 +333,7 @@ def test_more_rows_than_are_counted_are_called_so(client, alice, monkeypatch):
 
 
 def test_a_list_cut_short_links_to_its_other_pages(client, alice, monkeypatch):
-    monkeypatch.setattr(listing, "COUNT_AT_MOST", 120)
+    monkeypatch.setattr(listing, "MAX_COUNT", 120)
     for _ in range(121):
         make_session(alice)
     html = page(client, p=2).content.decode()

@@ -35,13 +35,13 @@ NEWEST = (WALK, ("id",))
 BY_EXPIRY = (WALK, ("expires_at",))
 
 # The rows of the tests are to this what a million are to the ten thousand of the package.
-COUNT_AT_MOST = 200
+MAX_COUNT = 200
 
 
 @pytest.fixture
 def client(people: list[User], monkeypatch: pytest.MonkeyPatch) -> Client:
     for module in (listing, dashboard):
-        monkeypatch.setattr(module, "COUNT_AT_MOST", COUNT_AT_MOST)
+        monkeypatch.setattr(module, "MAX_COUNT", MAX_COUNT)
     client = Client()
     client.force_login(User.objects.create_superuser("boss"))
     return client
@@ -62,7 +62,7 @@ def listed(client: Client, **query: Any) -> tuple[Plan, Plan]:
     (page,) = [
         plan for plan in plans if "COUNT(" not in plan.sql and not plan.sql.endswith(" LIMIT 1")
     ]
-    assert re.search(rf"FROM \(SELECT .* LIMIT {COUNT_AT_MOST + 1}\) ", count.sql)
+    assert re.search(rf"FROM \(SELECT .* LIMIT {MAX_COUNT + 1}\) ", count.sql)
     return count, page
 
 
@@ -116,7 +116,7 @@ def test_the_counts_above_the_list_read_the_ends_of_indexes(client):
     for plan in (begun, ends, oldest):
         assert not plan.sorts
     for plan in (begun, ends):
-        assert f" LIMIT {COUNT_AT_MOST + 1})" in plan.sql
+        assert f" LIMIT {MAX_COUNT + 1})" in plan.sql
     # The list has counted who is active already.
     assert len(plans) == 5
 

@@ -61,7 +61,7 @@ def test_the_list_has_its_counts_filters_and_dates(client, base, alice):
 
 
 def test_a_list_cut_short_has_its_pages(client, base, alice, monkeypatch):
-    monkeypatch.setattr("django_sessions_plus.admin.listing.COUNT_AT_MOST", 60)
+    monkeypatch.setattr("django_sessions_plus.admin.listing.MAX_COUNT", 60)
     for _ in range(61):
         make_session(alice)
     assert "60+" in html_of(client.get(base)) or "60" in html_of(client.get(base))

@@ -164,7 +164,7 @@ def test_a_bearer_token_stands_in_no_frame_of_a_database_that_fails(ada, monkeyp
     def fail(self):
         raise OperationalError("the database is away")
 
-    monkeypatch.setattr(SessionStore, "_read", fail)
+    monkeypatch.setattr(SessionStore, "_find_row", fail)
     Client().get("/auth/session", headers={"authorization": f"Bearer {token}"})
     (logged,) = [record.exc_info for record in caplog.records if record.exc_info]
     frames = ExceptionReporter(None, *logged).get_traceback_frames()

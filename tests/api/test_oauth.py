@@ -663,7 +663,7 @@ def test_error_reports_show_no_token_when_the_database_fails(
 
     def find_without_database(token, **options):
         with monkeypatch.context() as patch:
-            patch.setattr(SessionStore, "_read", fail)
+            patch.setattr(SessionStore, "_find_row", fail)
             for name in BY_ID:
                 patch.setattr(Rows, name, fail)
             return real(token, **options)
@@ -686,7 +686,7 @@ def test_whoever_looks_for_a_token_has_it_in_no_report_either(hers, monkeypatch,
     def fail(*args, **kwargs):
         raise OperationalError("gone away")
 
-    monkeypatch.setattr(SessionStore, "_read", fail)
+    monkeypatch.setattr(SessionStore, "_find_row", fail)
     for name in BY_ID:
         monkeypatch.setattr(Rows, name, fail)
     with pytest.raises(OperationalError) as caught:

@@ -10,14 +10,19 @@ rotated contains the new token. The other request succeeds too:
   a token of its own. So the cookie works whichever response reaches the browser last, or alone.
 - If it rotates the token of an anonymous session, to sign a user in, it inserts a separate session
   with the anonymous data.
+- If it has saved a new password of its user, a parallel request may find that the session's auth hash is
+  that of the old one, and end the session, before this request has stored the new one. It inserts a
+  separate session, as Django's own engine does.
 
-If the session has ended, or another user has signed in to it, the request fails with ``StaleSessionError``.
+If the session has ended otherwise, or another user has signed in to it, the request fails with ``StaleSessionError``.
 
 An attacker with a copy of the old token gains nothing. Only a request that loaded the session before the
 rotation gets here. It does not get the new token: that is random, and the database has only its
 digest. It can write data until its response, as it could just before the rotation. It gets a token of
 its own only with the user's password; or in an anonymous session, for anonymous data that it has
 already read. Neither opens a session that a user has signed in to since.
+
+Longer than other modules, because these cases have to be read side by side.
 """
 
 from __future__ import annotations
@@ -28,10 +33,11 @@ from django.contrib.auth import HASH_SESSION_KEY
 from django.utils import timezone
 
 from django_sessions_plus import tokens
-from django_sessions_plus.backends import changes, sending, user_key
+from django_sessions_plus.backends import changes, opened, sending, user_key
 from django_sessions_plus.backends.merging import merge
 from django_sessions_plus.backends.use import Columns, Use
 from django_sessions_plus.exceptions import StaleSessionError
+from django_sessions_plus.policy import EndReason
 
 if TYPE_CHECKING:
     # Not at run time: the engine must be importable while apps are still loading.
@@ -106,6 +112,9 @@ def save_merged(store: Store, row: AbstractSession, data: Data) -> None:
     merging = store.rows.merge(
         row, lambda stored: _merged(store, stored, row, data), with_user=store.wants_user
     )
+    if merging is None and _is_ended_for_own_password(store, row):
+        _start_separate_session(store, row, data)
+        return
     stored, columns, merged = or_raise(merging)
     if is_rolled_back:
         uncommitted.before = None
@@ -128,11 +137,16 @@ def follow_rotation(store: Store, row: AbstractSession) -> None:
     if store.uncommitted.is_rolled_back():
         raise StaleSessionError
     rows = store.rows
-    stored = or_raise(
+    stored = (
         rows.lock(row)
         if rows.is_in_transaction
         else rows.find_current(row, with_user=store.wants_user)
     )
+    if stored is None and _is_ended_for_own_password(store, row):
+        _start_separate_session(store, row, store._session_cache)
+        store.modified = True
+        return
+    stored = or_raise(stored)
     _note_rotation(store, stored, row)
     if store.is_token_outdated and row.user_id is None:
         # Most likely this request is about to sign a user in.
@@ -217,6 +231,17 @@ def _start_separate_session(store: Store, row: AbstractSession, data: Data) -> N
         if new.cookie_expires_at is not None:
             new.cookie_expires_at = new.expires_at
     store.insert(new)
+    expected = opened.expected_hash(row.pk)
+    if expected is not None:
+        opened.add_expected(new.pk, expected)
+
+
+def _is_ended_for_own_password(store: Store, row: AbstractSession) -> bool:
+    """Return whether the session was ended because of a password that this very request has saved for its user."""
+    if store.is_opened_by_id or opened.expected_hash(row.pk) is None:
+        return False
+    ended = store.rows.query().filter(pk=row.pk, end_reason=EndReason.PASSWORD_CHANGED)
+    return ended.exists()
 
 
 def _note_rotation(store: Store, stored: AbstractSession, row: AbstractSession) -> None:

@@ -102,6 +102,11 @@ def add_expected(session_id: Any, auth_hash: str) -> None:
     _scope.set(Scope(now.meta, now.current, now.stores, (*others, (session_id, auth_hash))))
 
 
+def expected_hash(session_id: Any) -> str | None:
+    """Return the auth hash that ``add_expected()`` was given for this session; None if there is none."""
+    return dict(_scope.get().expected).get(session_id)
+
+
 def has_expected() -> bool:
     """Return whether ``add_expected()`` was called since ``take_expected()``."""
     return bool(_scope.get().expected)

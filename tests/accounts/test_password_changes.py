@@ -7,7 +7,13 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync, sync_to_async
-from django.contrib.auth import get_user, get_user_model, login, update_session_auth_hash
+from django.contrib.auth import (
+    HASH_SESSION_KEY,
+    get_user,
+    get_user_model,
+    login,
+    update_session_auth_hash,
+)
 from django.contrib.sessions.backends import signed_cookies
 from django.contrib.sessions.middleware import SessionMiddleware as DjangoSessionMiddleware
 from django.core.signals import request_finished, request_started
@@ -128,6 +134,39 @@ def cookie_change(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
+def overtaken_change(request: HttpRequest) -> HttpResponse:
+    """Another request of the same browser comes between the new password and its auth hash."""
+    user: Any = request.user
+    change(user)
+    meanwhile = request.GET["meanwhile"]
+    Context().run(_meanwhile[meanwhile], str(request.session.session_key))
+    if request.GET["renew"] == "hash":
+        update_session_auth_hash(request, User.objects.get(pk=user.pk))
+    elif request.GET["renew"] == "hash alone":
+        request.session[HASH_SESSION_KEY] = User.objects.get(pk=user.pk).get_session_auth_hash()
+    else:
+        request.session.cycle_key()
+    return HttpResponse()
+
+
+def use(token: str) -> None:
+    client = Client()
+    client.cookies["sessionid"] = token
+    assert client.get("/who").content == b""
+    assert states() == {"ada": EndReason.PASSWORD_CHANGED}
+
+
+def revoke(token: str) -> None:
+    assert sessions.revoke(Session.objects.get(token_digest=digest(token)))
+
+
+_meanwhile = {"use": use, "revoke": revoke}
+
+
+def who(request: HttpRequest) -> HttpResponse:
+    return HttpResponse(request.user.get_username())
+
+
 def forgetful_change(request: HttpRequest) -> HttpResponse:
     change(get_user(request))
     return HttpResponse()
@@ -181,8 +220,9 @@ def _paths() -> Any:
     from django.urls import path  # noqa: PLC0415
 
     views: list[Any] = [
-        *(app_change, app_change_and_forget, cookie_change, forgetful_change, support_tool),
+        *(app_change, app_change_and_forget, cookie_change, forgetful_change, support_tool, who),
         *(support_tool_that_acts, hijack, sign_in_elsewhere, aapp_change, aforgetful_change),
+        overtaken_change,
     ]
     return [path(view.__name__, view) for view in views]
 
@@ -259,6 +299,36 @@ class TestTheCookie:
         assert answer.status_code == 200
         key = answer.cookies["sessionid"].value
         assert (user_of(key), user_of(mine), user_of(other)) == ("ada", "", "")
+
+    @pytest.mark.parametrize("renew", ["hash", "hash alone"])
+    def test_another_request_that_finds_the_new_password_first_signs_nobody_out(
+        self, ada, browser, renew
+    ):
+        """It ends the session, as Django's would; the one that sets the password begins another, as Django's does."""
+        mine = signed_in(ada)
+        client = browser(mine)
+        assert client.post(f"/overtaken_change?meanwhile=use&renew={renew}").status_code == 200
+        key = client.cookies["sessionid"].value
+        assert (user_of(key), user_of(mine)) == ("ada", "")
+        assert sorted(Session.objects.values_list("end_reason", flat=True)) == [
+            "",
+            EndReason.PASSWORD_CHANGED,
+        ]
+
+    def test_what_it_begins_ends_too_if_it_does_not_store_the_new_auth_hash(self, ada, browser):
+        mine = signed_in(ada)
+        client = browser(mine)
+        client.post("/overtaken_change?meanwhile=use&renew=key")
+        assert set(Session.objects.values_list("end_reason", flat=True)) == {
+            EndReason.PASSWORD_CHANGED
+        }
+
+    @pytest.mark.parametrize("renew", ["hash", "hash alone"])
+    def test_who_is_signed_out_by_somebody_meanwhile_stays_signed_out(self, ada, browser, renew):
+        client = browser(signed_in(ada))
+        answer = client.post(f"/overtaken_change?meanwhile=revoke&renew={renew}")
+        assert answer.status_code == 400
+        assert states() == {"ada": EndReason.REVOKED}
 
     def test_a_view_that_does_not_renew_it_ends_it(self, ada, browser, middleware):
         """As with Django, whose auth hash refuses it; here the list does not show it any longer either."""

@@ -231,14 +231,14 @@ def _start_separate_session(store: Store, row: AbstractSession, data: Data) -> N
         if new.cookie_expires_at is not None:
             new.cookie_expires_at = new.expires_at
     store.insert(new)
-    expected = opened.expected_hash(row.pk)
+    expected = opened.find_expected(row.pk)
     if expected is not None:
         opened.add_expected(new.pk, expected)
 
 
 def _is_ended_for_own_password(store: Store, row: AbstractSession) -> bool:
     """Return whether the session was ended because of a password that this very request has saved for its user."""
-    if store.is_opened_by_id or opened.expected_hash(row.pk) is None:
+    if store.is_opened_by_id or opened.find_expected(row.pk) is None:
         return False
     ended = store.rows.query().filter(pk=row.pk, end_reason=EndReason.PASSWORD_CHANGED)
     return ended.exists()

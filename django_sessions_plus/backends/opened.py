@@ -102,7 +102,7 @@ def add_expected(session_id: Any, auth_hash: str) -> None:
     _scope.set(Scope(now.meta, now.current, now.stores, (*others, (session_id, auth_hash))))
 
 
-def expected_hash(session_id: Any) -> str | None:
+def find_expected(session_id: Any) -> str | None:
     """Return the auth hash that ``add_expected()`` was given for this session; None if there is none."""
     return dict(_scope.get().expected).get(session_id)
 

@@ -385,10 +385,9 @@ class SessionStore(BaseStore):
             self.delete()
             self.forget(modified=True)
             return
+        # The request that has changed the password may be about to set another cookie.
         with best_effort("end a session that its user may not use", using=self.rows.alias):
             self.delete()
-            self.forget(modified=True)
-            return
         self.forget_and_keep_cookie()
 
     aflush = async_twin(flush)

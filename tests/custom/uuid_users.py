@@ -133,4 +133,4 @@ def test_refresh_tokens_know_people_by_a_uuid(ada):
     assert (row.user, row.is_active()) == (ada, True)
     # By statements that were compiled once, in which the session's key and the user's are told apart.
     names = {key[3].__name__ for key, kept in compiled._statements.items() if kept is not None}
-    assert {"signed_in", "unrefreshed"} <= names
+    assert {"still_signed_in", "unrefreshed"} <= names

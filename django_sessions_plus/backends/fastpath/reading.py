@@ -6,7 +6,7 @@ do the rest.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from datetime import datetime
 from itertools import groupby
 from operator import attrgetter
@@ -30,7 +30,7 @@ class Part(NamedTuple):
     """The columns that belong to one model."""
 
     model: Any
-    names: list[str]
+    names: Collection[str]
     columns: slice
     key: int
 
@@ -123,6 +123,9 @@ def _parts(model: Any, fields: list[Any]) -> list[Part]:
     for owner, table in zip(owners, tables, strict=True):
         names = [field.attname for field in table]
         key = start + names.index(owner._meta.pk.attname)
-        parts.append(Part(owner, names, slice(start, start + len(names)), key))
+        # Where columns are deferred, from_db() looks up each of the model's fields among the names.
+        is_deferred = len(names) < len(owner._meta.concrete_fields)
+        columns = slice(start, start + len(names))
+        parts.append(Part(owner, dict.fromkeys(names) if is_deferred else names, columns, key))
         start += len(names)
     return parts

@@ -149,6 +149,18 @@ def overtaken_change(request: HttpRequest) -> HttpResponse:
     return HttpResponse()
 
 
+def overtaken_use(request: HttpRequest) -> HttpResponse:
+    """Another device changes the password while this request, which does not, uses the session."""
+    user: Any = request.user
+    assert user.is_authenticated
+    Context().run(change, user)
+    if request.GET["by"] == "rotation":
+        request.session.cycle_key()
+    else:
+        request.session["colour"] = "red"
+    return HttpResponse()
+
+
 def use(token: str) -> None:
     client = Client()
     client.cookies["sessionid"] = token
@@ -226,6 +238,7 @@ def _paths() -> Any:
         *(app_change, app_change_and_forget, cookie_change, forgetful_change, support_tool, who),
         *(support_tool_that_acts, hijack, sign_in_elsewhere, aapp_change, aforgetful_change),
         overtaken_change,
+        overtaken_use,
     ]
     return [path(view.__name__, view) for view in views]
 
@@ -332,6 +345,15 @@ class TestTheCookie:
         answer = client.post(f"/overtaken_change?meanwhile=revoke&renew={renew}")
         assert answer.status_code == 400
         assert states() == {"ada": EndReason.REVOKED}
+
+    @pytest.mark.parametrize("by", ["rotation", "save"])
+    def test_a_password_that_another_device_has_changed_signs_a_running_request_out(
+        self, ada, browser, by
+    ):
+        """Only the request that has saved the password itself begins a session in place of the ended one."""
+        assert browser(signed_in(ada)).post(f"/overtaken_use?by={by}").status_code == 400
+        assert states() == {"ada": EndReason.PASSWORD_CHANGED}
+        assert Session.objects.count() == 1
 
     def test_a_view_that_does_not_renew_it_ends_it(self, ada, browser, middleware):
         """As with Django, whose auth hash refuses it; here the list does not show it any longer either."""

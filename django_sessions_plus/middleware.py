@@ -91,13 +91,14 @@ class SessionMiddleware(DjangoSessionMiddleware):
             return super().process_response(request, cast(HttpResponse, response))
         if _is_untouched(session):
             return response
-        if session.uncommitted.ended is not None:
+        if session.has_uncommitted and session.uncommitted.ended is not None:
             session.repeat_end()
         if session.is_empty():
             return with_cookie(request, response, session)
-        if _is_loading_due(session, response):
+        if session.modified and not session.accessed and response.status_code < 500:
             session.load_if_needed()
-        if _is_save_due(session, response, session.uncommitted.is_rolled_back()):
+        is_rolled_back = session.has_uncommitted and session.uncommitted.is_rolled_back()
+        if _is_save_due(session, response, is_rolled_back):
             _prepare_save(request, session)
             session.save()
         elif _is_use_due(request, session, response):
@@ -115,13 +116,14 @@ class SessionMiddleware(DjangoSessionMiddleware):
             return await in_thread(self.process_response, request, response)
         if _is_untouched(session):
             return response
-        if session.uncommitted.ended is not None:
+        if session.has_uncommitted and session.uncommitted.ended is not None:
             await in_thread(session.repeat_end)
         if session.is_empty():
             return with_cookie(request, response, session)
-        if _is_loading_due(session, response):
+        if session.modified and not session.accessed and response.status_code < 500:
             await session.aload_if_needed()
-        if _is_save_due(session, response, await session.uncommitted.ais_rolled_back()):
+        is_rolled_back = session.has_uncommitted and await session.uncommitted.ais_rolled_back()
+        if _is_save_due(session, response, is_rolled_back):
             _prepare_save(request, session)
             await session.asave()
         elif _is_use_due(request, session, response):
@@ -199,11 +201,6 @@ def _is_untouched(session: SessionStore) -> bool:
     )
 
 
-def _is_loading_due(session: SessionStore, response: HttpResponseBase) -> bool:
-    """Return whether a session that nobody read must be loaded, because it will be saved."""
-    return bool(not session.accessed and session.modified and response.status_code < 500)
-
-
 def _is_save_due(session: SessionStore, response: HttpResponseBase, is_rolled_back: bool) -> bool:
     # What the view saved in a transaction that was rolled back has to be saved once more.
     wanted = session.modified or is_rolled_back
@@ -230,7 +227,7 @@ def _is_use_due(request: HttpRequest, session: SessionStore, response: HttpRespo
     # A view that only reads another session does not use it. Moving its expiry would also set a
     # cookie, and so sign this browser in to it.
     is_used = session.row is not None and session.accessed and session.meta is request.META
-    return is_used or settings.SESSION_SAVE_EVERY_REQUEST
+    return (is_used and not session.is_touched) or settings.SESSION_SAVE_EVERY_REQUEST
 
 
 # Any: Django does not declare the two attributes that hold a request's user.

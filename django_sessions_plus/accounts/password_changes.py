@@ -68,7 +68,7 @@ def end_unusable_sessions(session: SessionStore | None = None) -> None:
     Failures are logged.
     """
     try:
-        if session is not None and _is_unusable(session):
+        if session is not None and session.is_token_lost:
             _end_unusable(session)
         for session_id, auth_hash in opened.take_expected():
             _end_if_outdated(session_id, auth_hash)
@@ -78,22 +78,18 @@ def end_unusable_sessions(session: SessionStore | None = None) -> None:
 
 async def aend_unusable_sessions(session: SessionStore | None = None) -> None:
     """See end_unusable_sessions()."""
-    if opened.has_expected() or (session is not None and _is_unusable(session)):
+    if opened.has_expected() or (session is not None and session.is_token_lost):
         await in_thread(end_unusable_sessions, session)
 
 
-def _is_unusable(session: SessionStore) -> bool:
-    """Return whether nobody can use the session any more: its token is lost, and its refresh tokens are void."""
-    row = session.row
-    return session.is_token_lost and row is not None and row.refresh_digest is None
-
-
 def _end_unusable(store: SessionStore) -> None:
-    """End a session whose new token nobody knows, and that has no refresh tokens.
+    """End a session whose new token nobody knows, unless it has refresh tokens.
 
     Either it was opened by an access token, and a sign-in or a new password (which is the end reason
     then) has invalidated its refresh tokens. Or the response failed and could not send the new token.
     """
+    if store.row is None or store.row.refresh_digest is not None:
+        return
     # What the failed view had saved was rolled back, so the client's old token is still valid.
     if store.uncommitted.is_rolled_back():
         return

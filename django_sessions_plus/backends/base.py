@@ -54,8 +54,14 @@ class BaseStore(SessionBase):
     """Whether the response to the store's request can set a cookie; the middleware sets this."""
     is_cookie_due = False
     """Whether the response has to set the cookie, because the token or the expiry has changed."""
+    former_cookie_name: str | None = None
+    """The earlier name under which the request sent the cookie, if the response has to rename it; else None."""
+    is_token_sent = False
+    """Whether the client sent the session token in a header, so that the response may send a new one in a header."""
     is_token_outdated = False
     """Whether a parallel request has rotated the token; this store does not know the new one."""
+    is_token_lost = False
+    """Whether no client can know the row's new token: no response sends it, or the row was opened by its id."""
     is_authenticated_now = False
     """Whether the user has authenticated since the last save."""
     is_authenticated_at_start = True
@@ -85,9 +91,8 @@ class BaseStore(SessionBase):
         """Return the data from its stored text, also from Django's signed format; {} if the text is damaged."""
         if not session_data:
             return {}
-        if self.serializer is not JSONSerializer:
-            return super().decode(session_data)
-        if not encoding.is_unsigned(session_data):
+        is_signed = not session_data.startswith(encoding.BEGINNINGS)
+        if is_signed or self.serializer is not JSONSerializer:
             return super().decode(session_data)
         try:
             return encoding.from_text(session_data)

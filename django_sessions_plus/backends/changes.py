@@ -115,16 +115,14 @@ def touched_columns(row: AbstractSession, data: Data, use: Use, now: datetime) -
         return _cookie_columns(row, data, use, {})
     columns = _slide_columns(row, data, use, now)
     columns |= _cookie_columns(row, data, use, columns)
-    reauthentication = context.reauthentication_columns(row, use.meta)
+    columns |= context.reauthentication_columns(row, use.meta)
+    interval = config.LAST_SEEN_INTERVAL
     if (
         columns
-        or reauthentication
-        or policy.is_last_seen_due(
-            last_seen_at=row.last_seen_at, interval=config.LAST_SEEN_INTERVAL, now=now
-        )
-        or context.is_change_due(row, use.meta, now)
+        or policy.is_last_seen_due(last_seen_at=row.last_seen_at, interval=interval, now=now)
+        or context.is_change_due(row, use.meta, interval, now)
     ):
-        columns |= {**context.activity_columns(row, use, now), **reauthentication}
+        columns |= context.activity_columns(row, use, now)
     return columns
 
 
@@ -137,8 +135,9 @@ def next_expiry(
     since: datetime | None,
 ) -> datetime:
     """Return when the session expires if it is used now; the absolute timeout counts from ``since`` (None: never)."""
+    explicit = data.get(EXPIRY_KEY)
     return policy.next_expiry(
-        explicit=_comparable(data.get(EXPIRY_KEY), now),
+        explicit=None if explicit is None else _comparable(explicit, now),
         idle_age=_seconds_long(use.get_session_cookie_age()),
         limit=policy.deadline(since, lifetimes.absolute_age(started_by(row, use))),
         now=now,
@@ -207,13 +206,13 @@ def _slide_columns(
 ) -> Columns:
     """Return the columns that slide the expiry; none if it is too early for that, unless ``is_due`` is set."""
     expires_at, later = row.expires_at, next_expiry(row, data, use, now, since=row.limited_from)
-    if later == expires_at or (later > expires_at and not may_lengthen(row, use)):
-        return {}
     # SESSION_SAVE_EVERY_REQUEST asks for a write with every request.
     update_age = timedelta(0) if settings.SESSION_SAVE_EVERY_REQUEST else config.UPDATE_AGE
     if not is_due and not policy.is_slide_due(
         expires_at=expires_at, next_expiry=later, update_age=update_age, now=now
     ):
+        return {}
+    if later == expires_at or (later > expires_at and not may_lengthen(row, use)):
         return {}
     return {"updated_at": now, "expires_at": later}
 

@@ -5,7 +5,7 @@ Functions of the row, ``request.META``, settings and the current time. No I/O.
 
 from __future__ import annotations
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from django_sessions_plus import devices, policy
@@ -38,21 +38,19 @@ def context_changes(row: AbstractSession, meta: Meta) -> dict[str, tuple[Any, An
     address = meta.get("REMOTE_ADDR")
     if proxies:
         address = devices.client_ip(meta, proxies, config.CLIENT_IP_HEADER)
-    if address == row.ip_address and meta.get("HTTP_USER_AGENT") == row.user_agent:
-        # A shortcut for nearly every request.
+    # A shortcut for nearly every request. What the row has not recorded counts as unchanged.
+    if row.ip_address in (None, address) and row.user_agent in (None, meta.get("HTTP_USER_AGENT")):
         return {}
     return devices.context_changes(vars(row), client_columns(meta))
 
 
-def is_change_due(row: AbstractSession, meta: Meta, now: datetime) -> bool:
+def is_change_due(row: AbstractSession, meta: Meta, interval: timedelta, now: datetime) -> bool:
     """Return whether to record now that the context has changed, without waiting until a touch is due.
 
-    True at most once per ``SESSIONS_PLUS_LAST_SEEN_INTERVAL``, so that a phone that keeps switching
-    between two networks does not write with every request.
+    True at most once per ``interval``, so that a phone that keeps switching between two networks does
+    not write with every request.
     """
-    if row.user_id is None:
-        return False
-    interval, last = config.LAST_SEEN_INTERVAL, row.context_changed_at
+    last = row.context_changed_at
     if last is not None and not policy.is_last_seen_due(
         last_seen_at=last, interval=interval, now=now
     ):

@@ -121,7 +121,8 @@ def save_merged(store: Store, row: AbstractSession, data: Data) -> None:
     if merged is None:
         _start_separate_session(store, row, data)
         return
-    uncommitted.keep_before(stored)
+    if store.rows.is_in_transaction:
+        uncommitted.keep_before(stored)
     store._session_cache = merged
     pending = sending.pending_signal(stored, columns)
     store.note_saved(stored, columns)

@@ -15,6 +15,8 @@ COMPRESS_ABOVE = 2048
 # Characters. Compressed data that somebody wrote into the table must not fill a process's memory.
 MAX_DECOMPRESSED = 16 * 1024 * 1024
 _COMPRESSED = "z:"
+BEGINNINGS = ("{", _COMPRESSED)
+"""How text of ``to_text()`` begins. Text in Django's signed format begins otherwise."""
 # As in Django's JSONSerializer, but without bytes, and created only once.
 _ENCODER = json.JSONEncoder(separators=(",", ":"))
 _DECODER = json.JSONDecoder()
@@ -30,11 +32,6 @@ def to_text(data: dict[str, Any]) -> str:
     if not COMPRESS_ABOVE < len(text) <= MAX_DECOMPRESSED:
         return text
     return _COMPRESSED + b64encode(zlib.compress(text.encode("ascii"))).decode("ascii")
-
-
-def is_unsigned(text: str) -> bool:
-    """Return whether the text is in the format of ``to_text()``, not in Django's signed one."""
-    return text.startswith(("{", _COMPRESSED))
 
 
 def from_text(text: str) -> dict[str, Any]:

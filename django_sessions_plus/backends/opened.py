@@ -12,8 +12,6 @@ from contextvars import ContextVar
 from typing import Any, Protocol
 from weakref import ReferenceType, ref
 
-from django_sessions_plus.backends.use import NO_META, Meta
-
 # A task that creates thousands of sessions must not keep all of them here.
 MAX_STORES = 8
 
@@ -24,7 +22,6 @@ Expected = tuple[tuple[Any, str], ...]
 class Store(Protocol):
     """The part of a session store that this module uses."""
 
-    meta: Meta
     is_opened_by_id: bool
 
     @property
@@ -120,24 +117,15 @@ def take_expected() -> tuple[tuple[Any, str], ...]:
     return now.expected
 
 
-def note_opened(store: Store) -> None:
+def add_if_presented(store: Store) -> None:
     """Add a session that other code has opened, if the running request presented its token.
 
     A session that was opened by its id, or by a token that is not in the request, is not the
     client's own: an admin tool may read it, or a package may end it.
     """
-    if store.meta is not NO_META:
-        # The middleware has added it.
-        return
     meta = _scope.get().meta
     token = None if store.is_opened_by_id else store.session_key
     if meta is not None and token is not None and is_presented(meta, token):
-        add(store)
-
-
-def note_created(store: Store) -> None:
-    """Add a session that other code has created in this request. Its token is new, so no other client has it."""
-    if store.meta is NO_META:
         add(store)
 
 

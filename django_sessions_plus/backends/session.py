@@ -25,14 +25,10 @@ from django_sessions_plus.backends.converging import or_raise
 from django_sessions_plus.backends.rows import Rows
 from django_sessions_plus.backends.twins import async_twin, in_thread
 from django_sessions_plus.backends.uncommitted import Uncommitted
-from django_sessions_plus.backends.use import Columns, Condition
+from django_sessions_plus.backends.use import NO_META, Columns, Condition
 from django_sessions_plus.bookkeeping import best_effort
 from django_sessions_plus.exceptions import StaleSessionError
-from django_sessions_plus.signals import (
-    session_context_changed,
-    session_ended,
-    session_started,
-)
+from django_sessions_plus.signals import session_context_changed, session_ended, session_started
 
 if TYPE_CHECKING:
     # Not at run time: the engine must be importable while apps are still loading.
@@ -60,8 +56,6 @@ class SessionStore(BaseStore):
     """Called when this session ends or is forgotten during the request."""
     end_reason: str = policy.EndReason.SIGNED_OUT
     """The end reason to record when this store ends its session."""
-    former_cookie_name: str | None = None
-    """The earlier name under which the request sent the cookie, if the response has to rename it; else None."""
     may_have_newer_cookie = False
     """Whether the browser may already have a newer cookie than the one of this request, whose token is unknown.
 
@@ -70,12 +64,8 @@ class SessionStore(BaseStore):
     """
     is_opened_by_id = False
     """Whether the row was found by the id in a signed token. Such a store has no session token and inserts no row."""
-    is_token_sent = False
-    """Whether the client sent the session token in a header, so that the response may send a new one in a header."""
     has_new_token = False
     """Whether this request created or rotated the token, so that the client does not know it before the response."""
-    is_token_lost = False
-    """Whether no client can know the row's new token: no response sends it, or the row was opened by its id."""
     has_new_token_since_save = False
     """Whether the token was created or rotated since the last save, so that a sign-in need not rotate it again."""
     planned_token: str | None = None
@@ -88,8 +78,12 @@ class SessionStore(BaseStore):
     """Whether the current call only finds out who is signed in. A write that fails is logged then, not raised."""
     is_rotation_postponed = False
     """Whether such a call could not write its rotation of the token; the next request repeats it."""
+    is_touched = False
+    """Whether ``touch()`` was called. If a view has called it, the middleware need not."""
     has_touch_failed = False
     """Whether a touch has failed. Each store tries it only once."""
+    has_uncommitted = False
+    """Whether ``uncommitted`` is in use. If not, no rollback has undone a write of this store."""
 
     @classmethod
     def get_model_class(cls) -> type[AbstractSession]:
@@ -122,6 +116,7 @@ class SessionStore(BaseStore):
     @cached_property
     def uncommitted(self) -> Uncommitted:
         """What this store has written in a transaction that is not committed yet."""
+        self.has_uncommitted = True
         return Uncommitted(self.rows)
 
     @property
@@ -275,11 +270,12 @@ class SessionStore(BaseStore):
             return
         row = or_raise(self.row or self._find_row())
         columns = self.save_columns(row, data)
-        is_rolled_back = self.uncommitted.is_rolled_back()
+        is_rolled_back = self.has_uncommitted and self.uncommitted.is_rolled_back()
         if is_rolled_back or (columns and not self.rows.update(row, columns)):
             converging.save_merged(self, row, data)
             return
-        self.uncommitted.keep_before(row)
+        if self.rows.is_in_transaction:
+            self.uncommitted.keep_before(row)
         pending = sending.pending_signal(row, columns)
         self.note_saved(row, columns)
         sending.send_pending(row, pending, self, self.rows.alias)
@@ -317,6 +313,7 @@ class SessionStore(BaseStore):
         last activity that all of them have loaded. A failure is logged, not raised; nothing happens if the
         session has ended meanwhile.
         """
+        self.is_touched = True
         row, columns = self.row, self.due_columns()
         if row is None or not columns or self.has_touch_failed:
             return False
@@ -331,6 +328,7 @@ class SessionStore(BaseStore):
 
     async def atouch(self) -> bool:
         """See touch()."""
+        self.is_touched = True
         return bool(self.due_columns()) and await in_thread(self.touch)
 
     def cycle_key(self) -> None:
@@ -463,7 +461,9 @@ class SessionStore(BaseStore):
             self.inactive_row = row
         elif is_first:
             self.row = row
-            opened.note_opened(self)
+            if self.meta is NO_META:
+                # Other code has opened the session; the middleware adds its own.
+                opened.add_if_presented(self)
         return self.decode(row.session_data) if row is not None and is_active else {}
 
     def due_columns(self) -> Columns:
@@ -494,7 +494,8 @@ class SessionStore(BaseStore):
         if not self.rows.update(row, columns):
             converging.follow_rotation(self, row)
             return
-        self.uncommitted.keep_before(row)
+        if self.rows.is_in_transaction:
+            self.uncommitted.keep_before(row)
         self._note_written(row, columns)
         self.planned_token = None
         self.has_new_token_since_save = self.modified = True
@@ -509,7 +510,9 @@ class SessionStore(BaseStore):
             raise CreateError
         self.note_saved(row, {})
         self.has_new_token_since_save = self.has_new_token = self.is_cookie_due = True
-        opened.note_created(self)
+        if self.meta is NO_META:
+            # Other code has created the session. Its token is new, so no other client has it.
+            opened.add(self)
         self.uncommitted.keep_insert()
         if row.user_id is not None:
             sending.send(session_started, row, self, self.rows.alias)
@@ -549,9 +552,8 @@ class SessionStore(BaseStore):
         if columns.get("refresh_digest", "") is None:
             is_sign_in = "authenticated_at" in columns
             reasons = policy.EndReason
-            self.refresh_family_ended_by = (
-                reasons.SIGNED_OUT if is_sign_in else reasons.PASSWORD_CHANGED
-            )
+            reason = reasons.SIGNED_OUT if is_sign_in else reasons.PASSWORD_CHANGED
+            self.refresh_family_ended_by = reason
         if "token_digest" in columns:
             if self.is_opened_by_id:
                 self.is_token_lost = True

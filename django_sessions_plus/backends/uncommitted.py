@@ -41,10 +41,11 @@ class Uncommitted:
         self._keep_until_commit("is_inserted", True)
 
     def keep_before(self, row: AbstractSession) -> None:
-        """Note that ``row`` was just written; to be called before the instance is changed."""
-        # Copying takes longer than the write itself, so only if there can be a rollback.
-        if self.rows.is_in_transaction:
-            self._keep_until_commit("before", copy(row))
+        """Note that ``row`` was just written; to be called before the instance is changed.
+
+        Copying takes longer than the write itself. So call it only in a transaction: otherwise there is no rollback.
+        """
+        self._keep_until_commit("before", copy(row))
 
     def keep_end(self, row: AbstractSession) -> None:
         """Note that ``row`` is about to be ended."""

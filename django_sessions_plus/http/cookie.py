@@ -36,7 +36,9 @@ def with_cookie(
     request: HttpRequest, response: HttpResponseBase, session: SessionStore
 ) -> HttpResponseBase:
     """Return ``response`` after setting or deleting the cookie, if ``session`` needs that."""
-    _note_lost_token(request, response, session)
+    if response.status_code >= 500 and _is_token_new(request, session):
+        # A failed response does not send it.
+        session.is_token_lost = True
     if session.transport != "cookie":
         _vary_on(response, "Authorization")
         if session.transport == "bearer":
@@ -48,9 +50,10 @@ def with_cookie(
         and settings.SESSION_COOKIE_NAME in request.COOKIES
         and not _is_reason_pending(request, response, session)
     )
-    former = session.former_cookie_name
     is_due = response.status_code < 500 and (
-        session.is_cookie_due or session.is_cookie_outdated or former is not None
+        session.is_cookie_due
+        or session.is_cookie_outdated
+        or session.former_cookie_name is not None
     )
     token = session.session_key if is_due else None
     if is_deletion_due:
@@ -60,8 +63,6 @@ def with_cookie(
         for name in (settings.SESSION_COOKIE_NAME, *former_names):
             _delete(response, name)
     elif token is not None:
-        if former is not None:
-            _delete(response, former)
         _set(response, token, session)
     if session.accessed or token is not None or is_deletion_due:
         _vary_on(response, "Cookie")
@@ -69,6 +70,8 @@ def with_cookie(
 
 
 def _set(response: HttpResponseBase, token: str, session: SessionStore) -> None:
+    if session.former_cookie_name is not None:
+        _delete(response, session.former_cookie_name)
     response.set_cookie(
         settings.SESSION_COOKIE_NAME,
         token,
@@ -118,14 +121,6 @@ def _send_new_token(
     response.headers[TOKEN_HEADER] = token
     # Overrides the view's own header: a cache must not send the token to anybody else.
     response.headers["Cache-Control"] = "no-store"
-
-
-def _note_lost_token(
-    request: HttpRequest, response: HttpResponseBase, session: SessionStore
-) -> None:
-    """Record that no client knows the session's token, if it is new and a failed response does not send it."""
-    if response.status_code >= 500 and _is_token_new(request, session):
-        session.is_token_lost = True
 
 
 def _is_token_new(request: HttpRequest, session: SessionStore) -> bool:

@@ -50,7 +50,7 @@ class Select:
         self.field = field
         self.alias = queryset.db
         sql, params, fields, self.converters = compile_select(queryset)
-        expect(params == (self._prepared(placeholder),))
+        expect(params == (field.get_db_prep_value(placeholder, connections[self.alias]),))
         self.parameters = Parameters(sql, len(params), connections[self.alias])
         self.width = len(fields)
         self._unchecked = [(at, type(field)) for at, field in enumerate(fields)]
@@ -67,10 +67,12 @@ class Select:
         Raises:
             Exception: the database, the driver or a wrapper of its cursors raises it, as with the ORM.
         """
-        with connections[self.alias].cursor() as cursor:
+        connection = connections[self.alias]
+        params = self.parameters.bind((self.field.get_db_prep_value(value, connection),))
+        with connection.cursor() as cursor:
             if self.timestamps is not None:
                 self.timestamps.register(cursor)
-            cursor.execute(self.parameters.sql, self.parameters.bind((self._prepared(value),)))
+            cursor.execute(self.parameters.sql, params)
             found: Sequence[Any] | None = cursor.fetchone()
         return found
 
@@ -102,9 +104,6 @@ class Select:
             if expected is datetime:
                 expect(timezone.is_aware(value) == settings.USE_TZ)
         self._unchecked = []
-
-    def _prepared(self, value: Any) -> Any:
-        return self.field.get_db_prep_value(value, connections[self.alias])
 
 
 def _parts(model: Any, fields: list[Any]) -> list[Part]:

@@ -97,8 +97,10 @@ class SessionMiddleware(DjangoSessionMiddleware):
             return with_cookie(request, response, session)
         if session.modified and not session.accessed and response.status_code < 500:
             session.load_if_needed()
+        # What the view saved in a transaction that was rolled back has to be saved once more.
         is_rolled_back = session.has_uncommitted and session.uncommitted.is_rolled_back()
-        if _is_save_due(session, response, is_rolled_back):
+        is_save_due = (session.modified or is_rolled_back) and not session.is_empty()
+        if is_save_due and response.status_code < 500:
             _prepare_save(request, session)
             session.save()
         elif _is_use_due(request, session, response):
@@ -123,7 +125,8 @@ class SessionMiddleware(DjangoSessionMiddleware):
         if session.modified and not session.accessed and response.status_code < 500:
             await session.aload_if_needed()
         is_rolled_back = session.has_uncommitted and await session.uncommitted.ais_rolled_back()
-        if _is_save_due(session, response, is_rolled_back):
+        is_save_due = (session.modified or is_rolled_back) and not session.is_empty()
+        if is_save_due and response.status_code < 500:
             _prepare_save(request, session)
             await session.asave()
         elif _is_use_due(request, session, response):
@@ -199,12 +202,6 @@ def _is_untouched(session: SessionStore) -> bool:
         and session.transport == "cookie"
         and not settings.SESSION_SAVE_EVERY_REQUEST
     )
-
-
-def _is_save_due(session: SessionStore, response: HttpResponseBase, is_rolled_back: bool) -> bool:
-    # What the view saved in a transaction that was rolled back has to be saved once more.
-    wanted = session.modified or is_rolled_back
-    return bool(wanted and not session.is_empty() and response.status_code < 500)
 
 
 def _prepare_save(request: HttpRequest, session: SessionStore) -> None:

@@ -48,7 +48,11 @@ def _count(key: str, seconds: int) -> int:
     A failing cache is only logged: otherwise nobody could sign in during an outage.
     """
     try:
-        return 1 if cache.add(key, 1, seconds) else _increase(key, seconds)
+        if cache.add(key, 1, seconds):
+            return 1
+        count = cache.incr(key)
+        # Some cache backends replace the key's timeout by their default when they increment.
+        cache.touch(key, seconds)
     except ValueError:
         # The key was evicted between the two calls.
         return 1
@@ -56,10 +60,4 @@ def _count(key: str, seconds: int) -> int:
         # The exceptions of cache backends have no common base class.
         logger.exception("The cache is down: attempts are not counted")
         return 1
-
-
-def _increase(key: str, seconds: int) -> int:
-    count = cache.incr(key)
-    # Some cache backends replace the key's timeout by their default when they increment.
-    cache.touch(key, seconds)
     return count

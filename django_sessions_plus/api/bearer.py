@@ -20,12 +20,13 @@ from django_sessions_plus.api.requests import (
     transport_of,
 )
 from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.backends.user_check import user_of
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.conf.kinds import Transport
 from django_sessions_plus.exceptions import TokenError, TokenExpiredError
 from django_sessions_plus.jwt import access
 from django_sessions_plus.jwt.access import Claims
-from django_sessions_plus.middleware import get_user, set_request_user
+from django_sessions_plus.middleware import set_request_user
 
 # The attribute that holds the challenge of an error until REST framework asks for it.
 CHALLENGE_ATTRIBUTE = "_sessions_plus_challenge"
@@ -79,7 +80,7 @@ def authenticate_session(
         AccessExpiredError: the user has authenticated again, or changed the password, since the token was issued.
     """
     http_request: HttpRequest = request._request
-    user = get_user(http_request)
+    user = user_of(store, http_request)
     row = store.row
     if row is None or not user.is_authenticated or not _is_of(claims, row, user):
         # Later code of the request must not use the refused session.

@@ -16,10 +16,11 @@ from rest_framework.authentication import CSRFCheck
 from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 
-from django_sessions_plus import sessions, tokens
+from django_sessions_plus import tokens
 from django_sessions_plus.accounts.password_changes import is_acting_as_another
 from django_sessions_plus.api.csrf_advice import advice
 from django_sessions_plus.api.errors import CsrfFailedError, HttpsRequiredError, NotInUseError
+from django_sessions_plus.backends import opened
 from django_sessions_plus.backends.configured import own_engine
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.backends.running import store_of
@@ -80,7 +81,7 @@ def put_session(
     http_request.session = store
     # The user of the cookie's session must not be the user of this request.
     set_request_user(http_request, AnonymousUser())
-    sessions.set_current(store)
+    opened.add(store, is_current=True)
     return store
 
 

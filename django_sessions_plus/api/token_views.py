@@ -176,7 +176,7 @@ class JwksView(SessionsPlusView):
 
 
 def _refresh(request: Request, store: SessionStore) -> IssuedTokens:
-    error: errors.ApiError = errors.InvalidTokenError()
+    error: errors.ApiError
     try:
         # Not in a variable, because error reports show variables.
         return refresh(
@@ -186,9 +186,9 @@ def _refresh(request: Request, store: SessionStore) -> IssuedTokens:
             request=request._request,
         )
     except TokenError:
-        pass
-    except InactiveSessionError as over:
-        error = errors.SessionEndedError(over.reason)
+        error = errors.InvalidTokenError()
+    except InactiveSessionError as inactive:
+        error = errors.SessionEndedError(inactive.reason)
     if isinstance(error, errors.InvalidTokenError):
         log_refused_credential(request._request, "refresh_token")
     raise error

@@ -93,7 +93,9 @@ def apply_context_policy(row: AbstractSession | None, use: Use) -> bool:
 def context_columns(row: AbstractSession, meta: Meta, now: datetime) -> Columns:
     """Return the columns for the IP address and user agent that changed, and the record of a context change."""
     client = changed_client_columns(row, meta)
-    changes = {} if row.user_id is None else devices.context_changes(vars(row), client)
+    if not client or row.user_id is None:
+        return client
+    changes = devices.context_changes(vars(row), client)
     return {**client, **_change_columns(changes, now)} if changes else client
 
 

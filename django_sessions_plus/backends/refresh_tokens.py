@@ -64,7 +64,11 @@ def rotate_refresh(
     }
     rows = store.rows
     condition = rows.expiry_unmoved if "expires_at" in columns else rows.unrefreshed
-    return store.write_if(row, columns, condition)
+    is_written = store.write_if(row, columns, condition)
+    if is_written:
+        # Nothing is left for the touch after the response.
+        store.is_touched = True
+    return is_written
 
 
 def replay_refresh(store: SessionStore, row: AbstractSession, now: datetime) -> bool:

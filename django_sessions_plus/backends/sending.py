@@ -34,6 +34,8 @@ def pending_signal(row: AbstractSession, columns: Columns) -> PendingSignal | No
     """Return the signal to send after ``columns`` are written to ``row``, and its arguments; None for none. No I/O."""
     if columns.get("user_id") is not None:
         return session_started, {}
+    if columns.keys().isdisjoint(("ip_address", "user_agent")):
+        return None
     if columns.get("user_id", row.user_id) is None or columns.get("authenticated_at") is not None:
         # No context change: nobody is signed in, or the user has just authenticated in the new context.
         return None

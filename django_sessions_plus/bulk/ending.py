@@ -41,10 +41,11 @@ class Batch:
     our_end: dict[str, Any]
 
     def has_ended(self, key: uuid.UUID) -> bool:
-        """Return whether this process has ended the row with this primary key in this batch; one query."""
+        """Return whether this process has ended the row with this primary key in this batch; at most one query."""
+        if key not in self.ids or not self.count:
+            return False
         # Several processes may end the same rows. Ours have our time of the end, or were deleted.
-        others = self.rows.filter(pk=key).exclude(**self.our_end)
-        return key in self.ids and self.count > 0 and not others.exists()
+        return not self.rows.filter(pk=key).exclude(**self.our_end).exists()
 
 
 def has_more_than(limit: int, rows: Rows) -> bool:

@@ -10,7 +10,7 @@ from django.utils.module_loading import import_string
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.conf import PREFIX, config
 from django_sessions_plus.exceptions import ConfigurationError
-from django_sessions_plus.presentation.user_fields import values_of
+from django_sessions_plus.presentation.user_fields import is_named, values_of
 
 RESERVED = frozenset(
     ("type", "sub", "sid", "iss", "aud", "iat", "nbf", "exp", "jti", "auth_time", "cred")
@@ -35,8 +35,10 @@ def configured(user: Any, session: AbstractSession) -> dict[str, Any]:
             source = import_string(source)
         except ImportError as exc:
             raise ConfigurationError(f"{_SETTING}: {exc}") from exc
-    claims = source(user, session) if callable(source) else values_of(user, source)
-    if not isinstance(claims, Mapping) or not all(isinstance(name, str) for name in claims):
+    claims: Mapping[str, Any]
+    if not callable(source):
+        claims = values_of(user, source)
+    elif not is_named(claims := source(user, session)):
         raise ConfigurationError(f"{_SETTING} must give a dictionary with texts as keys.")
     if taken := sorted(RESERVED & claims.keys()):
         raise ConfigurationError(f"{_SETTING} gives {taken[0]!r}, which is a claim of the package.")

@@ -79,7 +79,7 @@ class RefreshToken:
     @sensitive_variables()
     def text(self) -> str:
         """Return the raw token."""
-        body = self._body()
+        body = _BODY.pack(self.session_id.bytes, self.family, self.issued_at, self.secret)
         payload = body + _mac(derive(_MAC_KEY)[0], body)
         return PREFIX + urlsafe_b64encode(payload).decode("ascii")
 
@@ -117,10 +117,8 @@ class RefreshToken:
     @sensitive_variables()
     def _successor_secret(self) -> bytes:
         chain = derive(_CHAIN_KEY)[self.key]
-        return hmac.digest(chain, _DOMAIN + _session_and_family(self) + self.secret, sha256)
-
-    def _body(self) -> bytes:
-        return _BODY.pack(self.session_id.bytes, self.family, self.issued_at, self.secret)
+        family = self.family.to_bytes(8, "big", signed=True)
+        return hmac.digest(chain, _DOMAIN + self.session_id.bytes + family + self.secret, sha256)
 
 
 def first(session_id: UUID, started_at: datetime) -> RefreshToken:
@@ -165,10 +163,6 @@ def microseconds(moment: datetime) -> int:
 
 def _mac(key: bytes, body: bytes) -> bytes:
     return hmac.digest(key, _DOMAIN + body, sha256)
-
-
-def _session_and_family(token: RefreshToken) -> bytes:
-    return token.session_id.bytes + token.family.to_bytes(8, "big", signed=True)
 
 
 @sensitive_variables()

@@ -30,8 +30,10 @@ def user_body(user: Any) -> dict[str, Any]:
         ConfigurationError: the path cannot be imported, or the callable returns no dictionary.
     """
     source = callables.user_fields()
-    fields = source(user) if callable(source) else values_of(user, source)
-    if not isinstance(fields, Mapping) or not all(isinstance(name, str) for name in fields):
+    fields: Mapping[str, Any]
+    if not callable(source):
+        fields = values_of(user, source)
+    elif not is_named(fields := source(user)):
         raise ConfigurationError(f"{PREFIX}USER_FIELDS must give a dictionary with texts as keys.")
     # Clients need the id to see that another user has signed in.
     return {"id": user.pk} | {name: value for name, value in fields.items() if name != "id"}
@@ -50,6 +52,11 @@ def values_of(user: models.Model, names: Iterable[str]) -> dict[str, Any]:
     # Not type(user): request.user may be a lazy object.
     fields = shown_columns(user._meta.model, names)
     return {name: _plain(field, user) for name, field in fields.items()}
+
+
+def is_named(fields: object) -> bool:
+    """Return whether what a callable of the project returned is a dictionary with texts as keys."""
+    return isinstance(fields, Mapping) and all(isinstance(name, str) for name in fields)
 
 
 def _plain(field: models.Field[Any, Any], user: models.Model) -> Any:

@@ -108,7 +108,7 @@ SESSION_ENDED = Event(
 SESSION_CONTEXT_CHANGED = Event(
     "session_context_changed",
     logging.INFO,
-    "Session %(session_id)s is used from elsewhere: %(changed)s.",
+    "Session %(session_id)s is used from another network or browser: %(changed)s.",
     ("session_id", "user_id", "changed", "policy"),
 )
 NEW_DEVICE_SIGNED_IN = Event(
@@ -144,7 +144,7 @@ REFRESH_TOKEN_REUSED = Event(
 REFRESH_REPLAYED = Event(
     "refresh_replayed",
     logging.INFO,
-    "The last refresh of session %(session_id)s was answered again, to a retry or from elsewhere.",
+    "The last refresh of session %(session_id)s was answered again, to a retry or to another network or browser.",
     ("session_id", "user_id", "since_rotation", "replays_left", "changed"),
 )
 TOKENS_OVER_PLAIN_HTTP = Event(

@@ -108,7 +108,7 @@ SESSIONS_PLUS_PASSWORD_URL = (
 )
 SESSIONS_PLUS_JWT_ISSUER = site_url  # sessions-plus
 
-# sessions-plus: a session that is used from elsewhere asks for the password before what is sensitive.
+# sessions-plus: a session that is used from another network or browser asks for the password before what is sensitive.
 SESSIONS_PLUS_CONTEXT_POLICY = "reauthenticate"
 
 mail_host = os.environ.get("EMAIL_HOST", "")

@@ -59,7 +59,7 @@ def _use(session: AbstractSession) -> Iterator[TimelineEntry]:
     if session.refreshed_at is not None:
         yield TimelineEntry(session.refreshed_at, gettext("Refresh token last rotated"))
     if session.context_changed_at is not None:
-        yield _elsewhere(session.context_changed_at, session)
+        yield _context_change(session.context_changed_at, session)
     is_worth_telling = session.device.label or not session.name
     details = [wording.device_name(session.device)] if is_worth_telling else []
     if session.ip_address:
@@ -67,7 +67,7 @@ def _use(session: AbstractSession) -> Iterator[TimelineEntry]:
     yield TimelineEntry(session.last_seen_at, gettext("Last seen"), details=tuple(details))
 
 
-def _elsewhere(at: datetime, session: AbstractSession) -> TimelineEntry:
+def _context_change(at: datetime, session: AbstractSession) -> TimelineEntry:
     before = []
     if session.previous_user_agent:
         before.append(wording.device_name(devices.parse(session.previous_user_agent)))

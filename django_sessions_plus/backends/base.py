@@ -10,6 +10,7 @@ from __future__ import annotations
 import logging
 import zlib
 from collections.abc import Mapping
+from copy import copy
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -232,14 +233,13 @@ class BaseStore(SessionBase):
         since = row.limited_from if row else None
         if data.get(SESSION_KEY) is not None and (self.is_authenticated_now or not since):
             since = now
-        asked = self.pending_remember
+        use = self
         if data.get(EXPIRY_KEY) == 0:
-            # Django's own method returns the full timeout after set_expiry(0).
-            self.pending_remember = True
-        try:
-            return changes.next_expiry(row, data, self, now, since=since)
-        finally:
-            self.pending_remember = asked
+            # Django's own method returns the full timeout after set_expiry(0). A copy, because
+            # get_session_cookie_age(), which a project may override, takes no argument for that.
+            use = copy(self)
+            use.pending_remember = True
+        return changes.next_expiry(row, data, use, now, since=since)
 
 
 def _seconds(delta: timedelta) -> int:

@@ -46,7 +46,7 @@ class CurrentSessionSerializer(serializers.Serializer[Any]):
     session = bodies.SessionSerializer(allow_null=True)
     user = UserField(allow_null=True)
     ended = EndedSerializer(
-        required=False, help_text="Only for who came with the cookie of a session that is over."
+        required=False, help_text="Only with the cookie of a session that has ended or expired."
     )
     refresh_cookie = serializers.BooleanField(
         required=False,
@@ -117,7 +117,7 @@ class SessionEndedSerializer(ErrorSerializer):
     reason = WordField(
         choices=list(InactiveReason),
         required=False,
-        help_text="Why, for who has the very token of a session that is over.",
+        help_text="Why the session has ended or expired; only with its current token.",
     )
 
 

@@ -235,8 +235,8 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
             summary="An access token for another service",
             description=(
                 "For a page that is signed in by cookie, with the CSRF token. It lasts five minutes at "
-                "most, and nothing refreshes it. A session that was used from elsewhere needs the password "
-                "first. There is nothing here unless the site names services."
+                "most, and nothing refreshes it. A session that was used from another network or browser "
+                "needs the password first. There is nothing here unless the site names services."
             ),
             request_body=serializers.TokenSerializer,
             response_body=bodies.ServiceTokenSerializer,

@@ -13,6 +13,7 @@ from django.db import connection
 from django.http import HttpRequest, HttpResponse
 from django.test import AsyncClient, Client
 from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
 
 from django_sessions_plus import sessions
 from django_sessions_plus.backends.db import SessionStore
@@ -454,3 +455,20 @@ class TestWhoMayBeTakenFromTheRow:
 def test_the_authentication_middleware_says_what_it_needs():
     with pytest.raises(Exception, match="session middleware"):
         AuthenticationMiddleware(lambda request: HttpResponse())(HttpRequest())
+
+
+def test_what_the_view_has_touched_is_not_touched_again_after_the_response(ada, later, rf):
+    token = Browser("sync").sign_in(ada)
+    later(days=1)
+
+    def view(request: HttpRequest) -> HttpResponse:
+        request.session.get("key")
+        # As a parallel request would, so that the row is not as it was loaded and no touch can succeed.
+        Session.objects.update(last_seen_at=timezone.now())
+        assert request.session.touch() is False
+        return HttpResponse()
+
+    request = rf.get("/", headers={"cookie": f"sessionid={token}"})
+    with CaptureQueriesContext(connection) as queries:
+        SessionMiddleware(view)(request)
+    assert len(changes(queries)) == 2

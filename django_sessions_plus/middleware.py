@@ -93,17 +93,16 @@ class SessionMiddleware(DjangoSessionMiddleware):
             return response
         if session.has_uncommitted and session.uncommitted.ended is not None:
             session.repeat_end()
-        if session.is_empty():
+        if session.is_empty() or response.status_code >= 500:
             return with_cookie(request, response, session)
-        if session.modified and not session.accessed and response.status_code < 500:
+        if session.modified and not session.accessed:
             session.load_if_needed()
         # What the view saved in a transaction that was rolled back has to be saved once more.
         is_rolled_back = session.has_uncommitted and session.uncommitted.is_rolled_back()
-        is_save_due = (session.modified or is_rolled_back) and not session.is_empty()
-        if is_save_due and response.status_code < 500:
+        if (session.modified or is_rolled_back) and not session.is_empty():
             _prepare_save(request, session)
             session.save()
-        elif _is_use_due(request, session, response):
+        elif _is_use_due(request, session):
             session.record_use()
         return with_cookie(request, response, session)
 
@@ -120,16 +119,15 @@ class SessionMiddleware(DjangoSessionMiddleware):
             return response
         if session.has_uncommitted and session.uncommitted.ended is not None:
             await in_thread(session.repeat_end)
-        if session.is_empty():
+        if session.is_empty() or response.status_code >= 500:
             return with_cookie(request, response, session)
-        if session.modified and not session.accessed and response.status_code < 500:
+        if session.modified and not session.accessed:
             await session.aload_if_needed()
         is_rolled_back = session.has_uncommitted and await session.uncommitted.ais_rolled_back()
-        is_save_due = (session.modified or is_rolled_back) and not session.is_empty()
-        if is_save_due and response.status_code < 500:
+        if (session.modified or is_rolled_back) and not session.is_empty():
             _prepare_save(request, session)
             await session.asave()
-        elif _is_use_due(request, session, response):
+        elif _is_use_due(request, session):
             await session.arecord_use()
         return with_cookie(request, response, session)
 
@@ -218,9 +216,7 @@ def _prepare_save(request: HttpRequest, session: SessionStore) -> None:
         session.counts_as_activity = True
 
 
-def _is_use_due(request: HttpRequest, session: SessionStore, response: HttpResponseBase) -> bool:
-    if response.status_code >= 500:
-        return False
+def _is_use_due(request: HttpRequest, session: SessionStore) -> bool:
     # A view that only reads another session does not use it. Moving its expiry would also set a
     # cookie, and so sign this browser in to it.
     is_used = session.row is not None and session.accessed and session.meta is request.META

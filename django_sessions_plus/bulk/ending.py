@@ -83,6 +83,7 @@ def in_batches(sets: Iterable[Rows], *, reason: str, actor: Any) -> Iterator[Bat
 
 def _end_batch(batch: Rows, users: dict[uuid.UUID, Any], reason: str, actor: Any) -> Batch:
     now, ended, deleted = timezone.now(), 0, 0
+    user_ids = set(users.values())
 
     def active(rows: Rows, extra: Q) -> Rows:
         return rows.filter(without_index_on_mysql(active_at(now) & extra, batch.db))
@@ -90,10 +91,10 @@ def _end_batch(batch: Rows, users: dict[uuid.UUID, Any], reason: str, actor: Any
     with transaction.atomic(using=batch.db, savepoint=False):
         # The UPDATE itself would lock in another order than other processes do.
         rows = lock_in_order(active(batch, Q())) if len(users) > 1 else batch
-        if any(user is not None for user in users.values()):
+        if user_ids - {None}:
             signed_in = active(rows, Q(user__isnull=False))
             ended = signed_in.update(**end_columns(reason, actor, now))
-        if None in users.values():
+        if None in user_ids:
             # Ended rows are kept as a record of a sign-in, and here nobody was signed in.
             deleted = delete_by_keys(active(rows, Q(user=None)))
     our_end = {"ended_at": now}

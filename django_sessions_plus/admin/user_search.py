@@ -39,13 +39,9 @@ def has_field(model: type[models.Model], name: str) -> bool:
 def search_fields(model: Any) -> list[str]:
     """Return the text columns of the user model that a search uses: its sign-in name and its e-mail."""
     names = dict.fromkeys([model.USERNAME_FIELD, getattr(model, "EMAIL_FIELD", "email")])
-    return [name for name in names if _is_text(model, name)]
-
-
-def _is_text(model: type[models.Model], name: str) -> bool:
-    return has_field(model, name) and isinstance(
-        model._meta.get_field(name), (models.CharField, models.TextField)
-    )
+    columns = {field.name: field for field in model._meta.concrete_fields}
+    texts = (models.CharField, models.TextField)
+    return [name for name in names if isinstance(columns.get(name), texts)]
 
 
 def search(queryset: Sessions, terms: str) -> Sessions:

@@ -32,7 +32,7 @@ export interface Session {
   updatedAt: string;
   /** Null for a session that was started for somebody, who has not authenticated. */
   authenticatedAt: string | null;
-  /** Whether sensitive acts need the password, because it was used from elsewhere since. */
+  /** Whether sensitive acts need the password, because it was used from another network or browser since. */
   reauthenticationRequired: boolean;
   lastSeenAt: string;
   expiresAt: string;

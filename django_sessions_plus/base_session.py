@@ -49,6 +49,8 @@ class AbstractSession(models.Model):
     version = models.PositiveBigIntegerField(_("version"), default=0, editable=False)
     created_at = models.DateTimeField(_("created"), default=timezone.now)
     authenticated_at = models.DateTimeField(_("signed in"), null=True, blank=True)
+    # When it was imported from another session engine; None for a session that started here.
+    imported_at = models.DateTimeField(_("imported"), null=True, blank=True, editable=False)
     # Set by SESSIONS_PLUS_CONTEXT_POLICY = "reauthenticate", until the user authenticates again.
     reauthentication_required = models.BooleanField(
         _("must authenticate again"), default=False, editable=False
@@ -208,7 +210,7 @@ class AbstractSession(models.Model):
         return policy.limited_from(
             user_id=self.user_id,
             authenticated_at=self.authenticated_at,
-            created_at=self.created_at,
+            started_at=self.imported_at or self.created_at,
         )
 
     @property
@@ -263,6 +265,7 @@ class AbstractSession(models.Model):
         return policy.access(
             user_id=self.user_id,
             authenticated_at=self.authenticated_at,
+            imported_at=self.imported_at,
             refresh_started_at=self.refresh_started_at,
             user_agent=self.user_agent,
         )

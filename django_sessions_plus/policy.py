@@ -104,13 +104,14 @@ class Access(models.TextChoices):
 
 
 def limited_from(
-    *, user_id: object, authenticated_at: datetime | None, created_at: datetime
+    *, user_id: object, authenticated_at: datetime | None, started_at: datetime
 ) -> datetime | None:
-    """Return from when the absolute timeout counts: the authentication, or the start where nobody authenticated.
+    """Return from when the absolute timeout counts: the authentication, or the start where none is known.
 
-    None while nobody is signed in.
+    None while nobody is signed in. A session that was imported from another engine has started at the
+    import: that engine had no such timeout, and the import must not sign anybody out.
     """
-    return created_at if authenticated_at is None and user_id is not None else authenticated_at
+    return started_at if authenticated_at is None and user_id is not None else authenticated_at
 
 
 def deadline(since: datetime | None, absolute_age: timedelta | None) -> datetime | None:
@@ -229,16 +230,18 @@ def access(
     *,
     user_id: object,
     authenticated_at: datetime | None,
+    imported_at: datetime | None,
     refresh_started_at: datetime | None,
     user_agent: str | None,
 ) -> Access:
     """Return how a session is used; ``querysets.used_by()`` is the same rule in SQL.
 
-    Nobody has authenticated in the session of an issued token. A cookie and a bearer token open the
+    Nobody has authenticated in the session of an issued token; when somebody did in an imported session is
+    only not known. A cookie and a bearer token open the
     same session, so only the user agent shows the difference. Without one, a session counts as a
     browser's, because most are.
     """
-    if user_id is not None and authenticated_at is None:
+    if user_id is not None and authenticated_at is None and imported_at is None:
         return Access.TOKEN
     if refresh_started_at is not None:
         return Access.API

@@ -181,13 +181,14 @@ def _is_within(age: timedelta | None, now: datetime) -> Q:
     if age is None:
         return Q()
     limit = now - age
-    not_authenticated = Q(user=None) | Q(created_at__gt=limit)
+    # An imported session has started at the import; see policy.limited_from().
+    not_authenticated = Q(user=None) | Q(created_at__gt=limit) | Q(imported_at__gt=limit)
     return Q(authenticated_at__gt=limit) | Q(authenticated_at=None) & not_authenticated
 
 
 def used_by(access: policy.Access) -> Q:
     """Return the condition that ``policy.access()`` of a session is ``access``."""
-    token = Q(user__isnull=False, authenticated_at=None)
+    token = Q(user__isnull=False, authenticated_at=None, imported_at=None)
     api = ~token & Q(refresh_started_at__isnull=False)
     browser = Q(user_agent=None) | Q(user_agent="")
     for prefix in policy.BROWSER_PREFIXES:

@@ -75,7 +75,12 @@ def grid(now: datetime, ada):
         ],
         around,
         [None, -30 * DAY, -30 * DAY + TICK, -DAY + TICK, *around],
-        [(None, -31 * DAY), *((ada.pk, age) for age in (-30 * DAY, -30 * DAY + TICK, -DAY + TICK))],
+        [
+            (None, -31 * DAY, None),
+            *((ada.pk, age, None) for age in (-30 * DAY, -30 * DAY + TICK, -DAY + TICK)),
+            # Imported from another engine, where it began long ago.
+            *((ada.pk, -31 * DAY, age) for age in (-30 * DAY, -30 * DAY + TICK)),
+        ],
     )
     Session.objects.bulk_create(
         row(
@@ -86,8 +91,9 @@ def grid(now: datetime, ada):
             authenticated_at=None if authenticated is None else now + authenticated,
             user_id=user,
             created_at=now + created,
+            imported_at=None if imported is None else now + imported,
         )
-        for (ended, reason), expires, authenticated, (user, created) in combinations
+        for (ended, reason), expires, authenticated, (user, created, imported) in combinations
     )
     return list(Session.objects.all())
 
@@ -327,10 +333,17 @@ AGENTS = [
 
 
 def test_the_sets_by_use_say_what_the_rule_says(now, ada):
-    facts = itertools.product((None, ada), (None, now), (None, now), AGENTS)
+    facts = itertools.product((None, ada), (None, now), (None, now), (None, now), AGENTS)
     rows = [
-        stored(now, user=user, authenticated_at=at, refresh_started_at=since, user_agent=agent)
-        for user, at, since, agent in facts
+        stored(
+            now,
+            user=user,
+            authenticated_at=at,
+            imported_at=imported,
+            refresh_started_at=since,
+            user_agent=agent,
+        )
+        for user, at, imported, since, agent in facts
     ]
     found = {
         access: set(Session.objects.used_by(access).values_list("pk", flat=True))

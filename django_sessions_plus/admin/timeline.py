@@ -41,9 +41,9 @@ def _beginning(session: AbstractSession) -> Iterator[TimelineEntry]:
     signed_in = session.authenticated_at
     if signed_in is None:
         is_token = session.access == Access.TOKEN
-        yield TimelineEntry(
-            session.created_at, gettext("Token issued") if is_token else gettext("Visit began")
-        )
+        is_visit = session.user_id is None
+        began = gettext("Visit began") if is_visit else gettext("Session began")
+        yield TimelineEntry(session.created_at, gettext("Token issued") if is_token else began)
         return
     if signed_in - session.created_at <= _AT_ONCE:
         yield TimelineEntry(signed_in, gettext("Signed in"), "active")

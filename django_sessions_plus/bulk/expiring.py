@@ -28,7 +28,7 @@ Rows = SessionQuerySet[Any]
 
 _COLUMNS = (
     *("pk", "user_id", "transport"),
-    *("expires_at", "authenticated_at", "created_at"),
+    *("expires_at", "authenticated_at", "imported_at", "created_at"),
 )
 
 
@@ -58,9 +58,11 @@ def mark_expired(
 def _mark(rows: Rows, found: list[tuple[Any, ...]]) -> int:
     """Mark each row of ``found``, all of which are locked; return how many."""
     by_timeout = defaultdict(list)
-    for key, user_id, transport, expires_at, authenticated_at, created_at in found:
+    for key, user_id, transport, expires_at, authenticated_at, imported_at, created_at in found:
         since = policy.limited_from(
-            user_id=user_id, authenticated_at=authenticated_at, created_at=created_at
+            user_id=user_id,
+            authenticated_at=authenticated_at,
+            started_at=imported_at or created_at,
         )
         timeout = policy.timeout(
             expires_at=expires_at, since=since, absolute_age=lifetimes.absolute_age(transport)

@@ -50,6 +50,12 @@ class Migration(migrations.Migration):
                     models.DateTimeField(blank=True, null=True, verbose_name="signed in"),
                 ),
                 (
+                    "imported_at",
+                    models.DateTimeField(
+                        blank=True, editable=False, null=True, verbose_name="imported"
+                    ),
+                ),
+                (
                     "reauthentication_required",
                     models.BooleanField(
                         default=False, editable=False, verbose_name="must authenticate again"

@@ -62,6 +62,12 @@ SESSION_STARTED = Event(
     "User %(user_id)s has signed in; session %(session_id)s has started.",
     ("session_id", "user_id", "transport"),
 )
+SESSION_IMPORTED = Event(
+    "session_imported",
+    logging.INFO,
+    "Session %(session_id)s was imported from %(source)s.",
+    ("session_id", "user_id", "source"),
+)
 SIGNED_IN_AGAIN = Event(
     "signed_in_again",
     logging.INFO,

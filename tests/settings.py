@@ -20,6 +20,7 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "rest_framework",
     "django_sessions_plus",
+    "django_sessions_plus.switching",
     "tests.custom",
 ]
 

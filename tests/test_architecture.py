@@ -30,7 +30,17 @@ RANKS = {
     5: ("sessions",),
     6: ("accounts", "decorators", "middleware"),
     7: (
-        *("admin", "api", "apps", "checks", "contrib", "management", "pages", "privacy"),
+        *(
+            "admin",
+            "api",
+            "apps",
+            "checks",
+            "contrib",
+            "management",
+            "pages",
+            "privacy",
+            "switching",
+        ),
         *("templatetags", "urls"),
     ),
 }

@@ -218,6 +218,18 @@ class Config:
         "it has, and gets the session under the present name. Empty it once SESSION_COOKIE_AGE has passed since the "
         "change.",
     )
+    IMPORT_FROM: "Setting[list[str] | tuple[str, ...]]" = Setting(
+        kinds.TEXTS,
+        [],
+        'From where the sessions of your previous engine are imported when they are used: "django", "cache", '
+        '"user_sessions", "qsessions", or what SESSION_ENGINE was. Empty it once nothing is left to import.',
+    )
+    IMPORT_KEEP_SOURCE = Setting(
+        kinds.SWITCH,
+        False,
+        "Whether imported sessions stay in their previous store, so that you can go back. One that ends here is then "
+        "deleted there too. When off, they are deleted there when they are imported.",
+    )
     REFRESH_COOKIE_NAME = Setting(
         kinds.COOKIE_NAME,
         "refresh_token",

@@ -1,0 +1,205 @@
+"""Import one session of another engine when its token is presented; the engine calls this for tokens it does not know.
+
+The order makes it safe beside everything else that may happen. The key is written down together with the new row,
+in one transaction, under a unique constraint: of twenty requests that arrive together one imports, and the others
+read its row. Only then the session is deleted in the other store, so a request that finds it in neither looks again. A key that is written down is never imported again, so that nothing that ended here comes back.
+Afterwards the barriers are read a second time, because all sessions of the user may have ended in between.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
+from django.db import DatabaseError, IntegrityError, router, transaction
+from django.utils import timezone
+
+from django_sessions_plus import events, sessions, tokens
+from django_sessions_plus.backends import changes, context
+from django_sessions_plus.backends.use import NO_META, Columns
+from django_sessions_plus.bookkeeping import best_effort, log_failure
+from django_sessions_plus.conf import config
+from django_sessions_plus.switching.asking import NoAnswer, ask, unknown_tokens
+from django_sessions_plus.switching.barriers import forbid_earlier as forbid_earlier
+from django_sessions_plus.switching.barriers import is_forbidden
+from django_sessions_plus.switching.identity import RefusedError, user_of
+from django_sessions_plus.switching.mirroring import delete_in_source as delete_in_source
+from django_sessions_plus.switching.models import ImportedKey
+from django_sessions_plus.switching.sealing import seal
+from django_sessions_plus.switching.sources import OldSession, Source, UnreadableError, sources
+
+if TYPE_CHECKING:
+    from django_sessions_plus.backends.rows import Rows
+    from django_sessions_plus.backends.session import SessionStore
+    from django_sessions_plus.base_session import AbstractSession
+
+logger = logging.getLogger("django_sessions_plus")
+
+
+def import_session(store: SessionStore) -> AbstractSession | None:
+    """Return the row of the session that another engine has for the token of ``store``, now imported; else None.
+
+    None also for a session that may not be imported: expired, unreadable, ended before, or one that its user
+    could not go on with. The store must have a well-formed token that no row has.
+
+    If the row cannot be written, the session is returned without one, as the other engine would have served
+    it: the request can read it, and the next request tries again.
+
+    Raises:
+        ConfigurationError: ``SESSIONS_PLUS_IMPORT_FROM`` names something that cannot be used.
+    """
+    # The token is in no local variable, because error reports show those.
+    digest = tokens.digest(store.session_key or "")
+    if digest in unknown_tokens:
+        return None
+    is_certain = True
+    for source in sources():
+        try:
+            found = ask(source, store.session_key or "")
+            if isinstance(found, OldSession):
+                return _import(store, source, found, digest)
+        except (UnreadableError, RefusedError) as error:
+            logger.warning("A session of %s was not imported: %s.", source.name, error)
+        else:
+            is_certain = is_certain and found is NoAnswer.UNKNOWN
+    return _find_again(store, digest, is_certain=is_certain)
+
+
+def is_importable(token: str) -> bool:
+    """Return whether another engine has a session with this token, whoever may use it."""
+    try:
+        found = [ask(source, token) for source in sources()]
+    except UnreadableError:
+        return False
+    is_known = any(isinstance(each, OldSession) for each in found)
+    using = router.db_for_write(sessions.session_model())
+    digest = tokens.digest(token)
+    return is_known and not ImportedKey.objects.using(using).filter(digest=digest).exists()
+
+
+def new_row(
+    store_class: type[SessionStore],
+    old: OldSession,
+    *,
+    user: Any,
+    digest: str,
+    meta: Mapping[str, Any] = NO_META,
+) -> AbstractSession:
+    """Return the row for a session of another engine, not inserted; ``meta`` is that of the request, if there is one.
+
+    Raises:
+        UnreadableError: a value of its data cannot be stored by ``SESSION_SERIALIZER``.
+    """
+    now = timezone.now()
+    # A store of its own: that of the request may have been given what the next save has to write.
+    store = store_class()
+    store.meta = meta
+    if old.data.get(changes.EXPIRY_KEY) == 0:
+        store.pending_remember = False
+    try:
+        text = store.encode(old.data)
+    except (TypeError, ValueError) as error:
+        raise UnreadableError(
+            "SESSION_SERIALIZER cannot store a value of its data; set it to that of the previous engine"
+        ) from error
+    user_id = None if user is None else user.pk
+    columns = changes.new_columns(None, old.data, store, now, user_id=user_id)
+    columns |= _known_columns(old, columns, now) | store.extra_columns(old.data)
+    row = store.get_model_class()(token_digest=digest, session_data=text, **columns)
+    users: Any = row._meta.get_field("user").related_model
+    if isinstance(user, users):
+        # What loads the session next need not query the user again.
+        row.user = user
+    return row
+
+
+def _known_columns(old: OldSession, columns: Columns, now: Any) -> Columns:
+    """Return what differs from a session that starts now."""
+    seen_at = min(old.last_seen_at or now, now)
+    client = {"REMOTE_ADDR": old.ip_address, "HTTP_USER_AGENT": old.user_agent}
+    known = {name: value for name, value in context.client_columns(client).items() if value}
+    return {
+        # Nobody knows when the user authenticated, so the session is not fresh.
+        "authenticated_at": None,
+        "imported_at": now,
+        "created_at": min(old.created_at or seen_at, seen_at),
+        "last_seen_at": seen_at,
+        "expires_at": min(old.expires_at or columns["expires_at"], columns["expires_at"]),
+        # The browser has a cookie of the other engine, which expires at another time.
+        "cookie_expires_at": None,
+        **known,
+    }
+
+
+def _import(
+    store: SessionStore, source: Source, old: OldSession, digest: str
+) -> AbstractSession | None:
+    rows = store.rows
+    user = user_of(old.data, rows.model)
+    row = new_row(type(store), old, user=user, digest=digest, meta=store.meta)
+    if _is_dead(row, old, user, rows):
+        return _find_again(store, digest, is_certain=True)
+    key = ImportedKey(digest=digest, source=source.name)
+    if config.IMPORT_KEEP_SOURCE:
+        key.sealed_key = seal(store.session_key or "", digest)
+    try:
+        is_ours = write(rows, row, key)
+    except DatabaseError as error:
+        # The database may be read-only for a while: whoever was signed in stays signed in.
+        log_failure(f"import a session of {source.name}", error)
+        row._state.db = rows.alias
+        return row
+    if not is_ours:
+        return _find_again(store, digest, is_certain=False)
+    store.uncommitted.keep_insert()
+    finish = partial(_finish, row, old, user, source, store.session_key or "")
+    transaction.on_commit(finish, using=rows.alias)
+    return row
+
+
+def _find_again(store: SessionStore, digest: str, *, is_certain: bool) -> AbstractSession | None:
+    """Return the row that a parallel request has imported since the caller has looked for it; None if none has.
+
+    Then the token counts as unknown for a while, if it ``is_certain`` that no other engine knows it.
+    """
+    # Not from a cache or a replica, which may not know of the row yet.
+    row = store.rows.find_not_ended(digest)
+    if row is None and is_certain:
+        unknown_tokens.add(digest)
+    return row
+
+
+def _is_dead(row: AbstractSession, old: OldSession, user: Any, rows: Rows) -> bool:
+    """Return whether the session has expired by the timeouts of this site, was imported before, or is forbidden."""
+    is_imported = ImportedKey.objects.using(rows.alias).filter(digest=row.token_digest).exists()
+    return (
+        is_imported or not row.is_active() or is_forbidden(user, old.created_at, using=rows.alias)
+    )
+
+
+def write(rows: Rows, row: AbstractSession, key: ImportedKey) -> bool:
+    """Insert the row and write down the key, or neither; return False if another request has done it before."""
+    try:
+        with transaction.atomic(using=rows.alias):
+            key.save(force_insert=True, using=rows.alias)
+            return rows.insert(row)
+    except IntegrityError:
+        return False
+
+
+def _finish(row: AbstractSession, old: OldSession, user: Any, source: Source, key: str) -> None:
+    """After the commit: delete the session in the other store, and end it here if it may not stay."""
+    using = row._state.db or ""
+    events.SESSION_IMPORTED.log(session_id=row.pk, user_id=row.user_id, source=source.name)
+    with best_effort("end a session that was imported too late", using=using):
+        # All sessions of the user may have ended between the first look at the barriers and the commit.
+        if is_forbidden(user, old.created_at, using=using):
+            sessions.revoke(row)
+    if not config.IMPORT_KEEP_SOURCE:
+        with best_effort(f"delete an imported session of {source.name}"):
+            source.delete(key)
+    if user is not None:
+        with best_effort("end the sessions beyond the limit", using=using):
+            sessions.enforce_limit(user, keep=row)

@@ -1,0 +1,214 @@
+"""The stores of other engines, from which sessions are imported: find one by its key, or delete it.
+
+A source is named by a word for a well-known engine, or by what ``SESSION_ENGINE`` was. The other engine
+reads its own data: its serializer, its signature, its encryption. Nothing here writes to a store except ``delete()``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from functools import lru_cache
+from importlib import import_module
+from typing import Any
+
+from django.conf import settings
+from django.contrib.sessions.backends.base import SessionBase
+from django.core import signing
+from django.core.cache import caches
+from django.db import models, router
+from django.utils import timezone
+from django.views.decorators.debug import sensitive_variables
+
+from django_sessions_plus.conf import PREFIX, config
+from django_sessions_plus.conf.changes import on_setting_change
+from django_sessions_plus.exceptions import ConfigurationError
+
+ENGINES = {
+    # Its store also deletes the copies that its own cached_db keeps; the rows are the same.
+    "django": "django.contrib.sessions.backends.cached_db",
+    "cache": "django.contrib.sessions.backends.cache",
+    "user_sessions": "user_sessions.backends.db",
+    "qsessions": "qsessions.backends.cached_db",
+}
+"""The engines that have a short name in ``SESSIONS_PLUS_IMPORT_FROM``."""
+
+# How packages call what a row may have beside Django's three columns.
+_ADDRESS, _AGENT = ("ip", "ip_address"), ("user_agent",)
+_CREATED, _SEEN = ("created_at", "created"), ("last_activity", "last_seen_at", "updated_at")
+
+
+class UnreadableError(Exception):
+    """The session exists, but its data cannot be read; the message says why, without a value of it."""
+
+
+@dataclass(frozen=True)
+class OldSession:
+    """A session of another engine; None for what that engine does not know."""
+
+    # Not in the repr, which may get into a log.
+    data: dict[str, Any] = field(repr=False)
+    expires_at: datetime | None = None
+    created_at: datetime | None = None
+    last_seen_at: datetime | None = None
+    ip_address: str | None = None
+    user_agent: str | None = None
+
+
+class Source:
+    """The store of another engine. Threads may share it."""
+
+    def __init__(self, name: str, store_class: type[SessionBase]) -> None:
+        self.name = name
+        """The entry in ``SESSIONS_PLUS_IMPORT_FROM``."""
+        self.store_class = store_class
+
+    @property
+    def alias(self) -> str | None:
+        """The database of the store; None if it is in no database."""
+        return None
+
+    def find(self, key: str) -> OldSession | None:
+        """Return the session with this key; None if there is none, or if it has expired. One query or cache access.
+
+        Raises:
+            UnreadableError: there is one, but its data is damaged, or of another serializer.
+            Exception: whatever a database or a cache raises that fails.
+        """
+        raise NotImplementedError
+
+    @sensitive_variables("key")
+    def delete(self, key: str) -> None:
+        """Delete the session with this key, and its cached copy; nothing happens if there is none."""
+        store: Any = self.store_class(key)
+        store.delete(key)
+
+
+class RowSource(Source):
+    """Sessions in a table with ``session_key``, ``session_data`` and ``expire_date``, as Django's has."""
+
+    def __init__(
+        self, name: str, store_class: type[SessionBase], model: type[models.Model]
+    ) -> None:
+        super().__init__(name, store_class)
+        self.model = model
+        names = {each.name for each in model._meta.get_fields()}
+        self._names = {
+            meant: next((each for each in known if each in names), None)
+            for meant, known in (
+                ("ip_address", _ADDRESS),
+                ("user_agent", _AGENT),
+                ("created_at", _CREATED),
+                ("last_seen_at", _SEEN),
+            )
+        }
+
+    @property
+    def alias(self) -> str:
+        """The database for writes: a replica may still have a session that was deleted."""
+        return router.db_for_write(self.model)
+
+    def rows(self) -> models.QuerySet[Any]:
+        """Return all rows that have not expired."""
+        live = models.Q(expire_date__gt=timezone.now())
+        return self.model._default_manager.using(self.alias).filter(live)
+
+    @sensitive_variables("key")
+    def find(self, key: str) -> OldSession | None:
+        """See Source."""
+        found = self.rows().filter(session_key=key)[:1]
+        return next((self.read(row) for row in found), None)
+
+    def read(self, row: Any) -> OldSession:
+        """Return the session of a row.
+
+        Raises:
+            UnreadableError: its data is damaged, or of another serializer.
+        """
+        known = {meant: getattr(row, name) for meant, name in self._names.items() if name}
+        agent: Any = self._names["user_agent"] and self.model._meta.get_field("user_agent")
+        if agent and len(known["user_agent"] or "") == agent.max_length:
+            # It was cut off, and would look like another browser than the one that sends all of it.
+            known["user_agent"] = None
+        data = _decoded(self.store_class, row.session_data)
+        return OldSession(data=data, expires_at=row.expire_date, **known)
+
+
+class CacheSource(Source):
+    """Sessions of ``django.contrib.sessions.backends.cache``, or of an engine that extends it."""
+
+    @sensitive_variables("key")
+    def find(self, key: str) -> OldSession | None:
+        """See Source. A cache does not tell when an entry expires."""
+        prefix = self.store_class.cache_key_prefix  # type: ignore[attr-defined]
+        data = caches[settings.SESSION_CACHE_ALIAS].get(prefix + key)
+        if data is None:
+            return None
+        if not isinstance(data, Mapping):
+            raise UnreadableError("the cache has something else than the data of a session")
+        return OldSession(data=dict(data))
+
+
+def sources() -> list[Source]:
+    """Return the sources that ``SESSIONS_PLUS_IMPORT_FROM`` names, in its order.
+
+    Raises:
+        ConfigurationError: an entry names no engine, or one from which nothing can be imported.
+    """
+    return [source_of(name) for name in config.IMPORT_FROM]
+
+
+@lru_cache(maxsize=16)
+def source_of(name: str) -> Source:
+    """Return the source with this name; raises like ``sources()``."""
+    path = ENGINES.get(name, name)
+    try:
+        module = import_module(path)
+        store_class: Any = module.SessionStore
+        model = _model_of(module)
+    except (ImportError, AttributeError, RuntimeError) as error:
+        # A RuntimeError is Django's for a model whose app is not installed.
+        raise ConfigurationError(
+            f"{PREFIX}IMPORT_FROM names {name!r}, and {path} cannot be used: {error}"
+        ) from error
+    if model is not None:
+        return RowSource(name, store_class, model)
+    if hasattr(store_class, "cache_key_prefix"):
+        return CacheSource(name, store_class)
+    raise ConfigurationError(
+        f"{PREFIX}IMPORT_FROM names {name!r}, from which nothing can be imported: its SessionStore keeps"
+        " sessions neither in a table nor in a cache as Django's engines do."
+    )
+
+
+def _model_of(module: Any) -> type[models.Model] | None:
+    """Return the model of an engine's rows: as Django's engines name it, or as a ``Session`` of its module."""
+    store_class = module.SessionStore
+    model: type[models.Model] | None = getattr(module, "Session", None)
+    if hasattr(store_class, "get_model_class"):
+        model = store_class.get_model_class()
+    return model
+
+
+def _decoded(store_class: type[SessionBase], text: str) -> dict[str, Any]:
+    store: Any = store_class()
+    if store_class.decode is not SessionBase.decode:
+        data = store.decode(text)
+    else:
+        # Django's own method returns {} for any failure, which here would look like an empty session.
+        try:
+            data = signing.loads(text, salt=store.key_salt, serializer=store.serializer)
+        except signing.BadSignature as error:
+            raise UnreadableError(
+                "its data is damaged, or signed with another SECRET_KEY"
+            ) from error
+        except Exception as error:
+            reason = f"SESSION_SERIALIZER cannot read its data ({type(error).__name__})"
+            raise UnreadableError(reason) from error
+    if not isinstance(data, dict):
+        raise UnreadableError("its data is no dictionary")
+    return data
+
+
+on_setting_change(source_of.cache_clear)

@@ -1,0 +1,58 @@
+"""Requests of one browser that really arrive together, right after the switch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from functools import partial
+from pathlib import Path
+
+import pytest
+from django.contrib.auth import SESSION_KEY
+from django.contrib.auth.models import User
+from django.db import connection, transaction
+
+from django_sessions_plus import sessions
+from django_sessions_plus.models import Session
+from django_sessions_plus.switching.models import ImportedKey
+from tests.backends.drivers import SyncSession
+from tests.backends.racing import racers, shared_database
+from tests.switching.conftest import after_switch, before_switch, browser, key_of
+
+# SQLite has one writer at a time, so few rounds say as much there as many.
+ROUNDS = 3 if connection.vendor == "sqlite" else 20
+
+
+@pytest.fixture(autouse=True)
+def _shared_database(_stock_app: None, tmp_path: Path) -> Iterator[None]:
+    with shared_database(tmp_path):
+        yield
+
+
+def load(key: str) -> tuple[str | None, str | None]:
+    session = SyncSession(key)
+    return session.get(SESSION_KEY), session.get("basket")
+
+
+def test_of_20_requests_one_imports_and_all_are_signed_in(alice: User):
+    with before_switch():
+        keys = [key_of(browser(alice, basket="tea")) for _ in range(ROUNDS)]
+    with after_switch(), racers(20) as racing:
+        for key in keys:
+            results = racing.run(*[partial(load, key)] * 20)
+            assert results == [(str(alice.pk), "tea")] * 20
+    assert Session.objects.count() == ImportedKey.objects.count() == ROUNDS
+
+
+def test_whoever_signs_out_everywhere_leaves_nothing_that_was_imported_meanwhile(alice: User):
+    with before_switch():
+        rounds = [[key_of(browser(alice)) for _ in range(4)] for _ in range(ROUNDS)]
+
+    def end_all() -> None:
+        with transaction.atomic():
+            sessions.revoke_all(alice)
+
+    with after_switch(), racers(5) as racing:
+        for keys in rounds:
+            racing.run(*(partial(load, key) for key in keys), end_all)
+            assert [load(key) for key in keys] == [(None, None)] * 4
+    assert not Session.objects.active().exists()

@@ -108,8 +108,7 @@ def limited_from(
 ) -> datetime | None:
     """Return from when the absolute timeout counts: the authentication, or the start where none is known.
 
-    None while nobody is signed in. A session that was imported from another engine has started at the
-    import: that engine had no such timeout, and the import must not sign anybody out.
+    None while nobody is signed in. An imported session has started at the import, which must sign nobody out.
     """
     return started_at if authenticated_at is None and user_id is not None else authenticated_at
 

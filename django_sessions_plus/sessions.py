@@ -18,10 +18,9 @@ from typing import Any, ParamSpec, TypeVar, get_args
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.db import connections, router, transaction
 
-from django_sessions_plus.backends import opened
+from django_sessions_plus.backends import importing, opened
 from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.backends.db import SessionStore
-from django_sessions_plus.backends.importing import importer
 from django_sessions_plus.backends.running import adopt as adopt
 from django_sessions_plus.backends.running import aresolve as aresolve
 from django_sessions_plus.backends.running import current as current
@@ -158,10 +157,7 @@ def revoke_everyone(
     """
     rows = _rows().filter(user__isnull=False)
     newest = rows.order_by("-pk").values_list("pk", flat=True).first()
-    if newest is None:
-        _forbid_import(None, rows, reason, actor)
-        return 0
-    ended = _all_but(keep, rows.filter(pk__lte=newest))
+    ended = rows.none() if newest is None else _all_but(keep, rows.filter(pk__lte=newest))
     _forbid_import(None, ended, reason, actor)
     return _end([ended], reason, actor, progress)
 
@@ -276,26 +272,12 @@ def _all_but(
 def _forbid_import(
     user: Any, rows: SessionQuerySet[AbstractSession], reason: str, actor: Any
 ) -> None:
-    """Before ``rows`` end: forbid that sessions of ``user`` (None: of everybody) are imported from another engine.
-
-    Another process sees that only at the commit of a running transaction, and may have imported one until then.
-    """
-    switch = importer()
-    if switch is None:
-        return
-    since = switch.forbid_earlier(user, using=rows.db)
-    if connections[rows.db].in_atomic_block:
+    """Before ``rows`` end: forbid that sessions of ``user`` (None: of everybody) are imported from another engine."""
+    since = importing.forbid_earlier(user, using=rows.db)
+    if since is not None and connections[rows.db].in_atomic_block:
+        # Another process sees that only after the commit, and may have imported one until then.
         late = rows.filter(imported_at__gte=since)
         transaction.on_commit(partial(_end, [late], reason, actor), using=rows.db)
-
-
-def _delete_in_source(batch: ending.Batch) -> None:
-    """Delete the sessions of the batch where they were imported from, if they were left there."""
-    switch = importer()
-    if switch is not None:
-        ended = batch.rows.filter(imported_at__isnull=False, **batch.our_end)
-        digests = ended.values_list("token_digest", flat=True)
-        switch.delete_in_source(digests, using=batch.rows.db)
 
 
 def _end(
@@ -309,7 +291,7 @@ def _end(
         for store in opened.stores_of_request():
             if store.row is not None and batch.has_ended(store.row.pk):
                 store.forget()
-        _delete_in_source(batch)
+        importing.delete_all_in_source(batch.rows.filter(**batch.our_end))
         ended += batch.count
         if progress is not None:
             progress(ended)

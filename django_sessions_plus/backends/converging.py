@@ -79,9 +79,6 @@ class Store(Use, Protocol):
     def encode(self, session_dict: Data) -> str:
         """Return the data as text."""
 
-    def import_row(self) -> AbstractSession | None:
-        """Import the session of this store's token from another engine."""
-
     def create_model_instance(self, data: Data) -> AbstractSession:
         """Return a new row."""
 
@@ -103,11 +100,6 @@ def save_merged(store: Store, row: AbstractSession, data: Data) -> None:
     """
     uncommitted = store.uncommitted
     is_rolled_back = uncommitted.is_rolled_back()
-    if is_rolled_back and uncommitted.is_inserted and row.imported_at is not None:
-        # The import was rolled back, so the other engine still has the session.
-        store.pending_remember = store.remember
-        uncommitted.is_inserted, uncommitted.before, is_rolled_back = None, None, False
-        row = or_raise(store.import_row())
     if is_rolled_back and uncommitted.is_inserted:
         again = store.create_model_instance(data)
         again.pk = row.pk

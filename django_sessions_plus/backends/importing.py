@@ -1,7 +1,7 @@
 """The way from the engine to ``django_sessions_plus.switching``, which imports sessions of another engine.
 
-By a dotted path, because ``switching`` builds on the engine. Nothing of it is loaded unless
-``SESSIONS_PLUS_IMPORT_FROM`` is set.
+By a dotted path, because ``switching`` builds on the engine. Nothing of it is loaded, and these functions do
+nothing, unless ``SESSIONS_PLUS_IMPORT_FROM`` is set.
 """
 
 from __future__ import annotations
@@ -15,14 +15,14 @@ from django_sessions_plus.conf import config
 
 if TYPE_CHECKING:
     # Not at run time: the engine must be importable while apps are still loading.
-    from django_sessions_plus.backends.session import SessionStore
     from django_sessions_plus.base_session import AbstractSession
+    from django_sessions_plus.querysets import SessionQuerySet
 
 
 class Importer(Protocol):
     """The functions of ``django_sessions_plus.switching.importing`` that other parts call."""
 
-    def import_session(self, store: SessionStore) -> AbstractSession | None:
+    def import_session(self, store: Any) -> AbstractSession | None:
         """Return the row of the session that another engine has for the store's token, now imported; else None."""
 
     def is_importable(self, token: str) -> bool:
@@ -40,3 +40,39 @@ def importer() -> Importer | None:
     if not config.IMPORT_FROM:
         return None
     return cast(Importer, import_module("django_sessions_plus.switching.importing"))
+
+
+def import_row(store: Any) -> AbstractSession | None:
+    """Return the row of the session that another engine has for the token of ``store``, now imported; else None."""
+    switch = importer()
+    return None if switch is None else switch.import_session(store)
+
+
+def is_importable(token: str) -> bool:
+    """Return whether another engine has a session with this token."""
+    switch = importer()
+    return switch is not None and switch.is_importable(token)
+
+
+def forbid_earlier(user: Any, *, using: str) -> datetime | None:
+    """Forbid to import sessions of ``user`` (None: of anybody) that are older than now.
+
+    Return that time; None if nothing is imported.
+    """
+    switch = importer()
+    return None if switch is None else switch.forbid_earlier(user, using=using)
+
+
+def delete_all_in_source(rows: SessionQuerySet[Any]) -> None:
+    """Delete the sessions of these rows, which have ended, where they were imported from, if they were left there."""
+    switch = importer()
+    if switch is not None:
+        digests = rows.filter(imported_at__isnull=False).values_list("token_digest", flat=True)
+        switch.delete_in_source(digests, using=rows.db)
+
+
+def delete_in_source(row: AbstractSession, using: str) -> None:
+    """Delete the session of ``row`` where it was imported from, if it was left there: its token is no longer valid."""
+    switch = None if row.imported_at is None else importer()
+    if switch is not None:
+        switch.delete_in_source([row.token_digest], using=using)

@@ -19,10 +19,17 @@ from django.utils import timezone
 from django.utils.functional import cached_property
 
 from django_sessions_plus import policy, tokens
-from django_sessions_plus.backends import changes, context, converging, opened, sending, user_key
+from django_sessions_plus.backends import (
+    changes,
+    context,
+    converging,
+    importing,
+    opened,
+    sending,
+    user_key,
+)
 from django_sessions_plus.backends.base import BaseStore
 from django_sessions_plus.backends.converging import or_raise
-from django_sessions_plus.backends.importing import importer
 from django_sessions_plus.backends.rows import Rows
 from django_sessions_plus.backends.twins import async_twin, in_thread
 from django_sessions_plus.backends.uncommitted import Uncommitted
@@ -214,11 +221,8 @@ class SessionStore(BaseStore):
 
     def exists(self, session_key: str | None) -> bool:
         """Return whether a session that has not ended has this token."""
-        if not tokens.is_well_formed(session_key):
-            return False
-        switch = importer()
-        return self.rows.exists(tokens.digest(session_key)) or (
-            switch is not None and switch.is_importable(session_key)
+        return tokens.is_well_formed(session_key) and (
+            self.rows.exists(tokens.digest(session_key)) or importing.is_importable(session_key)
         )
 
     aexists = async_twin(exists)
@@ -274,7 +278,8 @@ class SessionStore(BaseStore):
                 raise StaleSessionError
             self.insert(self.create_model_instance(data))
             return
-        row = or_raise(self.row or self._find_row())
+        row = None if self.uncommitted.forget_rolled_back_import() else self.row
+        row = or_raise(row or self._find_row())
         columns = self.save_columns(row, data)
         is_rolled_back = self.has_uncommitted and self.uncommitted.is_rolled_back()
         if is_rolled_back or (columns and not self.rows.update(row, columns)):
@@ -378,8 +383,8 @@ class SessionStore(BaseStore):
         row = self.row if is_own else None
         if row is None and digest is not None:
             # A session that was not imported yet has to end too, or the same token would open it later.
-            other = self if is_own else type(self)(session_key)
-            row = self.rows.find_not_ended(digest) or other.import_row()
+            store = self if is_own else type(self)(session_key)
+            row = self.rows.find_not_ended(digest) or importing.import_row(store)
         if row is not None:
             self._end(row)
 
@@ -454,12 +459,7 @@ class SessionStore(BaseStore):
         if not tokens.is_well_formed(self.session_key):
             return None
         row = self.rows.find(tokens.digest(self.session_key), with_user=self.wants_user)
-        return row or self.import_row()
-
-    def import_row(self) -> AbstractSession | None:
-        """Import the session of this store's token from another engine, if ``SESSIONS_PLUS_IMPORT_FROM`` names any."""
-        switch = importer()
-        return None if switch is None else switch.import_session(self)
+        return row or importing.import_row(self)
 
     def _set_loaded_row(self, row: AbstractSession | None) -> dict[str, Any]:
         # A second load() must not replace the row: the next save would overwrite what other
@@ -548,7 +548,7 @@ class SessionStore(BaseStore):
             # The caller sees the failure, so the end must not be repeated after the view's transaction.
             uncommitted.ended = None
             raise
-        self._delete_in_source(row)
+        importing.delete_in_source(row, self.rows.alias)
         if ended is None:
             return None
         if row is self.row:
@@ -556,12 +556,6 @@ class SessionStore(BaseStore):
         arguments = {"reason": self.end_reason, "actor": actor}
         sending.send(session_ended, ended, self, self.rows.alias, **arguments)
         return ended
-
-    def _delete_in_source(self, row: AbstractSession) -> None:
-        """Delete the session where it was imported from, if it was left there: its token opens it no longer."""
-        switch = None if row.imported_at is None else importer()
-        if switch is not None:
-            switch.delete_in_source([row.token_digest], using=self.rows.alias)
 
     def _note_and_send(self, row: AbstractSession, columns: Columns) -> None:
         pending = sending.pending_signal(row, columns)
@@ -576,7 +570,7 @@ class SessionStore(BaseStore):
             reason = reasons.SIGNED_OUT if is_sign_in else reasons.PASSWORD_CHANGED
             self.refresh_family_ended_by = reason
         if "token_digest" in columns:
-            self._delete_in_source(row)
+            importing.delete_in_source(row, self.rows.alias)
             if self.is_opened_by_id:
                 self.is_token_lost = True
             else:

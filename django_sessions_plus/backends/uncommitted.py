@@ -22,6 +22,8 @@ class Uncommitted:
         self.rows = rows
         self.is_inserted: bool | None = None
         """Whether the row was inserted."""
+        self.is_imported: bool | None = None
+        """Whether the row was imported from another engine."""
         self.before: AbstractSession | None = None
         """The row as it was before it was written."""
         self.ended: AbstractSession | None = None
@@ -39,6 +41,20 @@ class Uncommitted:
         """Note that the row was just inserted. A row that the store had before is forgotten."""
         self.is_inserted = self.before = None
         self._keep_until_commit("is_inserted", True)
+
+    def keep_import(self) -> None:
+        """Note that the row was just imported from another engine."""
+        self._keep_until_commit("is_imported", True)
+
+    def forget_rolled_back_import(self) -> bool:
+        """Return whether the row was imported in a transaction that was rolled back; if so, forget it and its writes.
+
+        The other engine still has the session then, so that it can be imported again.
+        """
+        if not self.is_imported or self.rows.is_in_transaction:
+            return False
+        self.is_imported = self.before = None
+        return True
 
     def keep_before(self, row: AbstractSession) -> None:
         """Note that ``row`` was just written; to be called before the instance is changed.

@@ -1,8 +1,9 @@
 """Import one session of another engine when its token is presented; the engine calls this for tokens it does not know.
 
-The order makes it safe beside everything else that may happen. The key is written down together with the new row,
-in one transaction, under a unique constraint: of twenty requests that arrive together one imports, and the others
-read its row. Only then the session is deleted in the other store, so a request that finds it in neither looks again. A key that is written down is never imported again, so that nothing that ended here comes back.
+The order makes it safe beside everything else that may happen. The key is written down together with the new
+row, in one transaction, under a unique constraint: of twenty requests that arrive together one imports, and the
+others read its row. Only then the session is deleted in the other store, so a request that finds it in neither
+looks again. A key that is written down is never imported again, so that nothing that ended here comes back.
 Afterwards the barriers are read a second time, because all sessions of the user may have ended in between.
 """
 
@@ -153,7 +154,7 @@ def _import(
         return row
     if not is_ours:
         return _find_again(store, digest, is_certain=False)
-    store.uncommitted.keep_insert()
+    store.uncommitted.keep_import()
     finish = partial(_finish, row, old, user, source, store.session_key or "")
     transaction.on_commit(finish, using=rows.alias)
     return row

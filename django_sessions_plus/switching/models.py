@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from django.db import models
 from django.utils import timezone
-from django.utils.translation import gettext_lazy as _
 
 
 class ImportedKey(models.Model):
@@ -18,15 +17,13 @@ class ImportedKey(models.Model):
     """
 
     # The digest that the token of the imported session has. The key itself is not stored.
-    digest = models.CharField(_("digest"), max_length=64, editable=False)
-    source = models.CharField(_("imported from"), max_length=200, editable=False)
-    imported_at = models.DateTimeField(_("imported"), default=timezone.now, editable=False)
+    digest = models.CharField(max_length=64, editable=False)
+    source = models.CharField(max_length=200, editable=False)
+    imported_at = models.DateTimeField(default=timezone.now, editable=False)
     # The key, encrypted, if the other store keeps the session, which has to be deleted there when it ends here.
-    sealed_key = models.CharField(_("encrypted key"), max_length=64, blank=True, editable=False)
+    sealed_key = models.CharField(max_length=64, blank=True, editable=False)
 
     class Meta:
-        verbose_name = _("imported key")
-        verbose_name_plural = _("imported keys")
         constraints = [
             # Not unique=True: on PostgreSQL, Django would then create a second index, for LIKE.
             models.UniqueConstraint(fields=["digest"], name="switching_digest"),
@@ -44,12 +41,10 @@ class ImportBarrier(models.Model):
     """
 
     # The primary key of the user as text; empty for all users.
-    user_key = models.CharField(_("user"), max_length=255, blank=True, editable=False)
-    before = models.DateTimeField(_("nothing before"), editable=False)
+    user_key = models.CharField(max_length=255, blank=True, editable=False)
+    before = models.DateTimeField(editable=False)
 
     class Meta:
-        verbose_name = _("import barrier")
-        verbose_name_plural = _("import barriers")
         constraints = [
             models.UniqueConstraint(fields=["user_key"], name="switching_user"),
         ]

@@ -15,18 +15,18 @@ _PURPOSE = "imported session key"
 
 
 @sensitive_variables()
-def seal(key: str, digest: str) -> str:
-    """Return ``key`` encrypted, as 64 hexadecimal characters; ``digest`` is its token digest."""
-    return _pad(derive(_PURPOSE)[0], digest, key.encode()).hex()
+def seal(token: str, digest: str) -> str:
+    """Return ``token`` encrypted, as 64 hexadecimal characters; ``digest`` is its digest."""
+    return _pad(derive(_PURPOSE)[0], digest, token.encode()).hex()
 
 
 @sensitive_variables()
 def unseal(sealed: str, digest: str) -> str | None:
-    """Return the key; None if it was encrypted with a ``SECRET_KEY`` that is no longer known."""
+    """Return the token; None if it was encrypted with a ``SECRET_KEY`` that is no longer known."""
     for secret in derive(_PURPOSE):
-        key = _pad(secret, digest, bytes.fromhex(sealed)).decode("latin-1")
-        if tokens.is_well_formed(key) and tokens.digest(key) == digest:
-            return key
+        token = _pad(secret, digest, bytes.fromhex(sealed)).decode("latin-1")
+        if tokens.is_well_formed(token) and tokens.digest(token) == digest:
+            return token
     return None
 
 

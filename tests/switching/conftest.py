@@ -76,7 +76,7 @@ def browser(user: User | None = None, **data: Any) -> Client:
     session = client.session
     session.update(data)
     session.save()
-    client.cookies[django_settings.SESSION_COOKIE_NAME] = session.session_key
+    client.cookies[django_settings.SESSION_COOKIE_NAME] = str(session.session_key)
     return client
 
 

@@ -348,7 +348,7 @@ def test_all_end_while_one_is_imported(alice, before):
 
     def write_late(*args: Any) -> bool:
         sessions.revoke_all(alice)
-        return write(*args)
+        return bool(write(*args))
 
     with after_switch(), patch.object(importing, "write", write_late):
         who(client)

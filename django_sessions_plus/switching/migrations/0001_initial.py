@@ -19,15 +19,11 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "user_key",
-                    models.CharField(
-                        blank=True, editable=False, max_length=255, verbose_name="user"
-                    ),
+                    models.CharField(blank=True, editable=False, max_length=255),
                 ),
-                ("before", models.DateTimeField(editable=False, verbose_name="nothing before")),
+                ("before", models.DateTimeField(editable=False)),
             ],
             options={
-                "verbose_name": "import barrier",
-                "verbose_name_plural": "import barriers",
                 "constraints": [
                     models.UniqueConstraint(fields=("user_key",), name="switching_user")
                 ],
@@ -42,27 +38,21 @@ class Migration(migrations.Migration):
                         auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
                     ),
                 ),
-                ("digest", models.CharField(editable=False, max_length=64, verbose_name="digest")),
+                ("digest", models.CharField(editable=False, max_length=64)),
                 (
                     "source",
-                    models.CharField(editable=False, max_length=200, verbose_name="imported from"),
+                    models.CharField(editable=False, max_length=200),
                 ),
                 (
                     "imported_at",
-                    models.DateTimeField(
-                        default=django.utils.timezone.now, editable=False, verbose_name="imported"
-                    ),
+                    models.DateTimeField(default=django.utils.timezone.now, editable=False),
                 ),
                 (
                     "sealed_key",
-                    models.CharField(
-                        blank=True, editable=False, max_length=64, verbose_name="encrypted key"
-                    ),
+                    models.CharField(blank=True, editable=False, max_length=64),
                 ),
             ],
             options={
-                "verbose_name": "imported key",
-                "verbose_name_plural": "imported keys",
                 "constraints": [
                     models.UniqueConstraint(fields=("digest",), name="switching_digest")
                 ],

@@ -107,6 +107,8 @@ class AsynchronousCache(BaseCache):
 
 MOUNTED = {"ROOT_URLCONF": "tests.pages_urls"}
 NO_APP_TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates"}]
+WITH_STOCK = [*settings.INSTALLED_APPS, "django.contrib.sessions"]
+IMPORTED = {"SESSIONS_PLUS_IMPORT_FROM": ["django"]}
 WITHOUT_MESSAGES = [app for app in settings.INSTALLED_APPS if "messages" not in app]
 
 CACHED = "django_sessions_plus.backends.cached_db"
@@ -229,6 +231,20 @@ def path_to(setting: str, *, wrong: Sequence[Any] = (), right: Sequence[Any] = (
         [{name: value} for value in ("tests.nowhere.function", f"{__name__}.HOUR", *wrong)],
         [{}, *({name: value} for value in (f"{__name__}.limit_of", limit_of, *right))],
     )
+
+
+class OneAppRouter:
+    """Sessions in a database of their own, and nothing else there."""
+
+    def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool:
+        return app_label == "django_sessions_plus"
+
+
+class OneDatabaseRouter:
+    """Everything that is about sessions in one database."""
+
+    def allow_migrate(self, db: str, app_label: str, **hints: Any) -> bool:
+        return app_label.startswith("django_sessions_plus")
 
 
 CASES: dict[str, Case] = {
@@ -731,6 +747,51 @@ CASES: dict[str, Case] = {
                 "INSTALLED_APPS": [*settings.INSTALLED_APPS, "django.contrib.sessions"],
                 "SESSION_ENGINE": "django.contrib.sessions.backends.db",
             },
+            {**IMPORTED, "INSTALLED_APPS": WITH_STOCK},
+            {
+                "SESSIONS_PLUS_IMPORT_FROM": ["django.contrib.sessions.backends.db"],
+                "INSTALLED_APPS": WITH_STOCK,
+            },
+        ],
+    ),
+    "E036": (
+        [
+            {
+                **IMPORTED,
+                "INSTALLED_APPS": [
+                    each for each in WITH_STOCK if each != "django_sessions_plus.switching"
+                ],
+            }
+        ],
+        [{}, {**IMPORTED, "INSTALLED_APPS": WITH_STOCK}],
+    ),
+    "E037": (
+        [
+            # The table of Django's sessions is missing.
+            IMPORTED,
+            *(
+                {"SESSIONS_PLUS_IMPORT_FROM": [name]}
+                for name in (
+                    *("sessions", "no.such.engine", "user_sessions", "tests.site", SIGNED),
+                    "django.contrib.sessions.backends.file",
+                    "django_sessions_plus.backends.db",
+                )
+            ),
+        ],
+        [
+            {"SESSIONS_PLUS_IMPORT_FROM": ["cache"]},
+            {"SESSIONS_PLUS_IMPORT_FROM": ["django", "cache"], "INSTALLED_APPS": WITH_STOCK},
+        ],
+    ),
+    "E038": (
+        [{"DATABASE_ROUTERS": [f"{__name__}.OneAppRouter"]}],
+        [{}, {"DATABASE_ROUTERS": [f"{__name__}.OneDatabaseRouter"]}],
+    ),
+    "W043": (
+        [{"SESSIONS_PLUS_IMPORT_KEEP_SOURCE": True}],
+        [
+            {},
+            {"SESSIONS_PLUS_IMPORT_KEEP_SOURCE": True, "SESSIONS_PLUS_IMPORT_FROM": ["cache"]},
         ],
     ),
     "I002": (

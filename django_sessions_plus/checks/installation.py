@@ -157,18 +157,6 @@ def check_order() -> Problems:
         )
 
 
-@check()
-def check_stock_app() -> Problems:
-    """Find Django's own session app, which this package does not need."""
-    if "django.contrib.sessions" in settings.INSTALLED_APPS and engine_of(SessionStore):
-        yield problem(
-            "I001",
-            "'django.contrib.sessions' is still installed. Its table keeps the keys of former"
-            " sessions in clear, and no command purges it any more.",
-            "Once you need no way back, empty django_session and remove the app.",
-        )
-
-
 @check(Tags.security, Tags.models)
 def check_copies_of_tokens() -> Problems:
     """Find apps that store session keys, because a session key is the raw token."""

@@ -13,6 +13,7 @@ from functools import lru_cache
 from importlib import import_module
 from typing import Any
 
+from django.apps import apps
 from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
 from django.core import signing
@@ -34,6 +35,7 @@ ENGINES = {
 }
 """The engines that have a short name in ``SESSIONS_PLUS_IMPORT_FROM``."""
 
+_COLUMNS = {"session_key", "session_data", "expire_date"}
 # How packages call what a row may have beside Django's three columns.
 _ADDRESS, _AGENT = ("ip", "ip_address"), ("user_agent",)
 _CREATED, _SEEN = ("created_at", "created"), ("last_activity", "last_seen_at", "updated_at")
@@ -172,7 +174,11 @@ def source_of(name: str) -> Source:
         raise ConfigurationError(
             f"{PREFIX}IMPORT_FROM names {name!r}, and {path} cannot be used: {error}"
         ) from error
-    if model is not None:
+    if model is not None and model._meta.app_label not in apps.app_configs:
+        raise ConfigurationError(
+            f"{PREFIX}IMPORT_FROM names {name!r}, whose app {model._meta.app_label!r} is not installed."
+        )
+    if model is not None and {each.name for each in model._meta.get_fields()} >= _COLUMNS:
         return RowSource(name, store_class, model)
     if hasattr(store_class, "cache_key_prefix"):
         return CacheSource(name, store_class)

@@ -1,0 +1,95 @@
+"""Checks of the import of sessions from another engine."""
+
+from django.apps import apps
+from django.conf import settings
+from django.db import router
+
+from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.checks.lookups import engine_of
+from django_sessions_plus.checks.registry import Problems, check, problem
+from django_sessions_plus.conf import PREFIX, config
+from django_sessions_plus.exceptions import ConfigurationError
+from django_sessions_plus.switching.sources import source_of
+
+_APP = "django_sessions_plus.switching"
+# Apps of engines whose sessions can be imported, and the name of each as a source.
+_APPS = {
+    "django.contrib.sessions": "django",
+    "user_sessions": "user_sessions",
+    "qsessions": "qsessions",
+}
+
+
+@check()
+def check_import() -> Problems:
+    """Find an import that cannot work: without its app, or from something that is no source."""
+    if not config.IMPORT_FROM:
+        return
+    if not apps.is_installed(_APP):
+        yield problem(
+            "E036",
+            f"{PREFIX}IMPORT_FROM is set, and {_APP!r} is not in INSTALLED_APPS: requests with a token"
+            " that nobody knows are errors 500.",
+            f"Add {_APP!r} to INSTALLED_APPS and migrate.",
+        )
+    for name in config.IMPORT_FROM:
+        try:
+            source_of(name)
+        except ConfigurationError as error:
+            yield problem(
+                "E037",
+                str(error),
+                "Leave the app of your previous engine installed, and name what SESSION_ENGINE was.",
+            )
+
+
+@check()
+def check_import_database() -> Problems:
+    """Find tables of the import that are in another database than the sessions."""
+    store = engine_of(SessionStore)
+    if store is None or not apps.is_installed(_APP):
+        return
+    alias = router.db_for_write(store.get_model_class())
+    model = apps.get_model("django_sessions_plus_switching", "ImportedKey")
+    if not router.allow_migrate_model(alias, model):
+        yield problem(
+            "E038",
+            f"Sessions are written to the database {alias!r}, and DATABASE_ROUTERS keep the tables of {_APP}"
+            " out of it: no session can be imported.",
+            "Have your router treat the app django_sessions_plus_switching like django_sessions_plus.",
+        )
+
+
+@check()
+def check_kept_source() -> Problems:
+    """Find a previous store that is no longer told of the sessions that end here."""
+    if config.IMPORT_KEEP_SOURCE and not config.IMPORT_FROM:
+        yield problem(
+            "W043",
+            f"{PREFIX}IMPORT_KEEP_SOURCE has no effect without {PREFIX}IMPORT_FROM: sessions that end here"
+            " stay in the previous store.",
+            f"Leave {PREFIX}IMPORT_FROM set as long as you may go back; else remove both.",
+        )
+
+
+@check()
+def check_previous_engine() -> Problems:
+    """Find another engine's app whose sessions are not imported."""
+    if engine_of(SessionStore) is None:
+        return
+    for app, name in _APPS.items():
+        if app in settings.INSTALLED_APPS and not _is_imported(app):
+            yield problem(
+                "I001",
+                f"{app!r} is still installed, and its sessions are not imported. Its table keeps the keys of"
+                " former sessions in clear, and no command purges it any more.",
+                f"Set {PREFIX}IMPORT_FROM = [{name!r}] to import them (docs/switching.md); if you need neither them"
+                " nor a way back, empty the table and remove the app.",
+            )
+
+
+def _is_imported(app: str) -> bool:
+    """Return whether a source in ``SESSIONS_PLUS_IMPORT_FROM`` is an engine of ``app``."""
+    return any(
+        name in (_APPS[app], app) or name.startswith(f"{app}.") for name in config.IMPORT_FROM
+    )

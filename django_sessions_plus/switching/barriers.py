@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.db import IntegrityError, transaction
 from django.utils import timezone
 
 from django_sessions_plus.switching.models import ImportBarrier
@@ -18,10 +19,15 @@ def forbid_earlier(user: Any, *, using: str) -> datetime:
     Call it before the imported sessions are ended: a parallel import looks for this when it is done, and ends
     what it has imported.
     """
-    now = timezone.now()
-    ImportBarrier.objects.using(using).update_or_create(
-        user_key=_key_of(user), defaults={"before": now}
-    )
+    now, key = timezone.now(), _key_of(user)
+    barriers = ImportBarrier.objects.using(using)
+    # Not update_or_create(), which reads first: on SQLite, a transaction that has read may be refused its write.
+    if not barriers.filter(user_key=key).update(before=now):
+        try:
+            with transaction.atomic(using=using):
+                barriers.create(user_key=key, before=now)
+        except IntegrityError:
+            barriers.filter(user_key=key).update(before=now)
     return now
 
 

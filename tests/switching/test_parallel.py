@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
 
@@ -48,7 +49,8 @@ def test_whoever_signs_out_everywhere_leaves_nothing_that_was_imported_meanwhile
         rounds = [[key_of(browser(alice)) for _ in range(4)] for _ in range(ROUNDS)]
 
     def end_all() -> None:
-        with transaction.atomic():
+        # On SQLite, a transaction that has read is refused its write if another has written since.
+        with nullcontext() if connection.vendor == "sqlite" else transaction.atomic():
             sessions.revoke_all(alice)
 
     with after_switch(), racers(5) as racing:

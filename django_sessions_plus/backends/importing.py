@@ -11,6 +11,7 @@ from datetime import datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from django_sessions_plus.backends.use import Columns, Data
 from django_sessions_plus.conf import config
 
 if TYPE_CHECKING:
@@ -30,6 +31,11 @@ class Importer(Protocol):
 
     def delete_in_source(self, digests: Iterable[str], *, using: str) -> None:
         """Delete the sessions with these token digests where they were imported from, if they were left there."""
+
+    def follow_write(
+        self, row: AbstractSession, columns: Columns, *, data: Data | None, using: str
+    ) -> None:
+        """Write to the source of ``row``, if the session was left there, what ``columns`` have changed."""
 
     def forbid_earlier(self, user: Any, *, using: str) -> datetime:
         """Forbid to import sessions of ``user`` (None: of anybody) that are older than now, and return that time."""
@@ -76,3 +82,15 @@ def delete_in_source(row: AbstractSession, using: str) -> None:
     switch = None if row.imported_at is None else importer()
     if switch is not None:
         switch.delete_in_source([row.token_digest], using=using)
+
+
+def follow_write(store: Any, row: AbstractSession, columns: Columns) -> None:
+    """Write to where ``row`` was imported from, if the session was left there, what ``columns`` have changed.
+
+    ``row`` is as it was before. With a new token, the session is deleted there.
+    """
+    switch = None if row.imported_at is None else importer()
+    if switch is not None:
+        text = columns.get("session_data")
+        data = None if text is None else store.decode(text)
+        switch.follow_write(row, columns, data=data, using=store.rows.alias)

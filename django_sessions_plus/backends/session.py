@@ -278,8 +278,8 @@ class SessionStore(BaseStore):
                 raise StaleSessionError
             self.insert(self.create_model_instance(data))
             return
-        row = None if self.uncommitted.forget_rolled_back_import() else self.row
-        row = or_raise(row or self._find_row())
+        is_lost = self.has_uncommitted and self.uncommitted.forget_rolled_back_import()
+        row = or_raise((None if is_lost else self.row) or self._find_row())
         columns = self.save_columns(row, data)
         is_rolled_back = self.has_uncommitted and self.uncommitted.is_rolled_back()
         if is_rolled_back or (columns and not self.rows.update(row, columns)):
@@ -569,8 +569,8 @@ class SessionStore(BaseStore):
             reasons = policy.EndReason
             reason = reasons.SIGNED_OUT if is_sign_in else reasons.PASSWORD_CHANGED
             self.refresh_family_ended_by = reason
+        importing.follow_write(self, row, columns)
         if "token_digest" in columns:
-            importing.delete_in_source(row, self.rows.alias)
             if self.is_opened_by_id:
                 self.is_token_lost = True
             else:

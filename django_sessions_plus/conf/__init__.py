@@ -224,11 +224,12 @@ class Config:
         'From where the sessions of your previous engine are imported when they are used: "django", "cache", '
         '"user_sessions", "qsessions", or what SESSION_ENGINE was. Empty it once nothing is left to import.',
     )
-    IMPORT_KEEP_SOURCE = Setting(
-        kinds.SWITCH,
+    IMPORT_KEEP_SOURCE: "Setting[bool | str]" = Setting(
+        kinds.KEPT_SOURCE,
         False,
         "Whether imported sessions stay in their previous store, so that you can go back. One that ends here is then "
-        "deleted there too. When off, they are deleted there when they are imported.",
+        'deleted there too, and an expiry that moves here is moved there. With "data", their data is written back as '
+        "well. When off, they are deleted there when they are imported.",
     )
     REFRESH_COOKIE_NAME = Setting(
         kinds.COOKIE_NAME,

@@ -27,6 +27,7 @@ from django_sessions_plus.switching.barriers import forbid_earlier as forbid_ear
 from django_sessions_plus.switching.barriers import is_forbidden
 from django_sessions_plus.switching.identity import RefusedError, user_of
 from django_sessions_plus.switching.mirroring import delete_in_source as delete_in_source
+from django_sessions_plus.switching.mirroring import follow_write as follow_write
 from django_sessions_plus.switching.models import ImportedKey
 from django_sessions_plus.switching.sealing import seal
 from django_sessions_plus.switching.sources import OldSession, Source, UnreadableError, sources

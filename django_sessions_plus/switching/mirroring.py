@@ -1,12 +1,15 @@
-"""With ``SESSIONS_PLUS_IMPORT_KEEP_SOURCE``: a session that ends here, or gets another token, is deleted in its source.
+"""With ``SESSIONS_PLUS_IMPORT_KEEP_SOURCE``: the source of an imported session follows what happens to it here.
 
-So that it does not come back when the site goes back to its previous engine. What fails is tried again by
-``delete_ended()``, which finds every key whose session is no longer active under it.
+A session that ends, or gets another token, is deleted there, so that it does not come back when the site goes back to
+its previous engine. What fails is tried again by ``delete_ended()``, which finds every key whose session is no longer
+active under it. An expiry that moves here, once per update age at most, moves there too, and with "data" the
+session's data is written back.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import datetime
 from functools import partial
 
 from django.db import transaction
@@ -14,8 +17,11 @@ from django.db.models import Exists, OuterRef
 from django.views.decorators.debug import sensitive_variables
 
 from django_sessions_plus import sessions
+from django_sessions_plus.backends.use import Columns, Data
+from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.bookkeeping import best_effort
 from django_sessions_plus.bulk.locking import batched
+from django_sessions_plus.conf import config
 from django_sessions_plus.switching.models import ImportedKey
 from django_sessions_plus.switching.sealing import unseal
 from django_sessions_plus.switching.sources import source_of
@@ -27,6 +33,22 @@ def delete_in_source(digests: Iterable[str], *, using: str) -> None:
     Digests that were not imported are left out. Never raises: what fails is logged, and tried again later.
     """
     transaction.on_commit(partial(_delete_all, list(digests), using), using=using, robust=True)
+
+
+def follow_write(row: AbstractSession, columns: Columns, *, data: Data | None, using: str) -> None:
+    """Write to the source of ``row`` what ``columns`` have changed, after the commit of a running transaction.
+
+    ``row`` is as it was before, and ``data`` what the columns say of its data: None if they do not. Never raises.
+    """
+    if "token_digest" in columns:
+        delete_in_source([row.token_digest], using=using)
+        return
+    if config.IMPORT_KEEP_SOURCE != "data":
+        data = None
+    if config.IMPORT_KEEP_SOURCE and (data is not None or "expires_at" in columns):
+        expires_at = columns.get("expires_at", row.expires_at)
+        write = partial(_update, row.token_digest, expires_at, data, using)
+        transaction.on_commit(write, using=using, robust=True)
 
 
 def delete_ended(*, using: str, limit: int | None = None) -> int:
@@ -63,3 +85,13 @@ def _delete(key: ImportedKey, using: str) -> None:
         source_of(key.source).delete(token)
     # Without the key, nothing more can be done: SECRET_KEY was changed without a fallback.
     ImportedKey.objects.using(using).filter(pk=key.pk).update(sealed_key="")
+
+
+@sensitive_variables()
+def _update(digest: str, expires_at: datetime, data: Data | None, using: str) -> None:
+    with best_effort("write to the source of an imported session", using=using):
+        kept = ImportedKey.objects.using(using).filter(digest=digest).exclude(sealed_key="")
+        for key in kept:
+            token = unseal(key.sealed_key, digest)
+            if token is not None:
+                source_of(key.source).update(token, expires_at, data)

@@ -1,7 +1,8 @@
 """The stores of other engines, from which sessions are imported: find one by its key, or delete it.
 
 A source is named by a word for a well-known engine, or by what ``SESSION_ENGINE`` was. The other engine
-reads its own data: its serializer, its signature, its encryption. Nothing here writes to a store except ``delete()``.
+reads its own data: its serializer, its signature, its encryption. Only ``update()`` and
+``delete()`` write to a store.
 """
 
 from __future__ import annotations
@@ -80,6 +81,10 @@ class Source:
         """
         raise NotImplementedError
 
+    def update(self, key: str, expires_at: datetime, data: Mapping[str, Any] | None) -> None:
+        """Set the expiry of the session with this key and, unless None, its data; nothing happens if there is none."""
+        raise NotImplementedError
+
     @sensitive_variables("key")
     def delete(self, key: str) -> None:
         """Delete the session with this key, and its cached copy; nothing happens if there is none."""
@@ -122,6 +127,18 @@ class RowSource(Source):
         found = self.rows().filter(session_key=key)[:1]
         return next((self.read(row) for row in found), None)
 
+    @sensitive_variables("key")
+    def update(self, key: str, expires_at: datetime, data: Mapping[str, Any] | None) -> None:
+        """See Source."""
+        columns: dict[str, Any] = {"expire_date": expires_at}
+        if data is not None:
+            columns["session_data"] = self.store_class().encode(dict(data))
+        self.rows().filter(session_key=key).update(**columns)
+        prefix = getattr(self.store_class, "cache_key_prefix", None)
+        if prefix is not None:
+            # The other engine reads the row again.
+            caches[settings.SESSION_CACHE_ALIAS].delete(prefix + key)
+
     def read(self, row: Any) -> OldSession:
         """Return the session of a row.
 
@@ -150,6 +167,17 @@ class CacheSource(Source):
         if not isinstance(data, Mapping):
             raise UnreadableError("the cache has something else than the data of a session")
         return OldSession(data=dict(data))
+
+    @sensitive_variables("key")
+    def update(self, key: str, expires_at: datetime, data: Mapping[str, Any] | None) -> None:
+        """See Source."""
+        name = self.store_class.cache_key_prefix + key  # type: ignore[attr-defined]
+        cache = caches[settings.SESSION_CACHE_ALIAS]
+        seconds = round((expires_at - timezone.now()).total_seconds())
+        if data is None:
+            cache.touch(name, seconds)
+        elif name in cache:
+            cache.set(name, dict(data), seconds)
 
 
 def sources() -> list[Source]:

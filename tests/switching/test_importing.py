@@ -499,6 +499,45 @@ def test_what_could_not_be_deleted_in_the_source_is_tried_again(alice, before):
         assert mirroring.delete_ended(using="default") == 0
 
 
+@pytest.mark.parametrize("engine", ["db", "cached_db", "cache"])
+@pytest.mark.parametrize("keep", [True, "data"])
+def test_what_is_kept_follows_the_expiry_and_if_asked_the_data(alice, clock, engine, keep):
+    path = f"django.contrib.sessions.backends.{engine}"
+    with before_switch(SESSION_ENGINE=path):
+        client = browser(alice, n=1)
+    with after_switch(path, SESSIONS_PLUS_IMPORT_KEEP_SOURCE=keep):
+        clock.advance(days=3)
+        assert client.get("/count").content == b"2"
+        row = Session.objects.get()
+        if engine != "cache":
+            assert old_rows().get().expire_date == row.expires_at
+    with before_switch(SESSION_ENGINE=path):
+        clock.advance(days=12)
+        assert who(client) == "alice"
+        assert client.session["n"] == (2 if keep == "data" else 1)
+
+
+def test_what_is_not_kept_does_not_come_into_being_again(alice, before, clock):
+    with before:
+        client = browser(alice, n=1)
+    with after_switch(SESSIONS_PLUS_IMPORT_KEEP_SOURCE="data"):
+        who(client)
+        old_rows().all().delete()
+        clock.advance(days=3)
+        client.get("/count")
+        assert not old_rows().exists()
+
+
+def test_a_source_that_cannot_follow_stops_nobody(alice, before, clock):
+    with before:
+        client = browser(alice, n=1)
+    with after_switch(SESSIONS_PLUS_IMPORT_KEEP_SOURCE="data"):
+        who(client)
+        with patch.object(RowSource, "update", side_effect=OperationalError("gone")) as update:
+            assert client.get("/count").content == b"2"
+        assert update.called
+
+
 def test_a_session_that_goes_on_is_not_deleted_in_its_source(alice, before):
     with before:
         client = browser(alice)

@@ -28,7 +28,7 @@ from django.http.response import HttpResponseBase
 from django.utils.functional import SimpleLazyObject
 
 from django_sessions_plus.accounts import password_changes
-from django_sessions_plus.backends import opened
+from django_sessions_plus.backends import bridging, opened
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.backends.twins import in_thread
 from django_sessions_plus.backends.user_check import auser_of, user_of
@@ -59,7 +59,10 @@ class SessionMiddleware(DjangoSessionMiddleware):
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         """See __call__()."""
         before = opened.scope()
-        self.process_request(request)
+        if bridging.may_be_own(request):
+            await in_thread(self.process_request, request)
+        else:
+            self.process_request(request)
         try:
             answer: Any = self.get_response(request)
             response = await self.aprocess_response(request, await answer)
@@ -69,9 +72,11 @@ class SessionMiddleware(DjangoSessionMiddleware):
         return response
 
     def process_request(self, request: HttpRequest) -> None:
-        """Set ``request.session``, without loading it."""
+        """Set ``request.session``, without loading it, except for a session that ``bridging`` opens."""
         former = read_former_cookie(request)
         super().process_request(request)
+        if bridging.may_be_own(request) and (own := bridging.own_session(request)) is not None:
+            request.session = own
         if (session := _row_session(request)) is not None:
             session.meta = request.META
             session.former_cookie_name = former
@@ -88,7 +93,9 @@ class SessionMiddleware(DjangoSessionMiddleware):
         """
         session = _row_session(request)
         if session is None:
-            return super().process_response(request, cast(HttpResponse, response))
+            process = super().process_response
+            is_moved = _has_moved(request)
+            return response if is_moved else process(request, cast(HttpResponse, response))
         if _is_untouched(session):
             return response
         if session.has_uncommitted and session.uncommitted.ended is not None:
@@ -188,6 +195,15 @@ async def aget_user(request: HttpRequest) -> Any:
 def _row_session(request: HttpRequest) -> SessionStore | None:
     session = getattr(request, "session", None)
     return session if isinstance(session, SessionStore) else None
+
+
+def _has_moved(request: HttpRequest) -> bool:
+    """Return whether a parallel request has imported the session that the other engine did not find any more.
+
+    That engine would delete the cookie, and so sign the user out.
+    """
+    is_lost = bridging.may_be_own(request) and request.session.is_empty()
+    return is_lost and bridging.own_session(request) is not None
 
 
 def _is_untouched(session: SessionStore) -> bool:

@@ -11,8 +11,10 @@ from datetime import datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
 
+from django_sessions_plus.backends.base import BaseStore
 from django_sessions_plus.backends.use import Columns, Data
 from django_sessions_plus.conf import config
+from django_sessions_plus.conf.engine import engine
 
 if TYPE_CHECKING:
     # Not at run time: the engine must be importable while apps are still loading.
@@ -42,8 +44,11 @@ class Importer(Protocol):
 
 
 def importer() -> Importer | None:
-    """Return what imports sessions of another engine; None if ``SESSIONS_PLUS_IMPORT_FROM`` is empty."""
-    if not config.IMPORT_FROM:
+    """Return what imports sessions of another engine.
+
+    None if ``SESSIONS_PLUS_IMPORT_FROM`` is empty, and as long as ``SESSION_ENGINE`` is that other engine.
+    """
+    if not config.IMPORT_FROM or not issubclass(engine(), BaseStore):
         return None
     return cast(Importer, import_module("django_sessions_plus.switching.importing"))
 

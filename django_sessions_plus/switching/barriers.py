@@ -5,9 +5,12 @@ from __future__ import annotations
 from datetime import datetime
 from typing import Any
 
+from django.contrib.auth import SESSION_KEY
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from django_sessions_plus import sessions
+from django_sessions_plus.backends import user_key
 from django_sessions_plus.switching.models import ImportBarrier
 
 EVERYBODY = ""
@@ -45,4 +48,8 @@ def is_forbidden(user: Any, created_at: datetime | None, *, using: str) -> bool:
 
 
 def _key_of(user: Any) -> str:
-    return EVERYBODY if user is None else str(getattr(user, "pk", user))
+    if user is None:
+        return EVERYBODY
+    # A UUID, for example, can be written in several ways.
+    named = {SESSION_KEY: getattr(user, "pk", user)}
+    return str(user_key.named_in(named, sessions.session_model()))

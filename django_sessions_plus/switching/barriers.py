@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
@@ -35,16 +36,27 @@ def forbid_earlier(user: Any, *, using: str) -> datetime:
 
 
 def is_forbidden(user: Any, created_at: datetime | None, *, using: str) -> bool:
-    """Return whether a session of ``user`` may no longer be imported; ``created_at`` is None if nobody knows it.
+    """Return whether a session of ``user`` may no longer be imported; ``created_at`` is None if nobody knows it."""
+    return user is not None and forbids(barriers_of([user], using=using), user, created_at)
+
+
+def barriers_of(users: Iterable[Any], *, using: str) -> dict[str, datetime]:
+    """Return the barriers that concern these users, for ``forbids()``; one query."""
+    keys = {EVERYBODY, *map(_key_of, users)}
+    found = ImportBarrier.objects.using(using).filter(user_key__in=keys)
+    return dict(found.values_list("user_key", "before"))
+
+
+def forbids(barriers: dict[str, datetime], user: Any, created_at: datetime | None) -> bool:
+    """Return whether these barriers forbid to import a session of ``user`` that was created then.
 
     Without a date nothing shows that the session is younger than the barrier.
     """
     if user is None:
         # "Sign everyone out" leaves anonymous sessions alone, here and in the other store.
         return False
-    barriers = ImportBarrier.objects.using(using).filter(user_key__in=[EVERYBODY, _key_of(user)])
-    latest = max(barriers.values_list("before", flat=True), default=None)
-    return latest is not None and (created_at is None or created_at <= latest)
+    times = [barriers[key] for key in (EVERYBODY, _key_of(user)) if key in barriers]
+    return bool(times) and (created_at is None or created_at <= max(times))
 
 
 def _key_of(user: Any) -> str:

@@ -11,10 +11,12 @@ from unittest.mock import patch
 
 import pytest
 from django.conf import settings as django_settings
+from django.contrib.auth import login
 from django.contrib.auth.models import User
 from django.core import signing
 from django.core.cache import cache
 from django.db import OperationalError, connection, transaction
+from django.http import HttpRequest
 from django.test import AsyncClient, Client
 from django.utils import timezone
 
@@ -356,23 +358,45 @@ def test_all_end_while_one_is_imported(alice, before):
     assert not Session.objects.active().exists()
 
 
-def test_all_end_in_a_transaction_while_one_is_imported_by_another_process(alice, before):
-    """The other process does not see the barrier before the commit."""
+@pytest.mark.parametrize("seconds", [0, 5], ids=["imports one", "imports many"])
+@pytest.mark.parametrize(
+    "end", [sessions.revoke_all, lambda user: sessions.revoke_everyone()], ids=["all", "everyone"]
+)
+def test_all_end_in_a_transaction_while_another_process_imports(alice, before, end, seconds):
+    """The other process does not see the barrier before the commit, and has made its rows before."""
     with before:
         browser(alice)
     with after_switch():
         with transaction.atomic():
-            sessions.revoke_all(alice)
+            end(alice)
             # As if it had been inserted by another connection, which is not held up by this one.
             row = Session(
                 token_digest="f" * 64,
                 user=alice,
-                imported_at=timezone.now(),
+                imported_at=timezone.now() - timedelta(seconds=seconds),
                 expires_at=timezone.now() + timedelta(1),
             )
             row.save()
         row.refresh_from_db()
         assert row.ended_at is not None
+
+
+def test_whoever_ends_all_sessions_and_then_signs_in_by_an_imported_one_stays_signed_in(
+    alice, before
+):
+    with before:
+        key = key_of(browser(basket=1))
+    with after_switch(), transaction.atomic():
+        store = sessions.new_store(key)
+        assert store["basket"] == 1
+        sessions.revoke_all(alice)
+        request = HttpRequest()
+        request.session = store
+        login(request, alice, backend="django.contrib.auth.backends.ModelBackend")
+        store.save()
+    row = Session.objects.get()
+    assert row.user == alice
+    assert row.ended_at is None
 
 
 def test_the_limit_holds_for_what_is_imported(alice, before):

@@ -11,15 +11,16 @@ from django.conf import settings
 from django.http import HttpRequest
 
 from django_sessions_plus import tokens
-from django_sessions_plus.backends.base import BaseStore
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.conf import config
-from django_sessions_plus.conf.engine import engine
 
 
 def may_be_own(request: HttpRequest) -> bool:
-    """Return whether the request's cookie may be that of a session of this package, though another engine is set."""
-    if not config.IMPORT_FROM or issubclass(engine(), BaseStore):
+    """Return whether the request's cookie may be that of a session of this package.
+
+    Ask only while ``SESSION_ENGINE`` names another engine.
+    """
+    if not config.IMPORT_FROM:
         return False
     return tokens.is_well_formed(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
 
@@ -36,3 +37,8 @@ def own_session(request: HttpRequest) -> SessionStore | None:
     # The view has not read it yet.
     session.accessed = False
     return None if session.row is None else session
+
+
+def has_moved(request: HttpRequest) -> bool:
+    """Return whether the other engine has found no session, because it was imported since the request began."""
+    return request.session.is_empty() and own_session(request) is not None

@@ -26,7 +26,7 @@ from django_sessions_plus.models import Session
 from django_sessions_plus.switching import asking, importing, mirroring
 from django_sessions_plus.switching.models import ImportBarrier, ImportedKey
 from django_sessions_plus.switching.sources import RowSource, source_of
-from tests.switching.conftest import after_switch, before_switch, browser, key_of
+from tests.switching.conftest import Browser, after_switch, before_switch, browser, key_of
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -145,14 +145,14 @@ def test_a_request_that_does_not_use_its_session_imports_nothing(alice, before, 
 
 @pytest.mark.parametrize("token", ["x" * 31, "A" * 32, "../../etc/passwd" * 2, ""])
 def test_junk_costs_no_query(db, token, django_assert_num_queries):
-    client = Client()
+    client = Browser()
     client.cookies[django_settings.SESSION_COOKIE_NAME] = token
     with after_switch(), django_assert_num_queries(0):
         assert who(client) == ""
 
 
 def test_an_unknown_token_costs_two_queries_more_and_for_a_while_none(db, statements):
-    client = Client()
+    client = Browser()
     with after_switch():
         for expected in (3, 1):
             client.cookies[django_settings.SESSION_COOKIE_NAME] = "z" * 32
@@ -208,7 +208,7 @@ def test_an_old_key_whose_token_was_rotated_here_opens_nothing(alice, before, ke
         assert who(client) == "alice"
         assert client.session["basket"] == ["tea"]
         old_rows().model.objects.update_or_create(session_key=kept["session_key"], defaults=kept)
-        thief = Client()
+        thief = Browser()
         thief.cookies = cookie
         assert who(thief) == ""
         assert "basket" not in thief.session
@@ -505,7 +505,7 @@ def test_a_source_that_is_kept_lets_everybody_go_back_but_those_whose_session_ha
     with before_switch():
         assert who(stays) == "alice"
         for name in ("leaves", "ended"):
-            client = Client()
+            client = Browser()
             client.cookies[django_settings.SESSION_COOKIE_NAME] = keys[name]
             assert who(client) == ""
 

@@ -18,7 +18,7 @@ from django.test.utils import override_settings
 from django_sessions_plus import sessions
 from django_sessions_plus.models import Session
 from django_sessions_plus.switching.models import ImportBarrier
-from tests.switching.conftest import APPS, after_switch, before_switch, browser, key_of
+from tests.switching.conftest import APPS, Browser, after_switch, before_switch, browser, key_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.site")]
 
@@ -49,7 +49,7 @@ ORDERS = [(prepared, after_switch), (after_switch, prepared)]
 def test_a_browser_that_meets_both_stays_signed_in_and_loses_nothing(
     alice: User, first: Process, second: Process
 ):
-    client = Client()
+    client = Browser()
     with first():
         client.get("/count")
     with second():
@@ -65,7 +65,7 @@ def test_a_browser_that_meets_both_stays_signed_in_and_loses_nothing(
 def test_whoever_signs_out_in_one_is_signed_out_in_both(
     alice: User, first: Process, second: Process
 ):
-    client = Client()
+    client = Browser()
     with first():
         client.post("/sign-in", {"user": "alice"})
     with second():
@@ -82,7 +82,7 @@ def test_whoever_signs_out_in_one_is_signed_out_in_both(
 def test_a_new_password_ends_the_others_and_not_this_one(
     alice: User, first: Process, second: Process
 ):
-    client, other = Client(), Client()
+    client, other = Browser(), Browser()
     with first():
         client.post("/sign-in", {"user": "alice"})
         other.post("/sign-in", {"user": "alice"})
@@ -142,7 +142,7 @@ def test_a_session_that_moves_during_a_request_keeps_its_cookie(alice: User):
 
     def load_late(store: Any) -> Any:
         with after_switch(SESSION_ENGINE=OURS):
-            parallel = Client()
+            parallel = Browser()
             parallel.cookies["sessionid"] = key
             assert who(parallel) == "alice"
         return load(store)
@@ -155,7 +155,7 @@ def test_a_session_that_moves_during_a_request_keeps_its_cookie(alice: User):
 
 
 def test_a_cookie_that_nobody_knows_is_deleted_as_ever(db: None):
-    client = Client()
+    client = Browser()
     client.cookies["sessionid"] = "z" * 32
     with prepared():
         assert who(client) == ""
@@ -166,7 +166,7 @@ def test_a_cookie_that_nobody_knows_is_deleted_as_ever(db: None):
 def test_before_the_switch_a_cookie_costs_one_query_more(
     db: None, cookie: str, extra: int, django_assert_num_queries: Any
 ):
-    client = Client()
+    client = Browser()
     client.cookies["sessionid"] = cookie
     with prepared(), django_assert_num_queries(extra):
         client.get("/untouched")

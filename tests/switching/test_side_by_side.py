@@ -183,3 +183,20 @@ def test_a_session_of_ours_that_no_view_reads_is_not_touched(alice: User, clock:
     assert Session.objects.values().get() == before
     assert "Vary" not in response.headers
     assert key_of(client) == key
+
+
+def test_a_session_of_ours_and_its_user_take_one_query(alice: User, django_assert_num_queries: Any):
+    with after_switch():
+        client = browser(alice)
+    with prepared(), django_assert_num_queries(1):
+        assert who(client) == "alice"
+
+
+def test_the_policy_for_another_network_holds_before_the_switch_too(alice: User):
+    with after_switch():
+        client = browser()
+        client.post("/sign-in", {"user": "alice"}, REMOTE_ADDR="192.0.2.1")
+    with prepared(), override_settings(SESSIONS_PLUS_CONTEXT_POLICY="end"):
+        assert client.get("/who", REMOTE_ADDR="192.0.2.1").content == b"alice"
+        assert client.get("/who", REMOTE_ADDR="198.51.100.1").content == b""
+    assert not Session.objects.active().exists()

@@ -72,7 +72,7 @@ class Browser(Client):
     """A client that outlives a deployment: each request meets the middleware and the engine of that moment."""
 
     def request(self, **environ: Any) -> Any:
-        self.handler._middleware_chain = None
+        vars(self.handler)["_middleware_chain"] = None
         return super().request(**environ)
 
 

@@ -90,7 +90,7 @@ class Visitor:
     def ask(self, path: str, **form: str) -> str:
         data = urllib.parse.urlencode(form).encode() if form else None
         with self.opener.open(f"{self.chance.choice(self.addresses)}{path}", data) as answer:
-            return answer.read().decode()
+            return str(answer.read(), "utf-8")
 
     def visit(self) -> list[str]:
         """Do what people do, and return what was wrong."""
@@ -98,9 +98,9 @@ class Visitor:
         self.ask("/count")
         self.ask("/sign-in", user=self.name)
         for number in range(2, 12):
-            said = self.ask("/who"), self.ask("/count")
-            if said != (self.name, str(number)):
-                wrong.append(f"{self.name}, {number}: {said}")
+            found = self.ask("/who"), self.ask("/count")
+            if found != (self.name, str(number)):
+                wrong.append(f"{self.name}, {number}: {found}")
         self.ask("/sign-out", user=self.name)
         wrong += [f"{self.name} is still {said}" for _ in range(4) if (said := self.ask("/who"))]
         return wrong

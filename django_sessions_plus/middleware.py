@@ -75,6 +75,8 @@ class SessionMiddleware(DjangoSessionMiddleware):
         """Set ``request.session``, without loading it, except for a session that ``bridging`` opens."""
         former = read_former_cookie(request)
         super().process_request(request)
+        if not issubclass(self.SessionStore, SessionStore):
+            bridging.record_device(request, self.SessionStore)
         if self._may_be_own(request):
             request.session = bridging.own_session(request) or request.session
         if (session := _row_session(request)) is not None:

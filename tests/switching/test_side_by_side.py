@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
@@ -12,10 +14,12 @@ import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore as DjangoStore
-from django.test import AsyncClient, Client
+from django.http import HttpResponse
+from django.test import AsyncClient, Client, RequestFactory
 from django.test.utils import override_settings
 
 from django_sessions_plus import sessions
+from django_sessions_plus.middleware import SessionMiddleware
 from django_sessions_plus.models import Session
 from django_sessions_plus.switching.models import ImportBarrier
 from tests.switching.conftest import APPS, Browser, after_switch, before_switch, browser, key_of
@@ -200,3 +204,28 @@ def test_the_policy_for_another_network_holds_before_the_switch_too(alice: User)
         assert client.get("/who", REMOTE_ADDR="192.0.2.1").content == b"alice"
         assert client.get("/who", REMOTE_ADDR="198.51.100.1").content == b""
     assert not Session.objects.active().exists()
+
+
+class StoreOfDevices(DjangoStore):
+    """An engine whose middleware tells it the device, as those of django-user-sessions and django-qsessions."""
+
+    def __init__(
+        self, session_key: str | None = None, user_agent: str = "", ip: Any = None
+    ) -> None:
+        super().__init__(session_key)
+        self.device = user_agent, ip
+
+
+def test_an_engine_that_records_devices_is_told_them(
+    db: None, monkeypatch: pytest.MonkeyPatch, rf: RequestFactory
+):
+    engine = ModuleType("engine_of_devices")
+    engine.SessionStore = StoreOfDevices  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, engine.__name__, engine)
+    request = rf.get("/", headers={"user-agent": "Firefox"}, REMOTE_ADDR="192.0.2.1")
+    request.COOKIES["sessionid"] = "k" * 32
+    with prepared(), override_settings(SESSION_ENGINE=engine.__name__):
+        SessionMiddleware(lambda request: HttpResponse()).process_request(request)
+    session: Any = request.session
+    assert session.session_key == "k" * 32
+    assert session.device == ("Firefox", "192.0.2.1")

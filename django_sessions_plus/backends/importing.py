@@ -62,6 +62,26 @@ def import_row(store: Any) -> AbstractSession | None:
     return None if switch is None else switch.import_session(store)
 
 
+def imported_again(store: Any, row: AbstractSession | None) -> AbstractSession | None:
+    """Return ``row`` of ``store``, or the one that replaces it if its import was undone; None if the session has ended.
+
+    See ``Uncommitted.is_import_undone()``.
+    """
+    if row is None or not store.has_uncommitted or not store.uncommitted.is_import_undone(row):
+        return row
+    again = type(store)(store.uncommitted.imported_token)
+    again.meta, again.wants_user, again.uncommitted = (
+        store.meta,
+        store.wants_user,
+        store.uncommitted,
+    )
+    # An earlier save of this value was undone too.
+    store.pending_remember = store.remember
+    store.uncommitted.forget_import()
+    found: AbstractSession | None = again._find_row()
+    return found
+
+
 def is_importable(token: str) -> bool:
     """Return whether another engine has a session with this token."""
     switch = importer()

@@ -8,12 +8,16 @@
 #   WORKERS=0              how many processes "make test" runs; 0 shows output as it comes
 #   PYTEST_ARGS="-k sign"  more arguments for pytest
 #   BENCH_ROWS=1000000     how many rows "make bench" lets a table grow to; ten million without it
+#   SESSIONS=10000         how many living sessions each site of "make switching" has; 300 without it
+#   ENGINES="django-db"    the engines that "make switching" tries; all without it
 
 VENV ?= .venv
 PORT ?= 8000
 WORKERS ?= 2
 PYTEST_ARGS ?=
 BENCH_ROWS ?= 10000000
+SESSIONS ?= 300
+ENGINES ?=
 export PORT
 
 # The drivers of the servers that are asked for, and no others.
@@ -32,7 +36,7 @@ PYTEST = $(PY) -m pytest $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-react react js npm npm-test codes test test-all lint format types translations docs cov browser firefox webkit schemathesis wheel packaging django-suite allauth-suite run-allauth-suite neighbours run-neighbours bench bench-quick clean
+.PHONY: help demo demo-react react js npm npm-test codes test test-all lint format types translations docs cov browser firefox webkit schemathesis wheel packaging django-suite allauth-suite run-allauth-suite neighbours run-neighbours switching run-switching bench bench-quick clean
 
 help:
 	@echo "make demo          run the example site on http://127.0.0.1:$(PORT)/"
@@ -54,6 +58,7 @@ help:
 	@echo "make django-suite  run Django's own session and auth tests on this engine"
 	@echo "make allauth-suite run the tests of django-allauth on this engine"
 	@echo "make neighbours    try twelve packages that are used beside this one"
+	@echo "make switching     switch real sites from other session engines to this one and back"
 	@echo "make bench         compare with other packages and write docs/performance.md; bench-quick prints a glance"
 	@echo "make wheel         build the distributions into dist/"
 	@echo "make packaging     install the wheel and follow the README with it"
@@ -132,7 +137,7 @@ django-suite: $(READY)-test
 	@$(PY) tests/django_suite/run.py
 
 # These bring packages that the others must do without, so each has an environment of its own.
-allauth-suite neighbours:
+allauth-suite neighbours switching:
 	@$(MAKE) --no-print-directory run-$@ VENV=$(VENV)-$@
 
 run-allauth-suite: $(READY)-allauth-suite
@@ -140,6 +145,9 @@ run-allauth-suite: $(READY)-allauth-suite
 
 run-neighbours: $(READY)-neighbours
 	@$(PY) -m tests.neighbours.run
+
+run-switching: | $(PY)
+	@$(PY) -m tests.switching.real.run --sessions $(SESSIONS) --environments $(VENV)/sites $(ENGINES)
 
 # MariaDB's driver is built from source. Without a compiler the rest is measured.
 bench: $(READY)-bench
@@ -160,7 +168,7 @@ packaging: $(READY)-packaging
 	@$(PYTEST) -m packaging
 
 clean:
-	@rm -rf $(VENV) $(VENV)-allauth-suite $(VENV)-neighbours build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache \
+	@rm -rf $(VENV) $(VENV)-allauth-suite $(VENV)-neighbours $(VENV)-switching build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache \
 		.ruff_cache .tox
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

@@ -51,6 +51,8 @@ add_steps() {
   add packaging tool packaging
   # What teams use beside this package works beside it: a dozen packages as they are.
   add neighbours neighbours
+  # Nobody is signed out by the switch from another engine, nor by the way back.
+  add switching switching
   add types tool types
   # The browser client without a browser.
   add js make --no-print-directory js
@@ -217,6 +219,17 @@ neighbours() {
   local url
   url=$(postgres_url)
   CI=true DATABASE_URL="$url/ci_neighbours" make --no-print-directory neighbours
+}
+
+# switching: from every engine on PostgreSQL and Redis, and from Django's own table on the other two.
+switching() {
+  local postgres mariadb
+  postgres=$(postgres_url)
+  mariadb=$(mariadb_url)
+  export CI=true
+  REDIS_URL=$(redis_url) DATABASE_URL="$postgres/ci_switching" make --no-print-directory switching &&
+    DATABASE_URL="$mariadb/ci_switching" make --no-print-directory switching ENGINES=django-db &&
+    make --no-print-directory switching ENGINES=django-db
 }
 
 # django_suite PYTHON DJANGO PATH: Django's own tests.

@@ -3,19 +3,19 @@
 from __future__ import annotations
 
 import os
-import random
-import socket
 import subprocess
 import sys
 import time
 import urllib.request
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.error import URLError
 
 import pytest
+
+from tests.ports import free_port
 
 ROOT = Path(__file__).resolve().parent.parent
 STARTUP = 120
@@ -37,7 +37,7 @@ class Site:
     def start(self) -> None:
         """Serve, and wait until there are answers."""
         self._server = self._serve()
-        wait_for(self.address, self._server, "/sign-in/")
+        _wait_for(self.address, self._server)
 
     def stop(self) -> None:
         """Serve no more: connections are refused."""
@@ -107,27 +107,12 @@ def _manage(*arguments: str) -> list[str]:
     return [sys.executable, str(ROOT / "manage.py"), *arguments]
 
 
-def free_port() -> int:
-    """Return a port that a server may have, also after it was stopped for a while.
-
-    Below those that the system gives to connections, which come and go at any moment.
-    """
-    ports = random.SystemRandom()
-    for _ in range(1000):
-        port = ports.randrange(15_000, 32_000)
-        with socket.socket() as probe, suppress(OSError):
-            probe.bind(("127.0.0.1", port))
-            return port
-    raise AssertionError("no port is free")
-
-
-def wait_for(address: str, server: subprocess.Popen[bytes], page: str) -> None:
-    """Wait until the server answers with the page."""
+def _wait_for(address: str, server: subprocess.Popen[bytes]) -> None:
     deadline = time.monotonic() + STARTUP
     while time.monotonic() < deadline:
         assert server.poll() is None, "the example site does not start"
         try:
-            urllib.request.urlopen(f"{address}{page}", timeout=5).close()
+            urllib.request.urlopen(f"{address}/sign-in/", timeout=5).close()
         except (URLError, ConnectionError):
             time.sleep(0.1)
         else:

@@ -25,12 +25,13 @@ from django_sessions_plus.conf import config
 from django_sessions_plus.switching.asking import NoAnswer, ask, unknown_tokens
 from django_sessions_plus.switching.barriers import forbid_earlier as forbid_earlier
 from django_sessions_plus.switching.barriers import is_forbidden
+from django_sessions_plus.switching.decoding import UnreadableError
 from django_sessions_plus.switching.identity import RefusedError, user_of
 from django_sessions_plus.switching.mirroring import delete_in_source as delete_in_source
 from django_sessions_plus.switching.mirroring import follow_write as follow_write
 from django_sessions_plus.switching.models import ImportedKey
 from django_sessions_plus.switching.sealing import seal
-from django_sessions_plus.switching.sources import OldSession, Source, UnreadableError, sources
+from django_sessions_plus.switching.sources import OldSession, Source, sources
 
 if TYPE_CHECKING:
     from django_sessions_plus.backends.rows import Rows
@@ -92,7 +93,7 @@ def new_row(
     """Return the row for a session of another engine, not inserted; ``meta`` is that of the request, if there is one.
 
     Raises:
-        UnreadableError: a value of its data cannot be stored by ``SESSION_SERIALIZER``.
+        UnreadableError: a value of its data cannot be stored by ``SESSION_SERIALIZER``, or is no expiry.
     """
     now = timezone.now()
     # A store of its own: that of the request may have been given what the next save has to write.
@@ -107,7 +108,10 @@ def new_row(
             "SESSION_SERIALIZER cannot store a value of its data; set it to that of the previous engine"
         ) from error
     user_id = None if user is None else user.pk
-    columns = changes.new_columns(None, old.data, store, now, user_id=user_id)
+    try:
+        columns = changes.new_columns(None, old.data, store, now, user_id=user_id)
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise UnreadableError("its data has an expiry that is none") from error
     columns |= _known_columns(old, columns, now) | store.extra_columns(old.data)
     row = store.get_model_class()(token_digest=digest, session_data=text, **columns)
     users: Any = row._meta.get_field("user").related_model
@@ -151,12 +155,11 @@ def _import(
     except DatabaseError as error:
         # The database may be read-only for a while: whoever was signed in stays signed in.
         log_failure(f"import a session of {source.name}", error)
-        store.uncommitted.keep_import(store.session_key or "", is_written=False)
         row._state.db = rows.alias
         return row
     if not is_ours:
         return _find_again(store, digest, is_certain=False)
-    store.uncommitted.keep_import(store.session_key or "", is_written=True)
+    store.uncommitted.keep_import()
     finish = partial(_finish, row, old, user, source, store.session_key or "")
     transaction.on_commit(finish, using=rows.alias)
     return row

@@ -1,10 +1,8 @@
 """The stores of other engines, from which sessions are imported: find one by its key, or delete it.
 
 A source is named by a word for a well-known engine, or by what ``SESSION_ENGINE`` was. The other engine
-reads its own data: its serializer, its signature, its encryption. Only ``update()``, ``delete()`` and
-``delete_many()`` write to a store.
-
-Longer than other modules, because the kinds of stores have to be read side by side.
+reads its own data: its serializer, its signature, its encryption. Only ``update()`` and
+``delete()`` write to a store.
 """
 
 from __future__ import annotations
@@ -19,7 +17,6 @@ from typing import Any
 from django.apps import apps
 from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
-from django.core import signing
 from django.core.cache import caches
 from django.db import models, router
 from django.utils import timezone
@@ -28,6 +25,7 @@ from django.views.decorators.debug import sensitive_variables
 from django_sessions_plus.conf import PREFIX, config
 from django_sessions_plus.conf.changes import on_setting_change
 from django_sessions_plus.exceptions import ConfigurationError
+from django_sessions_plus.switching.decoding import DAMAGED, UnreadableError, decoded
 
 ENGINES = {
     # Its store also deletes the copies that its own cached_db keeps; the rows are the same.
@@ -39,19 +37,9 @@ ENGINES = {
 """The engines that have a short name in ``SESSIONS_PLUS_IMPORT_FROM``."""
 
 _COLUMNS = {"session_key", "session_data", "expire_date"}
-_DELETED_BY_KEY = {
-    *("django.contrib.sessions.backends.db", "django.contrib.sessions.backends.cached_db"),
-    "user_sessions.backends.db",
-}
-"""The modules whose ``delete()`` deletes the row, and the cached copy under ``cache_key_prefix``, and nothing else."""
-
 # How packages call what a row may have beside Django's three columns.
 _ADDRESS, _AGENT = ("ip", "ip_address"), ("user_agent",)
 _CREATED, _SEEN = ("created_at", "created"), ("last_activity", "last_seen_at", "updated_at")
-
-
-class UnreadableError(Exception):
-    """The session exists, but its data cannot be read; the message says why, without a value of it."""
 
 
 @dataclass(frozen=True)
@@ -99,12 +87,6 @@ class Source:
         store: Any = self.store_class(key)
         store.delete(key)
 
-    @sensitive_variables()
-    def delete_many(self, keys: list[str]) -> None:
-        """Delete the sessions with these keys, as ``delete()`` does."""
-        for key in keys:
-            self.delete(key)
-
 
 class RowSource(Source):
     """Sessions in a table with ``session_key``, ``session_data`` and ``expire_date``, as Django's has."""
@@ -132,25 +114,8 @@ class RowSource(Source):
 
     def rows(self) -> models.QuerySet[Any]:
         """Return all rows that have not expired."""
-        return self._all_rows().filter(expire_date__gt=timezone.now())
-
-    def expired_rows(self) -> models.QuerySet[Any]:
-        """Return all rows that have expired."""
-        return self._all_rows().filter(expire_date__lte=timezone.now())
-
-    @sensitive_variables()
-    def delete_many(self, keys: list[str]) -> None:
-        """See Source. One statement, and one access to the cache, unless the engine has a ``delete()`` of its own."""
-        if self.store_class.delete.__module__ not in _DELETED_BY_KEY:
-            super().delete_many(keys)
-            return
-        self._all_rows().filter(session_key__in=keys).delete()
-        prefix: str | None = getattr(self.store_class, "cache_key_prefix", None)
-        if prefix is not None:
-            caches[settings.SESSION_CACHE_ALIAS].delete_many([prefix + key for key in keys])
-
-    def _all_rows(self) -> models.QuerySet[Any]:
-        return self.model._default_manager.using(self.alias)
+        live = models.Q(expire_date__gt=timezone.now())
+        return self.model._default_manager.using(self.alias).filter(live)
 
     @sensitive_variables("key")
     def find(self, key: str) -> OldSession | None:
@@ -181,7 +146,7 @@ class RowSource(Source):
         if agent and len(known["user_agent"] or "") == agent.max_length:
             # It was cut off, and would look like another browser than the one that sends all of it.
             known["user_agent"] = None
-        data = _decoded(self.store_class, row.session_data)
+        data = decoded(self.store_class, row.session_data)
         return OldSession(data=data, expires_at=row.expire_date, **known)
 
 
@@ -192,7 +157,12 @@ class CacheSource(Source):
     def find(self, key: str) -> OldSession | None:
         """See Source. A cache does not tell when an entry expires."""
         prefix = self.store_class.cache_key_prefix  # type: ignore[attr-defined]
-        data = caches[settings.SESSION_CACHE_ALIAS].get(prefix + key)
+        try:
+            data = caches[settings.SESSION_CACHE_ALIAS].get(prefix + key)
+        except DAMAGED as error:
+            # Not a failure of the cache, after which it would be asked for no other session for a while.
+            reason = f"the cache cannot read its data ({type(error).__name__})"
+            raise UnreadableError(reason) from error
         if data is None:
             return None
         if not isinstance(data, Mapping):
@@ -254,26 +224,6 @@ def _model_of(module: Any) -> type[models.Model] | None:
     if hasattr(store_class, "get_model_class"):
         model = store_class.get_model_class()
     return model
-
-
-def _decoded(store_class: type[SessionBase], text: str) -> dict[str, Any]:
-    store: Any = store_class()
-    if store_class.decode is not SessionBase.decode:
-        data = store.decode(text)
-    else:
-        # Django's own method returns {} for any failure, which here would look like an empty session.
-        try:
-            data = signing.loads(text, salt=store.key_salt, serializer=store.serializer)
-        except signing.BadSignature as error:
-            raise UnreadableError(
-                "its data is damaged, or signed with another SECRET_KEY"
-            ) from error
-        except Exception as error:
-            reason = f"SESSION_SERIALIZER cannot read its data ({type(error).__name__})"
-            raise UnreadableError(reason) from error
-    if not isinstance(data, dict):
-        raise UnreadableError("its data is no dictionary")
-    return data
 
 
 on_setting_change(source_of.cache_clear)

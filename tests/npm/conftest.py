@@ -16,7 +16,8 @@ import pytest
 
 from tests.browser.conftest import ADD_PEOPLE
 from tests.browser.conftest import chromium as chromium
-from tests.running import Site, example_site, free_port
+from tests.ports import free_port
+from tests.running import Site, example_site
 
 ROOT = Path(__file__).resolve().parents[2]
 HERE = Path(__file__).parent

@@ -17,7 +17,7 @@ from tests.browser.conftest import PASSWORD
 from tests.npm import snippets
 from tests.npm.conftest import QUIET, run, serving
 from tests.npm.snippets import adapted, between, lines_with
-from tests.running import free_port
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser, Page

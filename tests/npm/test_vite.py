@@ -11,7 +11,7 @@ import pytest
 
 from tests.browser.conftest import PASSWORD
 from tests.npm.conftest import run, serving
-from tests.running import free_port
+from tests.ports import free_port
 
 if TYPE_CHECKING:
     from playwright.sync_api import Browser

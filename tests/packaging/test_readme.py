@@ -15,7 +15,7 @@ import pytest
 
 from tests.packaging import readme
 from tests.packaging.conftest import Distributions
-from tests.running import free_port
+from tests.ports import free_port
 
 pytestmark = [pytest.mark.packaging, pytest.mark.slow]
 

@@ -20,7 +20,7 @@ from django.core.cache import caches
 from django.core.exceptions import ImproperlyConfigured
 
 from tests.backends.cached import ENGINE
-from tests.running import free_port
+from tests.ports import free_port
 
 # In seconds. What a busy machine does not exceed, unless Redis is made to be silent.
 TIMEOUT = 10.0

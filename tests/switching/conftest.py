@@ -68,17 +68,9 @@ def after_switch(source: str = "django", **settings: Any) -> Iterator[None]:
         yield
 
 
-class Browser(Client):
-    """A client that outlives a deployment: each request meets the middleware and the engine of that moment."""
-
-    def request(self, **environ: Any) -> Any:
-        vars(self.handler)["_middleware_chain"] = None
-        return super().request(**environ)
-
-
-def browser(user: User | None = None, **data: Any) -> Browser:
+def browser(user: User | None = None, **data: Any) -> Client:
     """Return a browser with a session of the engine that is in use, signed in as ``user`` if given."""
-    client = Browser()
+    client = Client()
     if user is not None:
         client.force_login(user)
     session = client.session

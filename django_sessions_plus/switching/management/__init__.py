@@ -1,1 +1,0 @@
-"""The ``manage.py`` commands of the switch."""

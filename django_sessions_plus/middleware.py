@@ -59,7 +59,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
     async def __acall__(self, request: HttpRequest) -> HttpResponseBase:
         """See __call__()."""
         before = opened.scope()
-        if bridging.may_be_own(request):
+        if self._may_be_own(request):
             await in_thread(self.process_request, request)
         else:
             self.process_request(request)
@@ -75,8 +75,10 @@ class SessionMiddleware(DjangoSessionMiddleware):
         """Set ``request.session``, without loading it, except for a session that ``bridging`` opens."""
         former = read_former_cookie(request)
         super().process_request(request)
-        if bridging.may_be_own(request) and (own := bridging.own_session(request)) is not None:
-            request.session = own
+        if not issubclass(self.SessionStore, SessionStore):
+            bridging.record_device(request, self.SessionStore)
+        if self._may_be_own(request):
+            request.session = bridging.own_session(request) or request.session
         if (session := _row_session(request)) is not None:
             session.meta = request.META
             session.former_cookie_name = former
@@ -94,7 +96,8 @@ class SessionMiddleware(DjangoSessionMiddleware):
         session = _row_session(request)
         if session is None:
             process = super().process_response
-            is_moved = _has_moved(request)
+            # Imported by a parallel request. The other engine does not find it any more, and would delete its cookie.
+            is_moved = self._may_be_own(request) and bridging.has_moved(request)
             return response if is_moved else process(request, cast(HttpResponse, response))
         if _is_untouched(session):
             return response
@@ -137,6 +140,10 @@ class SessionMiddleware(DjangoSessionMiddleware):
         elif _is_use_due(request, session):
             await session.arecord_use()
         return with_cookie(request, response, session)
+
+    def _may_be_own(self, request: HttpRequest) -> bool:
+        """Return whether the cookie may be that of a session of this package, though another engine is set."""
+        return not issubclass(self.SessionStore, SessionStore) and bridging.may_be_own(request)
 
 
 class AuthenticationMiddleware(DjangoAuthenticationMiddleware):
@@ -195,15 +202,6 @@ async def aget_user(request: HttpRequest) -> Any:
 def _row_session(request: HttpRequest) -> SessionStore | None:
     session = getattr(request, "session", None)
     return session if isinstance(session, SessionStore) else None
-
-
-def _has_moved(request: HttpRequest) -> bool:
-    """Return whether a parallel request has imported the session that the other engine did not find any more.
-
-    That engine would delete the cookie, and so sign the user out.
-    """
-    is_lost = bridging.may_be_own(request) and request.session.is_empty()
-    return is_lost and bridging.own_session(request) is not None
 
 
 def _is_untouched(session: SessionStore) -> bool:

@@ -16,7 +16,7 @@ from functools import partial
 from typing import Any, ParamSpec, TypeVar, get_args
 
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
-from django.db import connections, router, transaction
+from django.db import router, transaction
 
 from django_sessions_plus.backends import importing, opened
 from django_sessions_plus.backends.configured import new_store
@@ -121,7 +121,10 @@ def revoke_others(
     may stay.
     """
     rows = _all_but(keep, _rows().for_user(user))
-    _forbid_import(user, rows, reason, actor)
+    end_late = partial(revoke_many, reason=reason, actor=actor)
+    # An anonymous user has no key, and None would forbid the import for everybody.
+    if getattr(user, "pk", user) is not None:
+        importing.forbid_earlier([user], rows, end_late)
     return _end([rows], reason, actor, progress)
 
 
@@ -155,10 +158,11 @@ def revoke_everyone(
     Sessions that start meanwhile stay, and so do anonymous ones. A user who signs in meanwhile on an
     older row, such as an anonymous one, may have to sign in again.
     """
-    rows = _rows().filter(user__isnull=False)
+    rows = _all_but(keep, _rows().filter(user__isnull=False))
+    # Before the newest row is read: what is imported between the two would be newer, and stay.
+    importing.forbid_earlier([None], rows, partial(revoke_many, reason=reason, actor=actor))
     newest = rows.order_by("-pk").values_list("pk", flat=True).first()
-    ended = rows.none() if newest is None else _all_but(keep, rows.filter(pk__lte=newest))
-    _forbid_import(None, ended, reason, actor)
+    ended = rows.none() if newest is None else rows.filter(pk__lte=newest)
     return _end([ended], reason, actor, progress)
 
 
@@ -267,17 +271,6 @@ def _all_but(
         return rows.exclude(pk__in=keep) if keep else rows
     kept = _as_id(keep)
     return rows if kept is None else rows.exclude(pk=kept)
-
-
-def _forbid_import(
-    user: Any, rows: SessionQuerySet[AbstractSession], reason: str, actor: Any
-) -> None:
-    """Before ``rows`` end: forbid that sessions of ``user`` (None: of everybody) are imported from another engine."""
-    since = importing.forbid_earlier(user, using=rows.db)
-    if since is not None and connections[rows.db].in_atomic_block:
-        # Another process sees that only after the commit, and may have imported one until then.
-        late = rows.filter(imported_at__gte=since)
-        transaction.on_commit(partial(_end, [late], reason, actor), using=rows.db)
 
 
 def _end(

@@ -37,7 +37,7 @@ class Site:
     def start(self) -> None:
         """Serve, and wait until there are answers."""
         self._server = self._serve()
-        _wait_for(self.address, self._server)
+        wait_for(self.address, self._server, "/sign-in/")
 
     def stop(self) -> None:
         """Serve no more: connections are refused."""
@@ -107,12 +107,13 @@ def _manage(*arguments: str) -> list[str]:
     return [sys.executable, str(ROOT / "manage.py"), *arguments]
 
 
-def _wait_for(address: str, server: subprocess.Popen[bytes]) -> None:
+def wait_for(address: str, server: subprocess.Popen[bytes], page: str) -> None:
+    """Wait until the server answers with the page."""
     deadline = time.monotonic() + STARTUP
     while time.monotonic() < deadline:
         assert server.poll() is None, "the example site does not start"
         try:
-            urllib.request.urlopen(f"{address}/sign-in/", timeout=5).close()
+            urllib.request.urlopen(f"{address}{page}", timeout=5).close()
         except (URLError, ConnectionError):
             time.sleep(0.1)
         else:

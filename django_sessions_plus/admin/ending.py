@@ -6,6 +6,7 @@ Longer than other modules, because the actions and the pages end sessions by the
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.contrib import admin, messages
@@ -26,6 +27,7 @@ from django_sessions_plus.admin import cells, results, superusers
 from django_sessions_plus.admin.history import log_entry
 from django_sessions_plus.admin.links import LinksMixin
 from django_sessions_plus.admin.user_search import find_user
+from django_sessions_plus.backends import importing
 
 if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
@@ -200,9 +202,12 @@ class EndSessionsMixin(LinksMixin):
         """End all sessions of these users, log it for each user, and add a message with their number."""
         actor: Any = request.user
         began = timezone.now()
+        chosen = list(users)
         theirs = self.model._default_manager.for_writing().filter(
-            user__in=[user.pk for user in users]
+            user__in=[user.pk for user in chosen]
         )
+        # Also those that were not imported yet from another engine.
+        importing.forbid_earlier(chosen, theirs, partial(sessions.revoke_many, actor=actor))
         count = sessions.revoke_many(theirs, actor=actor)
         ended = theirs.filter(ended_by=actor.pk, ended_at__gte=began).order_by()
         LogEntry.objects.bulk_create(

@@ -34,6 +34,7 @@ from django_sessions_plus.admin.ending import EndSessionsMixin
 from django_sessions_plus.admin.filters import StateFilter
 from django_sessions_plus.admin.forms import focus_first_error
 from django_sessions_plus.admin.listing import count_up_to
+from django_sessions_plus.backends import importing
 from django_sessions_plus.backends.configured import invalidation_delay
 
 CONSENT = "everyone"
@@ -135,7 +136,10 @@ class SignEveryoneOutMixin(EndSessionsMixin):
         if not form.is_valid():
             focus_first_error(form)
             return self._everyone_page(request, form=form)
-        note = _begin(self._other_sessions(request), request)
+        rows = self._other_sessions(request)
+        # Also those that were not imported yet from another engine.
+        importing.forbid_earlier([None], rows, sessions.revoke_many)
+        note = _begin(rows, request)
         return self._done(request) if note is None else self._continue(request, note)
 
     def _continue(self, request: HttpRequest, note: Note) -> HttpResponse:

@@ -108,6 +108,10 @@ class BaseStore(SessionBase):
 
     # Its key
 
+    @staticmethod
+    def _digest_of(token: str | None) -> str | None:
+        return tokens.digest(token) if tokens.is_well_formed(token) else None
+
     def _validate_session_key(self, key: Any) -> bool:
         return isinstance(key, str) and len(key) >= 8
 

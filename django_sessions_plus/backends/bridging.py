@@ -7,19 +7,25 @@ a time, and the engine that has it reads and writes it.
 
 from __future__ import annotations
 
+from functools import lru_cache
+from inspect import signature
+from typing import Any
+
 from django.conf import settings
+from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 
 from django_sessions_plus import tokens
-from django_sessions_plus.backends.base import BaseStore
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.conf import config
-from django_sessions_plus.conf.engine import engine
 
 
 def may_be_own(request: HttpRequest) -> bool:
-    """Return whether the request's cookie may be that of a session of this package, though another engine is set."""
-    if not config.IMPORT_FROM or issubclass(engine(), BaseStore):
+    """Return whether the request's cookie may be that of a session of this package.
+
+    Ask only while ``SESSION_ENGINE`` names another engine.
+    """
+    if not config.IMPORT_FROM:
         return False
     return tokens.is_well_formed(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
 
@@ -36,3 +42,28 @@ def own_session(request: HttpRequest) -> SessionStore | None:
     # The view has not read it yet.
     session.accessed = False
     return None if session.row is None else session
+
+
+def record_device(request: HttpRequest, store_class: type[SessionBase]) -> None:
+    """Open the session of the other engine once more with the device, if that engine records it. No query.
+
+    django-user-sessions and django-qsessions have a middleware of their own for that. In their place, ours
+    works for them too.
+    """
+    if _takes_device(store_class):
+        open_store: Any = store_class
+        request.session = open_store(
+            request.session.session_key,
+            ip=request.META.get("REMOTE_ADDR"),
+            user_agent=request.META.get("HTTP_USER_AGENT", ""),
+        )
+
+
+@lru_cache(maxsize=16)
+def _takes_device(store_class: type[SessionBase]) -> bool:
+    return {"ip", "user_agent"} <= signature(store_class).parameters.keys()
+
+
+def has_moved(request: HttpRequest) -> bool:
+    """Return whether the other engine has found no session, because it was imported since the request began."""
+    return request.session.is_empty() and own_session(request) is not None

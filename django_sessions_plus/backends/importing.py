@@ -6,10 +6,13 @@ nothing, unless ``SESSIONS_PLUS_IMPORT_FROM`` is set.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from datetime import datetime
+from functools import partial
 from importlib import import_module
 from typing import TYPE_CHECKING, Any, Protocol, cast
+
+from django.db import connections, transaction
 
 from django_sessions_plus.backends.base import BaseStore
 from django_sessions_plus.backends.use import Columns, Data
@@ -59,19 +62,50 @@ def import_row(store: Any) -> AbstractSession | None:
     return None if switch is None else switch.import_session(store)
 
 
+def imported_again(store: Any, row: AbstractSession | None) -> AbstractSession | None:
+    """Return ``row`` of ``store``, or the one that replaces it if its import was undone; None if the session has ended.
+
+    See ``Uncommitted.is_import_undone()``.
+    """
+    if row is None or not store.has_uncommitted or not store.uncommitted.is_import_undone(row):
+        return row
+    again = type(store)(store.uncommitted.imported_token)
+    again.meta, again.wants_user, again.uncommitted = (
+        store.meta,
+        store.wants_user,
+        store.uncommitted,
+    )
+    # An earlier save of this value was undone too.
+    store.pending_remember = store.remember
+    store.uncommitted.forget_import()
+    found: AbstractSession | None = again._find_row()
+    return found
+
+
 def is_importable(token: str) -> bool:
     """Return whether another engine has a session with this token."""
     switch = importer()
     return switch is not None and switch.is_importable(token)
 
 
-def forbid_earlier(user: Any, *, using: str) -> datetime | None:
-    """Forbid to import sessions of ``user`` (None: of anybody) that are older than now.
+def forbid_earlier(
+    users: Iterable[Any],
+    rows: SessionQuerySet[Any],
+    end: Callable[[SessionQuerySet[Any]], object],
+) -> None:
+    """Before ``rows`` end: forbid to import sessions of ``users`` (``[None]``: of everybody) that are older than now.
 
-    Return that time; None if nothing is imported.
+    In a transaction, ``end`` is called after its commit with those of ``rows`` that were imported meanwhile.
     """
     switch = importer()
-    return None if switch is None else switch.forbid_earlier(user, using=using)
+    if switch is None:
+        return
+    times = [switch.forbid_earlier(user, using=rows.db) for user in users]
+    if times and connections[rows.db].in_atomic_block:
+        # Another process sees that only after the commit, and may have imported one until then; it may
+        # have begun before. Who has signed in since stays.
+        late = rows.filter(imported_at__isnull=False).exclude(authenticated_at__gte=min(times))
+        transaction.on_commit(partial(end, late), using=rows.db)
 
 
 def delete_all_in_source(rows: SessionQuerySet[Any]) -> None:

@@ -278,11 +278,11 @@ class SessionStore(BaseStore):
                 raise StaleSessionError
             self.insert(self.create_model_instance(data))
             return
-        is_lost = self.has_uncommitted and self.uncommitted.forget_rolled_back_import()
-        row = or_raise((None if is_lost else self.row) or self._find_row())
+        row = or_raise(importing.imported_again(self, self.row) or self._find_row())
+        is_imported_again = self.row not in (None, row)
         columns = self.save_columns(row, data)
         is_rolled_back = self.has_uncommitted and self.uncommitted.is_rolled_back()
-        if is_rolled_back or (columns and not self.rows.update(row, columns)):
+        if is_imported_again or is_rolled_back or (columns and not self.rows.update(row, columns)):
             converging.save_merged(self, row, data)
             return
         if self.rows.is_in_transaction:
@@ -379,7 +379,7 @@ class SessionStore(BaseStore):
         anonymous row is deleted. Does nothing if no session has the token.
         """
         is_own = session_key is None or session_key == self.session_key
-        digest = _digest_of(self.session_key if is_own else session_key)
+        digest = self._digest_of(self.session_key if is_own else session_key)
         row = self.row if is_own else None
         if row is None and digest is not None:
             # A session that was not imported yet has to end too, or the same token would open it later.
@@ -500,11 +500,11 @@ class SessionStore(BaseStore):
 
     def _rotate(self) -> None:
         self.load_if_needed()
-        row = self.row or self._find_row()
-        if row is None:
+        row = self._find_row() if self.row is None else importing.imported_again(self, self.row)
+        if row is None and self.row is None:
             self.create()
             return
-        columns = self._rotation_columns()
+        row, columns = or_raise(row), self._rotation_columns()
         if not self.rows.update(row, columns):
             converging.follow_rotation(self, row)
             return
@@ -534,6 +534,10 @@ class SessionStore(BaseStore):
     def _end(self, row: AbstractSession) -> AbstractSession | None:
         """End the row and return the ended row; None if nobody was signed in, or it had already ended."""
         uncommitted, is_own = self.uncommitted, row is self.row
+        again = importing.imported_again(self, row)
+        if again is None:
+            return None
+        row, self.row = again, again if is_own else self.row
         before = uncommitted.before if is_own else None
         uncommitted.keep_end(before or row)
         if is_own:
@@ -591,11 +595,6 @@ class SessionStore(BaseStore):
         self._note_written(row, columns)
         self.pending_remember = self.planned_token = None
         self.is_authenticated_now = self.has_new_token_since_save = False
-
-
-def _digest_of(token: str | None) -> str | None:
-    """Return the digest of ``token``; None if it is malformed."""
-    return tokens.digest(token) if tokens.is_well_formed(token) else None
 
 
 def _is_user_missing(store: SessionStore) -> bool:

@@ -22,8 +22,8 @@ class Uncommitted:
         self.rows = rows
         self.is_inserted: bool | None = None
         """Whether the row was inserted."""
-        self.is_imported: bool | None = None
-        """Whether the row was imported from another engine."""
+        self.imported_token: str | None = None
+        """The token under which the row was imported from another engine; also if it could not be written."""
         self.before: AbstractSession | None = None
         """The row as it was before it was written."""
         self.ended: AbstractSession | None = None
@@ -42,19 +42,24 @@ class Uncommitted:
         self.is_inserted = self.before = None
         self._keep_until_commit("is_inserted", True)
 
-    def keep_import(self) -> None:
-        """Note that the row was just imported from another engine."""
-        self._keep_until_commit("is_imported", True)
+    def keep_import(self, token: str, *, is_written: bool) -> None:
+        """Note that the row was just imported from another engine, or was to be but could not be written."""
+        if is_written:
+            self._keep_until_commit("imported_token", token)
+        else:
+            self.imported_token = token
 
-    def forget_rolled_back_import(self) -> bool:
-        """Return whether the row was imported in a transaction that was rolled back; if so, forget it and its writes.
+    def is_import_undone(self, row: AbstractSession) -> bool:
+        """Return whether ``row`` was imported, but is not in the database. At most one query.
 
-        The other engine still has the session then, so that it can be imported again.
+        A rollback, also one to a savepoint, has undone the import then, or it could not be written. The other
+        engine still has the session, so that it can be imported again.
         """
-        if not self.is_imported or self.rows.is_in_transaction:
-            return False
-        self.is_imported = self.before = None
-        return True
+        return self.imported_token is not None and not self.rows.query().filter(pk=row.pk).exists()
+
+    def forget_import(self) -> None:
+        """Forget the import that was undone, and what was written to its row."""
+        self.imported_token = self.before = None
 
     def keep_before(self, row: AbstractSession) -> None:
         """Note that ``row`` was just written; to be called before the instance is changed.

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import Any
 
+from django.contrib.auth import SESSION_KEY
 from django.db import IntegrityError, transaction
 from django.utils import timezone
 
+from django_sessions_plus import sessions
+from django_sessions_plus.backends import user_key
 from django_sessions_plus.switching.models import ImportBarrier
 
 EVERYBODY = ""
@@ -32,17 +36,32 @@ def forbid_earlier(user: Any, *, using: str) -> datetime:
 
 
 def is_forbidden(user: Any, created_at: datetime | None, *, using: str) -> bool:
-    """Return whether a session of ``user`` may no longer be imported; ``created_at`` is None if nobody knows it.
+    """Return whether a session of ``user`` may no longer be imported; ``created_at`` is None if nobody knows it."""
+    return user is not None and forbids(barriers_of([user], using=using), user, created_at)
+
+
+def barriers_of(users: Iterable[Any], *, using: str) -> dict[str, datetime]:
+    """Return the barriers that concern these users, for ``forbids()``; one query."""
+    keys = {EVERYBODY, *map(_key_of, users)}
+    found = ImportBarrier.objects.using(using).filter(user_key__in=keys)
+    return dict(found.values_list("user_key", "before"))
+
+
+def forbids(barriers: dict[str, datetime], user: Any, created_at: datetime | None) -> bool:
+    """Return whether these barriers forbid to import a session of ``user`` that was created then.
 
     Without a date nothing shows that the session is younger than the barrier.
     """
     if user is None:
         # "Sign everyone out" leaves anonymous sessions alone, here and in the other store.
         return False
-    barriers = ImportBarrier.objects.using(using).filter(user_key__in=[EVERYBODY, _key_of(user)])
-    latest = max(barriers.values_list("before", flat=True), default=None)
-    return latest is not None and (created_at is None or created_at <= latest)
+    times = [barriers[key] for key in (EVERYBODY, _key_of(user)) if key in barriers]
+    return bool(times) and (created_at is None or created_at <= max(times))
 
 
 def _key_of(user: Any) -> str:
-    return EVERYBODY if user is None else str(getattr(user, "pk", user))
+    if user is None:
+        return EVERYBODY
+    # A UUID, for example, can be written in several ways.
+    named = {SESSION_KEY: getattr(user, "pk", user)}
+    return str(user_key.named_in(named, sessions.session_model()))

@@ -155,11 +155,12 @@ def _import(
     except DatabaseError as error:
         # The database may be read-only for a while: whoever was signed in stays signed in.
         log_failure(f"import a session of {source.name}", error)
+        store.uncommitted.keep_import(store.session_key or "", is_written=False)
         row._state.db = rows.alias
         return row
     if not is_ours:
         return _find_again(store, digest, is_certain=False)
-    store.uncommitted.keep_import()
+    store.uncommitted.keep_import(store.session_key or "", is_written=True)
     finish = partial(_finish, row, old, user, source, store.session_key or "")
     transaction.on_commit(finish, using=rows.alias)
     return row

@@ -1,8 +1,10 @@
 """The stores of other engines, from which sessions are imported: find one by its key, or delete it.
 
 A source is named by a word for a well-known engine, or by what ``SESSION_ENGINE`` was. The other engine
-reads its own data: its serializer, its signature, its encryption. Only ``update()`` and
-``delete()`` write to a store.
+reads its own data: its serializer, its signature, its encryption. Only ``update()``, ``delete()`` and
+``delete_many()`` write to a store.
+
+Longer than other modules, because the kinds of stores have to be read side by side.
 """
 
 from __future__ import annotations
@@ -37,6 +39,12 @@ ENGINES = {
 """The engines that have a short name in ``SESSIONS_PLUS_IMPORT_FROM``."""
 
 _COLUMNS = {"session_key", "session_data", "expire_date"}
+_DELETED_BY_KEY = {
+    *("django.contrib.sessions.backends.db", "django.contrib.sessions.backends.cached_db"),
+    "user_sessions.backends.db",
+}
+"""The modules whose ``delete()`` deletes the row, and the cached copy under ``cache_key_prefix``, and nothing else."""
+
 # How packages call what a row may have beside Django's three columns.
 _ADDRESS, _AGENT = ("ip", "ip_address"), ("user_agent",)
 _CREATED, _SEEN = ("created_at", "created"), ("last_activity", "last_seen_at", "updated_at")
@@ -87,6 +95,12 @@ class Source:
         store: Any = self.store_class(key)
         store.delete(key)
 
+    @sensitive_variables()
+    def delete_many(self, keys: list[str]) -> None:
+        """Delete the sessions with these keys, as ``delete()`` does."""
+        for key in keys:
+            self.delete(key)
+
 
 class RowSource(Source):
     """Sessions in a table with ``session_key``, ``session_data`` and ``expire_date``, as Django's has."""
@@ -114,8 +128,25 @@ class RowSource(Source):
 
     def rows(self) -> models.QuerySet[Any]:
         """Return all rows that have not expired."""
-        live = models.Q(expire_date__gt=timezone.now())
-        return self.model._default_manager.using(self.alias).filter(live)
+        return self._all_rows().filter(expire_date__gt=timezone.now())
+
+    def expired_rows(self) -> models.QuerySet[Any]:
+        """Return all rows that have expired."""
+        return self._all_rows().filter(expire_date__lte=timezone.now())
+
+    @sensitive_variables()
+    def delete_many(self, keys: list[str]) -> None:
+        """See Source. One statement, and one access to the cache, unless the engine has a ``delete()`` of its own."""
+        if self.store_class.delete.__module__ not in _DELETED_BY_KEY:
+            super().delete_many(keys)
+            return
+        self._all_rows().filter(session_key__in=keys).delete()
+        prefix: str | None = getattr(self.store_class, "cache_key_prefix", None)
+        if prefix is not None:
+            caches[settings.SESSION_CACHE_ALIAS].delete_many([prefix + key for key in keys])
+
+    def _all_rows(self) -> models.QuerySet[Any]:
+        return self.model._default_manager.using(self.alias)
 
     @sensitive_variables("key")
     def find(self, key: str) -> OldSession | None:

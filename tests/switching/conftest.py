@@ -68,9 +68,17 @@ def after_switch(source: str = "django", **settings: Any) -> Iterator[None]:
         yield
 
 
-def browser(user: User | None = None, **data: Any) -> Client:
+class Browser(Client):
+    """A client that outlives a deployment: each request meets the middleware and the engine of that moment."""
+
+    def request(self, **environ: Any) -> Any:
+        vars(self.handler)["_middleware_chain"] = None
+        return super().request(**environ)
+
+
+def browser(user: User | None = None, **data: Any) -> Browser:
     """Return a browser with a session of the engine that is in use, signed in as ``user`` if given."""
-    client = Client()
+    client = Browser()
     if user is not None:
         client.force_login(user)
     session = client.session

@@ -11,10 +11,12 @@ from unittest.mock import patch
 
 import pytest
 from django.conf import settings as django_settings
+from django.contrib.auth import login
 from django.contrib.auth.models import User
 from django.core import signing
 from django.core.cache import cache
 from django.db import OperationalError, connection, transaction
+from django.http import HttpRequest
 from django.test import AsyncClient, Client
 from django.utils import timezone
 
@@ -24,7 +26,7 @@ from django_sessions_plus.models import Session
 from django_sessions_plus.switching import asking, importing, mirroring
 from django_sessions_plus.switching.models import ImportBarrier, ImportedKey
 from django_sessions_plus.switching.sources import RowSource, source_of
-from tests.switching.conftest import after_switch, before_switch, browser, key_of
+from tests.switching.conftest import Browser, after_switch, before_switch, browser, key_of
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -143,14 +145,14 @@ def test_a_request_that_does_not_use_its_session_imports_nothing(alice, before, 
 
 @pytest.mark.parametrize("token", ["x" * 31, "A" * 32, "../../etc/passwd" * 2, ""])
 def test_junk_costs_no_query(db, token, django_assert_num_queries):
-    client = Client()
+    client = Browser()
     client.cookies[django_settings.SESSION_COOKIE_NAME] = token
     with after_switch(), django_assert_num_queries(0):
         assert who(client) == ""
 
 
 def test_an_unknown_token_costs_two_queries_more_and_for_a_while_none(db, statements):
-    client = Client()
+    client = Browser()
     with after_switch():
         for expected in (3, 1):
             client.cookies[django_settings.SESSION_COOKIE_NAME] = "z" * 32
@@ -206,7 +208,7 @@ def test_an_old_key_whose_token_was_rotated_here_opens_nothing(alice, before, ke
         assert who(client) == "alice"
         assert client.session["basket"] == ["tea"]
         old_rows().model.objects.update_or_create(session_key=kept["session_key"], defaults=kept)
-        thief = Client()
+        thief = Browser()
         thief.cookies = cookie
         assert who(thief) == ""
         assert "basket" not in thief.session
@@ -356,23 +358,45 @@ def test_all_end_while_one_is_imported(alice, before):
     assert not Session.objects.active().exists()
 
 
-def test_all_end_in_a_transaction_while_one_is_imported_by_another_process(alice, before):
-    """The other process does not see the barrier before the commit."""
+@pytest.mark.parametrize("seconds", [0, 5], ids=["imports one", "imports many"])
+@pytest.mark.parametrize(
+    "end", [sessions.revoke_all, lambda user: sessions.revoke_everyone()], ids=["all", "everyone"]
+)
+def test_all_end_in_a_transaction_while_another_process_imports(alice, before, end, seconds):
+    """The other process does not see the barrier before the commit, and has made its rows before."""
     with before:
         browser(alice)
     with after_switch():
         with transaction.atomic():
-            sessions.revoke_all(alice)
+            end(alice)
             # As if it had been inserted by another connection, which is not held up by this one.
             row = Session(
                 token_digest="f" * 64,
                 user=alice,
-                imported_at=timezone.now(),
+                imported_at=timezone.now() - timedelta(seconds=seconds),
                 expires_at=timezone.now() + timedelta(1),
             )
             row.save()
         row.refresh_from_db()
         assert row.ended_at is not None
+
+
+def test_whoever_ends_all_sessions_and_then_signs_in_by_an_imported_one_stays_signed_in(
+    alice, before
+):
+    with before:
+        key = key_of(browser(basket=1))
+    with after_switch(), transaction.atomic():
+        store = sessions.new_store(key)
+        assert store["basket"] == 1
+        sessions.revoke_all(alice)
+        request = HttpRequest()
+        request.session = store
+        login(request, alice, backend="django.contrib.auth.backends.ModelBackend")
+        store.save()
+    row = Session.objects.get()
+    assert row.user == alice
+    assert row.ended_at is None
 
 
 def test_the_limit_holds_for_what_is_imported(alice, before):
@@ -481,7 +505,7 @@ def test_a_source_that_is_kept_lets_everybody_go_back_but_those_whose_session_ha
     with before_switch():
         assert who(stays) == "alice"
         for name in ("leaves", "ended"):
-            client = Client()
+            client = Browser()
             client.cookies[django_settings.SESSION_COOKIE_NAME] = keys[name]
             assert who(client) == ""
 

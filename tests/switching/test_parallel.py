@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from contextlib import nullcontext
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import pytest
 from django.contrib.auth import SESSION_KEY
@@ -13,8 +14,11 @@ from django.contrib.auth.models import User
 from django.db import connection, transaction
 
 from django_sessions_plus import sessions
+from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.models import Session
+from django_sessions_plus.switching import bulk_import
 from django_sessions_plus.switching.models import ImportedKey
+from django_sessions_plus.switching.sources import RowSource, source_of
 from tests.backends.drivers import SyncSession
 from tests.backends.racing import racers, shared_database
 from tests.switching.conftest import after_switch, before_switch, browser, key_of
@@ -58,3 +62,28 @@ def test_whoever_signs_out_everywhere_leaves_nothing_that_was_imported_meanwhile
             racing.run(*(partial(load, key) for key in keys), end_all)
             assert [load(key) for key in keys] == [(None, None)] * 4
     assert not Session.objects.active().exists()
+
+
+def test_bulk_imports_and_requests_import_each_session_once(alice: User):
+    """Two bulk imports in small batches, and requests of the same sessions."""
+    with before_switch():
+        keys = sorted(key_of(browser(alice, basket="tea")) for _ in range(10 * ROUNDS))
+    store_class, source = type(new_store()), source_of("django")
+    assert isinstance(source, RowSource)
+
+    def import_in_bulk(size: int) -> int:
+        options = bulk_import.Options(batch_size=size)
+        return bulk_import.import_all(source, store_class, options).imported
+
+    def load_some(some: list[str]) -> list[Any]:
+        return [load(key) for key in some]
+
+    with after_switch(), racers(4) as racing:
+        work = [partial(import_in_bulk, size) for size in (7, 4)]
+        *numbers, one, other = racing.run(
+            *work, partial(load_some, keys[::3]), partial(load_some, keys[::-2])
+        )
+        assert one + other == [(str(alice.pk), "tea")] * (len(keys[::3]) + len(keys[::-2]))
+        assert [load(key) for key in keys] == [(str(alice.pk), "tea")] * len(keys)
+    assert 0 < sum(numbers) <= len(keys)
+    assert Session.objects.active().count() == ImportedKey.objects.count() == len(keys)

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import asyncio
+import sys
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
+from types import ModuleType
 from typing import Any
 from unittest.mock import patch
 
@@ -12,13 +14,15 @@ import pytest
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
 from django.contrib.sessions.backends.db import SessionStore as DjangoStore
-from django.test import AsyncClient, Client
+from django.http import HttpResponse
+from django.test import AsyncClient, Client, RequestFactory
 from django.test.utils import override_settings
 
 from django_sessions_plus import sessions
+from django_sessions_plus.middleware import SessionMiddleware
 from django_sessions_plus.models import Session
 from django_sessions_plus.switching.models import ImportBarrier
-from tests.switching.conftest import APPS, after_switch, before_switch, browser, key_of
+from tests.switching.conftest import APPS, Browser, after_switch, before_switch, browser, key_of
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.site")]
 
@@ -49,7 +53,7 @@ ORDERS = [(prepared, after_switch), (after_switch, prepared)]
 def test_a_browser_that_meets_both_stays_signed_in_and_loses_nothing(
     alice: User, first: Process, second: Process
 ):
-    client = Client()
+    client = Browser()
     with first():
         client.get("/count")
     with second():
@@ -65,7 +69,7 @@ def test_a_browser_that_meets_both_stays_signed_in_and_loses_nothing(
 def test_whoever_signs_out_in_one_is_signed_out_in_both(
     alice: User, first: Process, second: Process
 ):
-    client = Client()
+    client = Browser()
     with first():
         client.post("/sign-in", {"user": "alice"})
     with second():
@@ -82,7 +86,7 @@ def test_whoever_signs_out_in_one_is_signed_out_in_both(
 def test_a_new_password_ends_the_others_and_not_this_one(
     alice: User, first: Process, second: Process
 ):
-    client, other = Client(), Client()
+    client, other = Browser(), Browser()
     with first():
         client.post("/sign-in", {"user": "alice"})
         other.post("/sign-in", {"user": "alice"})
@@ -142,7 +146,7 @@ def test_a_session_that_moves_during_a_request_keeps_its_cookie(alice: User):
 
     def load_late(store: Any) -> Any:
         with after_switch(SESSION_ENGINE=OURS):
-            parallel = Client()
+            parallel = Browser()
             parallel.cookies["sessionid"] = key
             assert who(parallel) == "alice"
         return load(store)
@@ -155,7 +159,7 @@ def test_a_session_that_moves_during_a_request_keeps_its_cookie(alice: User):
 
 
 def test_a_cookie_that_nobody_knows_is_deleted_as_ever(db: None):
-    client = Client()
+    client = Browser()
     client.cookies["sessionid"] = "z" * 32
     with prepared():
         assert who(client) == ""
@@ -166,7 +170,7 @@ def test_a_cookie_that_nobody_knows_is_deleted_as_ever(db: None):
 def test_before_the_switch_a_cookie_costs_one_query_more(
     db: None, cookie: str, extra: int, django_assert_num_queries: Any
 ):
-    client = Client()
+    client = Browser()
     client.cookies["sessionid"] = cookie
     with prepared(), django_assert_num_queries(extra):
         client.get("/untouched")
@@ -183,3 +187,45 @@ def test_a_session_of_ours_that_no_view_reads_is_not_touched(alice: User, clock:
     assert Session.objects.values().get() == before
     assert "Vary" not in response.headers
     assert key_of(client) == key
+
+
+def test_a_session_of_ours_and_its_user_take_one_query(alice: User, django_assert_num_queries: Any):
+    with after_switch():
+        client = browser(alice)
+    with prepared(), django_assert_num_queries(1):
+        assert who(client) == "alice"
+
+
+def test_the_policy_for_another_network_holds_before_the_switch_too(alice: User):
+    with after_switch():
+        client = browser()
+        client.post("/sign-in", {"user": "alice"}, REMOTE_ADDR="192.0.2.1")
+    with prepared(), override_settings(SESSIONS_PLUS_CONTEXT_POLICY="end"):
+        assert client.get("/who", REMOTE_ADDR="192.0.2.1").content == b"alice"
+        assert client.get("/who", REMOTE_ADDR="198.51.100.1").content == b""
+    assert not Session.objects.active().exists()
+
+
+class StoreOfDevices(DjangoStore):
+    """An engine whose middleware tells it the device, as those of django-user-sessions and django-qsessions."""
+
+    def __init__(
+        self, session_key: str | None = None, user_agent: str = "", ip: Any = None
+    ) -> None:
+        super().__init__(session_key)
+        self.device = user_agent, ip
+
+
+def test_an_engine_that_records_devices_is_told_them(
+    db: None, monkeypatch: pytest.MonkeyPatch, rf: RequestFactory
+):
+    engine = ModuleType("engine_of_devices")
+    engine.SessionStore = StoreOfDevices  # type: ignore[attr-defined]
+    monkeypatch.setitem(sys.modules, engine.__name__, engine)
+    request = rf.get("/", headers={"user-agent": "Firefox"}, REMOTE_ADDR="192.0.2.1")
+    request.COOKIES["sessionid"] = "k" * 32
+    with prepared(), override_settings(SESSION_ENGINE=engine.__name__):
+        SessionMiddleware(lambda request: HttpResponse()).process_request(request)
+    session: Any = request.session
+    assert session.session_key == "k" * 32
+    assert session.device == ("Firefox", "192.0.2.1")

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from argparse import ArgumentParser, ArgumentTypeError
+from argparse import ArgumentParser
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
@@ -14,6 +14,7 @@ from django.core.management.base import CommandError
 from django_sessions_plus.backends.configured import own_engine
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.bulk import purging
+from django_sessions_plus.management.numbers import positive
 from django_sessions_plus.management.progress import (
     INTERRUPTED,
     Bar,
@@ -23,9 +24,6 @@ from django_sessions_plus.management.progress import (
     is_shown,
     write_json,
 )
-
-# The largest number of seconds and of rows: larger ones make no difference, but may not fit into a column.
-LARGEST = 1_000_000_000
 
 
 class Command(DjangoCommand):
@@ -41,13 +39,13 @@ class Command(DjangoCommand):
         """Add the options that limit the work, and for its output."""
         parser.add_argument(
             "--max-seconds",
-            type=_positive(float),
+            type=positive(float),
             metavar="SECONDS",
             help="stop after this time; what is left is for the next run",
         )
         parser.add_argument(
             "--batch-size",
-            type=_positive(int),
+            type=positive(int),
             metavar="ROWS",
             help=f"the most rows that one transaction takes (default: {purging.BATCH_SIZE})",
         )
@@ -138,16 +136,3 @@ def _total(rows: Any) -> int | None:
 
 def _at_least(count: int) -> str:
     return f"{count:,} or more" if count >= purging.MAX_COUNT else f"{count:,}"
-
-
-def _positive(number: type[int] | type[float]) -> Any:
-    def parse(text: str) -> float:
-        try:
-            value = number(text)
-        except ValueError:
-            value = 0
-        if not 0 < value <= LARGEST:
-            raise ArgumentTypeError(f"{text!r} is not a number above zero, at most {LARGEST:,}")
-        return value
-
-    return parse

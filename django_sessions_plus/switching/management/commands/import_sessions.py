@@ -1,0 +1,250 @@
+"""``manage.py import_sessions``: import all sessions of the previous engine at once."""
+
+from __future__ import annotations
+
+from argparse import ArgumentParser
+from collections.abc import Callable
+from time import monotonic
+from typing import Any
+
+from django.conf import settings
+from django.core.management.base import BaseCommand, CommandError
+from django.utils import timezone
+
+from django_sessions_plus.backends.configured import own_engine
+from django_sessions_plus.backends.session import SessionStore
+from django_sessions_plus.conf import PREFIX, config
+from django_sessions_plus.exceptions import ConfigurationError
+from django_sessions_plus.management.numbers import positive
+from django_sessions_plus.management.progress import (
+    INTERRUPTED,
+    Bar,
+    add_json,
+    add_no_progress,
+    interrupt,
+    is_shown,
+    write_json,
+)
+from django_sessions_plus.switching import remaining
+from django_sessions_plus.switching.bulk_import import BATCH_SIZE, Figures, Options, import_all
+from django_sessions_plus.switching.sources import RowSource, Source, source_of
+
+
+class Command(BaseCommand):
+    """Import the sessions that no browser has brought along yet."""
+
+    help = (
+        f"Import all sessions of the engines that {PREFIX}IMPORT_FROM names, in short transactions,"
+        " beside live traffic. May be stopped at any time and run again: no session is imported"
+        f" twice. Exit code {INTERRUPTED} if Ctrl-C has stopped it."
+    )
+
+    def add_arguments(self, parser: ArgumentParser) -> None:
+        """Add the options that say what to import, that limit the work, and for its output."""
+        parser.add_argument(
+            "--from",
+            action="append",
+            dest="names",
+            metavar="NAME",
+            help=f"an entry of {PREFIX}IMPORT_FROM, instead of all of them; may be given several times",
+        )
+        parser.add_argument(
+            "--keep-source",
+            action="store_true",
+            help=f"leave the sessions in their source too, as {PREFIX}IMPORT_KEEP_SOURCE does",
+        )
+        parser.add_argument(
+            "--max-seconds",
+            type=positive(float),
+            metavar="SECONDS",
+            help="stop after this time; what is left is for the next run",
+        )
+        parser.add_argument(
+            "--batch-size",
+            type=positive(int, BATCH_SIZE),
+            default=BATCH_SIZE,
+            metavar="ROWS",
+            help="the most rows that one transaction takes (default and most: %(default)s)",
+        )
+        what = parser.add_mutually_exclusive_group()
+        what.add_argument(
+            "--dry-run", action="store_true", help="count what would be imported, and write nothing"
+        )
+        what.add_argument(
+            "--status",
+            action="store_true",
+            help="say how many sessions are left to import, and when one was last imported",
+        )
+        add_json(parser)
+        add_no_progress(parser)
+
+    def handle(self, *args: Any, **options: Any) -> None:
+        """Import and print the figures.
+
+        Raises:
+            CommandError: nothing can be imported by these settings, or Ctrl-C was pressed.
+        """
+        store_class = own_engine()
+        if store_class is None:
+            raise CommandError(
+                f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}: sessions are imported into an engine of this"
+                " package, such as 'django_sessions_plus.backends.db'. Nothing was imported."
+            )
+        named = _sources(options["names"])
+        if options["status"]:
+            self._show_status(named, store_class, as_json=options["json"])
+        else:
+            self._import(self._listable(named), store_class, options)
+
+    def _listable(self, named: list[Source]) -> list[RowSource]:
+        """Return the sources whose sessions are in a table, and write which are not."""
+        for source in named:
+            if not isinstance(source, RowSource):
+                self.stderr.write(
+                    f"{source.name}: a cache cannot be listed. Its sessions are only imported one by one,"
+                    " when their browsers come back."
+                )
+        listable = [source for source in named if isinstance(source, RowSource)]
+        if not listable:
+            raise CommandError("Nothing was imported: no source has its sessions in a table.")
+        return listable
+
+    def _import(
+        self, sources: list[RowSource], store_class: type[SessionStore], options: dict[str, Any]
+    ) -> None:
+        chosen = Options(
+            keep_source=options["keep_source"] or bool(config.IMPORT_KEEP_SOURCE),
+            batch_size=options["batch_size"],
+            is_dry_run=options["dry_run"],
+        )
+        began, seconds, done = monotonic(), options["max_seconds"], {}
+        with interrupt() as is_interrupted:
+
+            def is_stopped() -> bool:
+                return bool(is_interrupted) or (
+                    seconds is not None and monotonic() - began >= seconds
+                )
+
+            for source in sources:
+                done[source.name] = self._import_one(
+                    source, store_class, chosen, options, is_stopped
+                )
+                if is_stopped():
+                    break
+        is_finished = len(done) == len(sources) and all(each.is_finished for each in done.values())
+        if options["json"]:
+            write_json(
+                self.stdout,
+                dry_run=chosen.is_dry_run,
+                keep_source=chosen.keep_source,
+                is_finished=is_finished,
+                sources={name: _as_json(figures) for name, figures in done.items()},
+            )
+        if is_interrupted and not is_finished:
+            raise CommandError("Interrupted; the next run goes on.", returncode=INTERRUPTED)
+
+    def _import_one(
+        self,
+        source: RowSource,
+        store_class: type[SessionStore],
+        chosen: Options,
+        options: dict[str, Any],
+        is_stopped: Callable[[], bool],
+    ) -> Figures:
+        bar = None
+        if is_shown(self.stdout, options):
+            bar = Bar(self.stdout, source.rows().count())
+
+        def must_stop(figures: Figures) -> bool:
+            if bar is not None:
+                bar(figures.done)
+            return is_stopped()
+
+        figures = import_all(source, store_class, chosen, must_stop=must_stop)
+        if bar is not None:
+            bar.clear()
+        if options["verbosity"] and not options["json"]:
+            self._report(source, chosen, figures)
+        return figures
+
+    def _report(self, source: RowSource, chosen: Options, figures: Figures) -> None:
+        write, verb = self.stdout.write, "To be imported" if chosen.is_dry_run else "Imported"
+        write(
+            f"{source.name}: {verb}: {figures.imported:,}. Already imported: {figures.already_imported:,}."
+            f" Expired: {figures.expired:,}. {figures.elapsed:.1f} s."
+        )
+        for what, counts in (("Refused", figures.refused), ("Unreadable", figures.unreadable)):
+            for reason, count in counts.most_common():
+                write(f"  {what}: {count:,}, because {reason}.")
+        if figures.ended:
+            write(
+                f"  Ended at once, by {PREFIX}MAX_PER_USER or with all others: {figures.ended:,}."
+            )
+        if figures.undeleted:
+            write(f"  Not deleted in the source, for the next run: {figures.undeleted:,}.")
+        if not chosen.is_dry_run:
+            write(f"  {figures.batches:,} batches, longest transaction {figures.longest:.3f} s.")
+        if not figures.is_finished:
+            write("  Stopped before the end; the next run goes on.")
+
+    # Status
+
+    def _show_status(
+        self, named: list[Source], store_class: type[SessionStore], *, as_json: bool
+    ) -> None:
+        using, now, status = store_class().rows.alias, timezone.now(), {}
+        for source in named:
+            left = None
+            if isinstance(source, RowSource):
+                left = remaining.count_left(source, using=using)
+            last = remaining.last_imported_at(source.name, using=using)
+            is_over = remaining.is_over(last, left, now)
+            status[source.name] = {
+                "left": left,
+                "last_imported_at": None if last is None else last.isoformat(),
+                "is_over": is_over,
+            }
+            if not as_json:
+                days = None if last is None else (now - last).days
+                self.stdout.write(_status_text(source.name, left, days, is_over=is_over))
+        if as_json:
+            write_json(self.stdout, status=status)
+
+
+def _sources(names: list[str] | None) -> list[Source]:
+    """Return the sources with these names, or all.
+
+    Raises:
+        CommandError: the settings do not name one of them, or it cannot be used.
+    """
+    configured = config.IMPORT_FROM
+    if not configured:
+        raise CommandError(f"{PREFIX}IMPORT_FROM names nothing from which to import.")
+    for name in names or ():
+        if name not in configured:
+            raise CommandError(
+                f"{PREFIX}IMPORT_FROM does not name {name!r}. Only while it does, a user who signs out"
+                " everywhere also ends the sessions there, so that they cannot be imported afterwards."
+            )
+    try:
+        return [source_of(name) for name in dict.fromkeys(names or configured)]
+    except ConfigurationError as error:
+        raise CommandError(str(error)) from error
+
+
+def _as_json(figures: Figures) -> dict[str, Any]:
+    last = figures.last_imported_at
+    # Not asdict(), which cannot copy a Counter before Python 3.12.
+    return vars(figures) | {"last_imported_at": None if last is None else last.isoformat()}
+
+
+def _status_text(name: str, left: int | None, days: int | None, *, is_over: bool) -> str:
+    text = f"{name}: "
+    text += "a cache cannot be listed" if left is None else f"{left:,} sessions are left to import"
+    if days is None:
+        text += "; none has been imported yet."
+    elif days == 0:
+        text += "; the last one was imported within a day."
+    else:
+        text += f"; nothing has been imported for {days} day{'' if days == 1 else 's'}."
+    return text + (f" {PREFIX}IMPORT_FROM can be emptied." if is_over else "")

@@ -38,6 +38,11 @@ from django_sessions_plus.switching.sources import RowSource
 BATCH_SIZE = KEYS_PER_STATEMENT
 """The most rows that are read at once and written by one transaction."""
 
+# Seconds. After a transaction that takes longer, the next batch has half the rows, but at least
+# MIN_BATCH_SIZE; after a much shorter one, it has twice as many again.
+SLOW = 0.5
+MIN_BATCH_SIZE = 20
+
 # Seconds. SQLite has one writer at a time, and a waiting writer only tries again in intervals.
 MAX_PAUSE = 0.05
 
@@ -120,6 +125,7 @@ class _Import:
         self.using = self.stored.alias
         self.judge = Judge(source, store_class, self.using)
         self.figures = Figures()
+        self.size = options.batch_size
         self._began = monotonic()
         self._last: Any = None
 
@@ -142,11 +148,11 @@ class _Import:
         rest = self.source.rows().order_by("pk")
         if self._last is not None:
             rest = rest.filter(pk__gt=self._last)
-        rows = list(rest[: self.options.batch_size])
+        rows = list(rest[: self.size])
+        self.figures.is_finished = len(rows) < self.size
         if rows:
             self._last = rows[-1].pk
             self._take(rows)
-        self.figures.is_finished = len(rows) < self.options.batch_size
         self._measure()
         return not self.figures.is_finished
 
@@ -163,10 +169,19 @@ class _Import:
             return
         began = monotonic()
         written = self._write(batch.candidates)
+        seconds = monotonic() - began
         figures.imported += len(written)
         self._finish(written, batch)
+        self._adapt(seconds)
+
+    def _adapt(self, seconds: float) -> None:
+        """Choose the size of the next batch, and pause so that other writers can go on."""
+        if seconds > SLOW:
+            self.size = max(self.size // 2, min(MIN_BATCH_SIZE, self.size))
+        elif seconds < SLOW / 4:
+            self.size = min(self.size * 2, self.options.batch_size)
         if connections[self.using].vendor == "sqlite":
-            sleep(min(monotonic() - began, MAX_PAUSE))
+            sleep(min(seconds, MAX_PAUSE))
 
     # Write
 

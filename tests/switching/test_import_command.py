@@ -338,6 +338,23 @@ def test_the_table_is_never_read_as_a_whole(alice, statements):
     assert all("LIMIT 5" in sql for sql in read)
 
 
+def test_batches_get_smaller_while_the_database_is_slow(alice, monkeypatch):
+    fill(30, alice)
+    sizes = []
+    decide = candidates.Judge.decide
+
+    def decide_and_note(judge: Any, rows: list[Any]) -> Any:
+        sizes.append(len(rows))
+        # The first two transactions are slow, the others are not.
+        monkeypatch.setattr(bulk_import, "SLOW", -1.0 if len(sizes) <= 2 else 1000.0)
+        return decide(judge, rows)
+
+    monkeypatch.setattr(bulk_import, "MIN_BATCH_SIZE", 3)
+    monkeypatch.setattr(candidates.Judge, "decide", decide_and_note)
+    assert figures_of("--batch-size=8")["imported"] == 30
+    assert sizes == [8, 4, 3, 6, 8, 1]
+
+
 # Again, and beside others
 
 

@@ -36,10 +36,11 @@ PYTEST = $(PY) -m pytest $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-react react js npm npm-test codes test test-all lint format types translations docs cov browser firefox webkit schemathesis wheel packaging django-suite allauth-suite run-allauth-suite neighbours run-neighbours switching run-switching bench bench-quick clean
+.PHONY: help demo demo-switch demo-react port react js npm npm-test codes test test-all lint format types translations docs cov browser firefox webkit schemathesis wheel packaging django-suite allauth-suite run-allauth-suite neighbours run-neighbours switching run-switching bench bench-quick clean
 
 help:
 	@echo "make demo          run the example site on http://127.0.0.1:$(PORT)/"
+	@echo "make demo-switch   run it on Django's own sessions, and make the switch while you are signed in"
 	@echo "make demo-react    the same with its React page; needs Node"
 	@echo "make test          run the test suite"
 	@echo "make test-all      the same with what takes longer and repeats: every language, more rounds"
@@ -64,15 +65,24 @@ help:
 	@echo "make packaging     install the wheel and follow the README with it"
 	@echo "make clean         remove what these commands made"
 
-demo: $(READY)-demo
+demo: $(READY)-demo port
+	@$(PY) manage.py migrate --verbosity 0
+	@$(PY) manage.py add_demo_data
+	@DJANGO_RUNSERVER_HIDE_WARNING=true exec $(PY) manage.py runserver --noreload 127.0.0.1:$(PORT)
+
+# The same site on Django's own sessions, and the switch while somebody is signed in.
+demo-switch: export DJANGO_SETTINGS_MODULE = example_project.switch_settings
+demo-switch: export DJANGO_RUNSERVER_HIDE_WARNING = true
+demo-switch: $(READY)-demo port
+	@$(PY) manage.py migrate --verbosity 0
+	@exec $(PY) manage.py demo_switch $(PORT)
+
+port: $(READY)-demo
 	@$(PY) -c 'import socket; s = socket.socket(); \
 		s.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1); \
 		s.bind(("127.0.0.1", int("$(PORT)")))' 2>/dev/null \
 		|| { echo "Port $(PORT) cannot be used: something else may be serving there." \
 		"Choose another, for example: make demo PORT=8001" >&2; exit 1; }
-	@$(PY) manage.py migrate --verbosity 0
-	@$(PY) manage.py add_demo_data
-	@DJANGO_RUNSERVER_HIDE_WARNING=true exec $(PY) manage.py runserver --noreload 127.0.0.1:$(PORT)
 
 # React for the example's page, from the npm registry; see example_project/react.
 demo-react: react demo

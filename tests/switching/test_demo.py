@@ -16,7 +16,8 @@ from urllib.error import HTTPError, URLError
 
 import pytest
 
-from tests.running import ROOT, free_port
+from tests.ports import free_port
+from tests.running import ROOT
 
 pytestmark = pytest.mark.thorough
 

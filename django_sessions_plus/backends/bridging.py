@@ -33,6 +33,7 @@ def may_be_own(request: HttpRequest) -> bool:
 def own_session(request: HttpRequest) -> SessionStore | None:
     """Return the session of this package that the request's cookie opens; None if it opens none. One query.
 
+    If the session has ended here, the other engine does not get the key any more: its store may have kept a copy.
     Call it only if ``may_be_own()``.
     """
     session = SessionStore(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
@@ -41,6 +42,8 @@ def own_session(request: HttpRequest) -> SessionStore | None:
     session.load_if_needed()
     # The view has not read it yet.
     session.accessed = False
+    if session.inactive_row is not None:
+        request.session._session_key = None
     return None if session.row is None else session
 
 
@@ -65,5 +68,12 @@ def _takes_device(store_class: type[SessionBase]) -> bool:
 
 
 def has_moved(request: HttpRequest) -> bool:
-    """Return whether the other engine has found no session, because it was imported since the request began."""
-    return request.session.is_empty() and own_session(request) is not None
+    """Return whether the other engine has found no session, because it was imported since the request began.
+
+    If the view has ended the session meanwhile, it ends here too.
+    """
+    session = own_session(request) if request.session.is_empty() else None
+    if session is None or not request.session.modified:
+        return session is not None
+    session.flush()
+    return False

@@ -46,14 +46,19 @@ class Importer(Protocol):
         """Forbid to import sessions of ``user`` (None: of anybody) that are older than now, and return that time."""
 
 
-def importer() -> Importer | None:
-    """Return what imports sessions of another engine.
+def mirror() -> Importer | None:
+    """Return what knows the sources of imported sessions; None if ``SESSIONS_PLUS_IMPORT_FROM`` is empty.
 
-    None if ``SESSIONS_PLUS_IMPORT_FROM`` is empty, and as long as ``SESSION_ENGINE`` is that other engine.
+    Also while ``SESSION_ENGINE`` is another engine: what ends then must not be opened by that engine.
     """
-    if not config.IMPORT_FROM or not issubclass(engine(), BaseStore):
+    if not config.IMPORT_FROM:
         return None
     return cast(Importer, import_module("django_sessions_plus.switching.importing"))
+
+
+def importer() -> Importer | None:
+    """Return what imports sessions of another engine; None as long as ``SESSION_ENGINE`` is that other engine."""
+    return mirror() if config.IMPORT_FROM and issubclass(engine(), BaseStore) else None
 
 
 def import_row(store: Any) -> AbstractSession | None:
@@ -110,7 +115,7 @@ def forbid_earlier(
 
 def delete_all_in_source(rows: SessionQuerySet[Any]) -> None:
     """Delete the sessions of these rows, which have ended, where they were imported from, if they were left there."""
-    switch = importer()
+    switch = mirror()
     if switch is not None:
         digests = rows.filter(imported_at__isnull=False).values_list("token_digest", flat=True)
         switch.delete_in_source(digests, using=rows.db)
@@ -118,7 +123,7 @@ def delete_all_in_source(rows: SessionQuerySet[Any]) -> None:
 
 def delete_in_source(row: AbstractSession, using: str) -> None:
     """Delete the session of ``row`` where it was imported from, if it was left there: its token is no longer valid."""
-    switch = None if row.imported_at is None else importer()
+    switch = None if row.imported_at is None else mirror()
     if switch is not None:
         switch.delete_in_source([row.token_digest], using=using)
 
@@ -128,7 +133,7 @@ def follow_write(store: Any, row: AbstractSession, columns: Columns) -> None:
 
     ``row`` is as it was before. With a new token, the session is deleted there.
     """
-    switch = None if row.imported_at is None else importer()
+    switch = None if row.imported_at is None else mirror()
     if switch is not None:
         text = columns.get("session_data")
         data = None if text is None else store.decode(text)

@@ -552,7 +552,8 @@ class SessionStore(BaseStore):
             # The caller sees the failure, so the end must not be repeated after the view's transaction.
             uncommitted.ended = None
             raise
-        importing.delete_in_source(row, self.rows.alias)
+        if ended is not None or row.user_id is None:
+            importing.delete_in_source(row, self.rows.alias)
         if ended is None:
             return None
         if row is self.row:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Mapping
-from functools import partial
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError, IntegrityError, router, transaction
@@ -115,7 +115,7 @@ def new_row(
     columns |= _known_columns(old, columns, now) | store.extra_columns(old.data)
     row = store.get_model_class()(token_digest=digest, session_data=text, **columns)
     users: Any = row._meta.get_field("user").related_model
-    if isinstance(user, users):
+    if isinstance(user, users) and row.are_users_in(router.db_for_write(type(row))):
         # What loads the session next need not query the user again.
         row.user = user
     return row
@@ -161,8 +161,8 @@ def _import(
     if not is_ours:
         return _find_again(store, digest, is_certain=False)
     store.uncommitted.keep_import(store.session_key or "", is_written=True)
-    finish = partial(_finish, row, old, user, source, store.session_key or "")
-    transaction.on_commit(finish, using=rows.alias)
+    imported = _Imported(row, old, user, source, store.session_key or "")
+    transaction.on_commit(imported.finish, using=rows.alias)
     return row
 
 
@@ -193,20 +193,33 @@ def write(rows: Rows, row: AbstractSession, key: ImportedKey) -> bool:
             key.save(force_insert=True, using=rows.alias)
             return rows.insert(row)
     except IntegrityError:
-        return False
+        if ImportedKey.objects.using(rows.alias).filter(digest=key.digest).exists():
+            return False
+        raise
 
 
-def _finish(row: AbstractSession, old: OldSession, user: Any, source: Source, key: str) -> None:
-    """After the commit: delete the session in the other store, and end it here if it may not stay."""
-    using = row._state.db or ""
-    events.SESSION_IMPORTED.log(session_id=row.pk, user_id=row.user_id, source=source.name)
-    with best_effort("end a session that was imported too late", using=using):
-        # All sessions of the user may have ended between the first look at the barriers and the commit.
-        if is_forbidden(user, old.created_at, using=using):
-            sessions.revoke(row)
-    if not config.IMPORT_KEEP_SOURCE:
-        with best_effort(f"delete an imported session of {source.name}"):
-            source.delete(key)
-    if user is not None:
-        with best_effort("end the sessions beyond the limit", using=using):
-            sessions.enforce_limit(user, keep=row)
+@dataclass(frozen=True, repr=False)
+class _Imported:
+    """What is left to do after the commit. Without a repr: error reports show callbacks that wait for a commit."""
+
+    row: AbstractSession
+    old: OldSession
+    user: Any
+    source: Source
+    key: str
+
+    def finish(self) -> None:
+        """Delete the session in the other store, and end it here if it may not stay."""
+        row, user, source = self.row, self.user, self.source
+        using = row._state.db or ""
+        events.SESSION_IMPORTED.log(session_id=row.pk, user_id=row.user_id, source=source.name)
+        with best_effort("end a session that was imported too late", using=using):
+            # All sessions of the user may have ended between the first look at the barriers and the commit.
+            if is_forbidden(user, self.old.created_at, using=using):
+                sessions.revoke(row)
+        if not config.IMPORT_KEEP_SOURCE:
+            with best_effort(f"delete an imported session of {source.name}", using=source.alias):
+                source.delete(self.key)
+        if user is not None:
+            with best_effort("end the sessions beyond the limit", using=using):
+                sessions.enforce_limit(user, keep=row)

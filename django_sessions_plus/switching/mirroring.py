@@ -19,7 +19,7 @@ from django.views.decorators.debug import sensitive_variables
 from django_sessions_plus import sessions
 from django_sessions_plus.backends.use import Columns, Data
 from django_sessions_plus.base_session import AbstractSession
-from django_sessions_plus.bookkeeping import best_effort
+from django_sessions_plus.bookkeeping import best_effort, savepoint_if_needed
 from django_sessions_plus.bulk.locking import batched
 from django_sessions_plus.conf import config
 from django_sessions_plus.switching.models import ImportedKey
@@ -47,7 +47,12 @@ def follow_write(row: AbstractSession, columns: Columns, *, data: Data | None, u
         data = None
     if config.IMPORT_KEEP_SOURCE and (data is not None or "expires_at" in columns):
         expires_at = columns.get("expires_at", row.expires_at)
-        write = partial(_update, row.token_digest, expires_at, data, using)
+        digest = row.token_digest
+
+        # Not partial(), whose repr has the data: error reports show callbacks that wait for a commit.
+        def write() -> None:
+            _update(digest, expires_at, data, using)
+
         transaction.on_commit(write, using=using, robust=True)
 
 
@@ -82,7 +87,9 @@ def _delete_all(digests: list[str], using: str) -> int:
 def _delete(key: ImportedKey, using: str) -> None:
     token = unseal(key.sealed_key, key.digest)
     if token is not None:
-        source_of(key.source).delete(token)
+        source = source_of(key.source)
+        with savepoint_if_needed(source.alias):
+            source.delete(token)
     # Without the key, nothing more can be done: SECRET_KEY was changed without a fallback.
     ImportedKey.objects.using(using).filter(pk=key.pk).update(sealed_key="")
 
@@ -94,4 +101,6 @@ def _update(digest: str, expires_at: datetime, data: Data | None, using: str) ->
         for key in kept:
             token = unseal(key.sealed_key, digest)
             if token is not None:
-                source_of(key.source).update(token, expires_at, data)
+                source = source_of(key.source)
+                with savepoint_if_needed(source.alias):
+                    source.update(token, expires_at, data)

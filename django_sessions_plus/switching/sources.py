@@ -110,14 +110,15 @@ class RowSource(Source):
     ) -> None:
         super().__init__(name, store_class)
         self.model = model
-        names = {each.name for each in model._meta.get_fields()}
+        fields = {each.name: each for each in model._meta.concrete_fields}
+        text = (models.CharField, models.TextField, models.GenericIPAddressField)
         self._names = {
-            meant: next((each for each in known if each in names), None)
-            for meant, known in (
-                ("ip_address", _ADDRESS),
-                ("user_agent", _AGENT),
-                ("created_at", _CREATED),
-                ("last_seen_at", _SEEN),
+            meant: next((each for each in known if isinstance(fields.get(each), kinds)), None)
+            for meant, known, kinds in (
+                ("ip_address", _ADDRESS, text),
+                ("user_agent", _AGENT, text),
+                ("created_at", _CREATED, models.DateTimeField),
+                ("last_seen_at", _SEEN, models.DateTimeField),
             )
         }
 

@@ -34,6 +34,9 @@ class Importer(Protocol):
     def is_importable(self, token: str) -> bool:
         """Return whether another engine has a session with this token."""
 
+    def forbid(self, digest: str, *, using: str) -> None:
+        """Forbid to import the session whose token has this digest."""
+
     def delete_in_source(self, digests: Iterable[str], *, using: str) -> None:
         """Delete the sessions with these token digests where they were imported from, if they were left there."""
 
@@ -85,6 +88,27 @@ def imported_again(store: Any, row: AbstractSession | None) -> AbstractSession |
     store.uncommitted.forget_import()
     found: AbstractSession | None = again._find_row()
     return found
+
+
+def row_to_end(store: Any, digest: str | None) -> AbstractSession | None:
+    """Return the row with this token digest, which has to end; None if there is none. ``store`` has the token.
+
+    A session that was not imported yet has to end too, or the same token would open it later.
+    """
+    row: AbstractSession | None = None
+    if digest is not None:
+        row = store.rows.find_not_ended(digest) or import_row(store)
+    if row is None:
+        forbid_unasked(store)
+    return row
+
+
+def forbid_unasked(store: Any) -> None:
+    """Forbid to import later the session that ``store`` could not load, because the other engine could not be asked."""
+    digest = store.uncommitted.unasked_digest if store.has_uncommitted else None
+    switch = importer() if digest else None
+    if switch is not None and digest:
+        switch.forbid(digest, using=store.rows.alias)
 
 
 def is_importable(token: str) -> bool:

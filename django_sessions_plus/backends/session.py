@@ -381,10 +381,8 @@ class SessionStore(BaseStore):
         is_own = session_key is None or session_key == self.session_key
         digest = self._digest_of(self.session_key if is_own else session_key)
         row = self.row if is_own else None
-        if row is None and digest is not None:
-            # A session that was not imported yet has to end too, or the same token would open it later.
-            store = self if is_own else type(self)(session_key)
-            row = self.rows.find_not_ended(digest) or importing.import_row(store)
+        if row is None:
+            row = importing.row_to_end(self if is_own else type(self)(session_key), digest)
         if row is not None:
             self._end(row)
 
@@ -502,6 +500,7 @@ class SessionStore(BaseStore):
         self.load_if_needed()
         row = self._find_row() if self.row is None else importing.imported_again(self, self.row)
         if row is None and self.row is None:
+            importing.forbid_unasked(self)
             self.create()
             return
         row, columns = or_raise(row), self._rotation_columns()

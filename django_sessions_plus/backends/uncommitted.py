@@ -24,6 +24,8 @@ class Uncommitted:
         """Whether the row was inserted."""
         self.imported_token: str | None = None
         """The token under which the row was imported from another engine; also if it could not be written."""
+        self.unasked_digest: str | None = None
+        """The digest of the presented token if the other engine could not be asked whether it has its session."""
         self.before: AbstractSession | None = None
         """The row as it was before it was written."""
         self.ended: AbstractSession | None = None

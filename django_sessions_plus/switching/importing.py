@@ -67,7 +67,20 @@ def import_session(store: SessionStore) -> AbstractSession | None:
             logger.warning("A session of %s was not imported: %s.", source.name, error)
         else:
             is_certain = is_certain and found is NoAnswer.UNKNOWN
-    return _find_again(store, digest, is_certain=is_certain)
+    row = _find_again(store, digest, is_certain=is_certain)
+    if row is None and not is_certain:
+        store.uncommitted.unasked_digest = digest
+    return row
+
+
+def forbid(digest: str, *, using: str) -> None:
+    """Forbid to import the session whose token has this digest: it has ended while its store could not be asked."""
+    try:
+        with transaction.atomic(using=using):
+            ImportedKey.objects.using(using).create(digest=digest)
+    except IntegrityError:
+        # It was imported, or forbidden, before.
+        pass
 
 
 def is_importable(token: str) -> bool:

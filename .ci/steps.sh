@@ -228,8 +228,8 @@ switching() {
   mariadb=$(mariadb_url)
   export CI=true
   REDIS_URL=$(redis_url) DATABASE_URL="$postgres/ci_switching" make --no-print-directory switching &&
-    DATABASE_URL="$mariadb/ci_switching" make --no-print-directory switching ENGINES=django-db &&
-    make --no-print-directory switching ENGINES=django-db
+    DATABASE_URL="$mariadb/ci_switching" make --no-print-directory switching ENGINES=django-db SESSIONS=100 &&
+    make --no-print-directory switching ENGINES=django-db SESSIONS=100
 }
 
 # django_suite PYTHON DJANGO PATH: Django's own tests.

@@ -112,18 +112,22 @@ def environment(directory: Path, engine: Engine, database: str, wheel: Path | No
 
     It is made in ``directory``, if it is not there yet.
     """
-    root = directory / f"{engine.package}-{'old' if wheel is None else 'new'}-{database}"
+    root = directory / f"{engine.package}-{'old' if wheel is None else 'new'}"
     python = root / "bin" / "python"
     install = [str(python), "-m", "pip", "install", "-qq"]
     if not (root / "ready").exists():
         subprocess.run([sys.executable, "-m", "venv", "--clear", str(root)], check=True)
-        driver = [DRIVERS[database]] if database in DRIVERS else []
-        common = ["django>=5.2", "dj-database-url>=3", "gunicorn>=23", "redis>=5.1", *driver]
+        common = ["django>=5.2", "dj-database-url>=3", "gunicorn>=23", "redis>=5.1"]
         subprocess.run([*install, *common, *engine.requirements], check=True)
         (root / "ready").touch()
+    # MariaDB's is compiled, so none is installed that is not needed.
+    if database in DRIVERS and not (root / f"ready-{database}").exists():
+        subprocess.run([*install, DRIVERS[database]], check=True)
+        (root / f"ready-{database}").touch()
     if wheel is not None:
-        subprocess.run([*install, "--force-reinstall", "--no-deps", str(wheel)], check=True)
         subprocess.run([*install, str(wheel)], check=True)
+        # Of the same version as the one before, it would not be installed.
+        subprocess.run([*install, "--force-reinstall", "--no-deps", str(wheel)], check=True)
     return python
 
 

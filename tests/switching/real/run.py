@@ -4,7 +4,7 @@
 
 For each engine an old site, in an environment that has its package and not this one, fills a database by
 real sign-ins. The new site, with the wheel, is what docs/switching.md says. Two processes of it get all
-cookies, each four times at once, from 20 clients. Then half of the users are signed out. This is done twice:
+cookies, each several times at once, from 20 clients. Then half of the users are signed out. This is done twice:
 the second time with SESSIONS_PLUS_IMPORT_KEEP_SOURCE, and the old site is served again afterwards.
 
 DATABASE_URL names the database, which is made anew: SQLite without it. Engines with a cache need REDIS_URL.
@@ -91,7 +91,8 @@ def switch_and_go_back(sites: Sites, verdict: judging.Verdict, count: int) -> No
     )
     visits = _fill_and_switch(sites, verdict, count)
     with sites.new.served() as address:
-        judging.judge_replay(verdict, "switched, source kept", visits, replay(address, visits))
+        found = replay(address, visits, at_once=2)
+        judging.judge_replay(verdict, "switched, source kept", visits, found)
         judging.judge_rows(verdict, _compared(sites), count, left=count)
         ended = _revoke_half(address, verdict, visits)
         new = [post(address, "/sign-in", {"user": plan.user_name(0)}) for _ in range(NEW_SESSIONS)]

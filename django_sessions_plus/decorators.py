@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import wraps
-from typing import Any, TypeVar
+from typing import Any, TypeVar, cast
 from urllib.parse import urlsplit
 
 from asgiref.sync import iscoroutinefunction, markcoroutinefunction
@@ -37,13 +37,13 @@ def fresh_session_required(view: View) -> View:
             refusal = check(request, await request.auser())
             return refusal or await view(request, *args, **kwargs)
 
-        return asynchronous  # type: ignore[return-value]
+        return cast(View, asynchronous)
 
     @wraps(view)
     def synchronous(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
         return check(request, request.user) or view(request, *args, **kwargs)
 
-    return synchronous  # type: ignore[return-value]
+    return cast(View, synchronous)
 
 
 def no_activity(view: View) -> View:
@@ -59,7 +59,8 @@ def no_activity(view: View) -> View:
             session.counts_as_activity = False
         return view(request, *args, **kwargs)
 
-    return markcoroutinefunction(wrapper) if iscoroutinefunction(view) else wrapper  # type: ignore[return-value]
+    marked = markcoroutinefunction(wrapper) if iscoroutinefunction(view) else wrapper
+    return cast(View, marked)
 
 
 def _return_path(request: HttpRequest) -> str:

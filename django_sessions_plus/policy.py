@@ -76,7 +76,7 @@ class InactiveReason(StrEnum):
     """Ended from another device or by the staff; also every reason that is not listed here."""
     LIMIT = "limit"
     """There were more sessions than one user may have."""
-    PASSWORD_CHANGED = "password_changed"  # noqa: S105 - a reason
+    PASSWORD_CHANGED = "password_changed"
     SUSPICIOUS = "suspicious"
     """It looked as if somebody else used it."""
     EXPIRED = "expired"

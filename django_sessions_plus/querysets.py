@@ -106,9 +106,10 @@ class SessionQuerySet(models.QuerySet[Row]):
 
     def quietly(self) -> Self:
         """Return a queryset that invalidates no copies; the caller has to do it."""
-        quiet = self._chain()  # type: ignore[attr-defined]
+        rows: Any = self
+        quiet: Self = rows._chain()
         quiet._is_quiet = True
-        return quiet  # type: ignore[no-any-return]
+        return quiet
 
     def _update_batch(self, store: Any, columns: dict[str, Any]) -> tuple[int, Any]:
         """Update one batch; return how many rows, and the last primary key if there may be more."""

@@ -20,7 +20,7 @@ from django_sessions_plus.conf import config
 from django_sessions_plus.events import logger
 from django_sessions_plus.signals import credential_changed
 
-PASSWORD = "password"  # noqa: S105 - the word for it
+PASSWORD = "password"
 
 _TEMPLATES = "django_sessions_plus/email/credential_changed"
 

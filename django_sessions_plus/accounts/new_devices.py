@@ -31,7 +31,7 @@ from django_sessions_plus.signals import new_device_signed_in
 RECENT = 200
 
 _NEW_DEVICE = "django_sessions_plus/email/new_device"
-_TOKEN_ISSUED = "django_sessions_plus/email/token_issued"  # noqa: S105 - the beginning of a path
+_TOKEN_ISSUED = "django_sessions_plus/email/token_issued"
 # Names of devices that an e-mail may contain. The client chooses the user agent, and must not be
 # able to put a link into our e-mails.
 _NAMEABLE = re.compile(r"[A-Za-z0-9 +_-]{1,60}")

@@ -25,7 +25,7 @@ from django_sessions_plus.backends.running import store_of
 from django_sessions_plus.conf import PREFIX, config
 from django_sessions_plus.events import Event
 
-CONFIRM_PASSWORD = "django_sessions_plus:confirm-password"  # noqa: S105 - the name of an address
+CONFIRM_PASSWORD = "django_sessions_plus:confirm-password"
 
 SENT_BACK_WITHIN = 60
 """Seconds. A user who returns to the page within this time, still not fresh, was redirected by the sign-in page."""

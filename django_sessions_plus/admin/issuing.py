@@ -83,7 +83,7 @@ class IssueTokenForm(forms.Form):
 class IssueTokenMixin(EndSessionsMixin):
     """Adds to an admin of sessions the page that issues tokens."""
 
-    issue_token_template = "admin/django_sessions_plus/issue_token.html"  # noqa: S105 - a path
+    issue_token_template = "admin/django_sessions_plus/issue_token.html"
 
     def has_issue_permission(self, request: HttpRequest, user: Any = None) -> bool:
         """Return whether the request's user may issue tokens; with ``user`` given, for that one.

@@ -25,7 +25,7 @@ EARLY_SHARE = 0.1
 
 EXPIRED = "token_expired"
 """The code of a token that can be refreshed."""
-TOKEN_HEADER = "Session-Token"  # noqa: S105 - a name
+TOKEN_HEADER = "Session-Token"
 """The response header with the new session token, if the one of the request was replaced."""
 NOT_REFRESHABLE = ("session_ended", "invalid_token")
 """The codes of tokens that cannot be refreshed."""

@@ -47,7 +47,8 @@ class Runner:
                 try:
                     step = steps.send(reply)
                 except StopIteration as end:
-                    return end.value  # type: ignore[no-any-return]
+                    result: T = end.value
+                    return result
                 reply = self._run_step(step)
 
     async def arun_shielded(self, steps: Generator[Step, Reply, T]) -> T:
@@ -87,7 +88,8 @@ class Runner:
                 try:
                     step = steps.send(reply)
                 except StopIteration as end:
-                    return end.value  # type: ignore[no-any-return]
+                    result: T = end.value
+                    return result
                 reply = await self._arun_step(step)
 
     def _run_step(self, step: Step) -> Reply:

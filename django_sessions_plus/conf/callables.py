@@ -51,7 +51,8 @@ def max_per_user(user: Any) -> int | None:
         raise ConfigurationError(
             f"{PREFIX}MAX_PER_USER must give a whole number above zero or None; it gave {limit!r}."
         )
-    return limit  # type: ignore[no-any-return]
+    number: int | None = limit
+    return number
 
 
 def jwt_issuer(request: Any = None) -> str:
@@ -60,12 +61,14 @@ def jwt_issuer(request: Any = None) -> str:
     Raises:
         ConfigurationError: the callable gives no text.
     """
-    return _called("JWT_ISSUER", config.JWT_ISSUER, request, is_text)  # type: ignore[no-any-return]
+    issuer: str = _called("JWT_ISSUER", config.JWT_ISSUER, request, is_text)
+    return issuer
 
 
 def jwt_audience(request: Any = None) -> Audience:
     """Return the audience of access tokens for ``request``; see ``jwt_issuer()``."""
-    return _called("JWT_AUDIENCE", config.JWT_AUDIENCE, request, is_audience)  # type: ignore[no-any-return]
+    audience: Audience = _called("JWT_AUDIENCE", config.JWT_AUDIENCE, request, is_audience)
+    return audience
 
 
 def jwt_keys(request: Any = None) -> Keys:
@@ -74,8 +77,9 @@ def jwt_keys(request: Any = None) -> Keys:
     Raises:
         ConfigurationError: the path cannot be imported, or the callable gives something else.
     """
-    keys = _imported("JWT_KEYS", config.JWT_KEYS)
-    return _called("JWT_KEYS", keys, request, is_key_list)  # type: ignore[no-any-return]
+    value = _imported("JWT_KEYS", config.JWT_KEYS)
+    keys: Keys = _called("JWT_KEYS", value, request, is_key_list)
+    return keys
 
 
 def user_language(user: Any) -> str | None:
@@ -107,10 +111,11 @@ def sign_in_hook() -> Callable[[Any, Any], Any]:
     """
     value = config.SIGN_IN
     # False removes the sign-in endpoint, but a password can still make a session fresh.
-    hook = _imported("SIGN_IN", Config.SIGN_IN.default if value is False else value)
-    if not callable(hook):
+    found = _imported("SIGN_IN", Config.SIGN_IN.default if value is False else value)
+    if not callable(found):
         raise ConfigurationError(f"{PREFIX}SIGN_IN is {value!r}, where there is no callable.")
-    return hook  # type: ignore[no-any-return]
+    hook: Callable[[Any, Any], Any] = found
+    return hook
 
 
 def _called(name: str, value: Any, request: Any, accepts: Callable[[Any], bool]) -> Any:

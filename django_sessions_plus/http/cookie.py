@@ -14,7 +14,7 @@ from django_sessions_plus.conf import config
 from django_sessions_plus.http.plain_http import log_plain_http, may_send_tokens
 from django_sessions_plus.policy import InactiveReason
 
-TOKEN_HEADER = "Session-Token"  # noqa: S105 - a name
+TOKEN_HEADER = "Session-Token"
 """The response header with the new session token, if the bearer token of the request was replaced."""
 
 

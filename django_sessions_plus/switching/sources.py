@@ -69,7 +69,8 @@ class Source:
     def __init__(self, name: str, store_class: type[SessionBase]) -> None:
         self.name = name
         """The entry in ``SESSIONS_PLUS_IMPORT_FROM``."""
-        self.store_class = store_class
+        # Any: what an engine with a cache has besides.
+        self.store_class: Any = store_class
 
     @property
     def alias(self) -> str | None:
@@ -188,7 +189,7 @@ class CacheSource(Source):
     @sensitive_variables("key")
     def find(self, key: str) -> OldSession | None:
         """See Source. A cache does not tell when an entry expires."""
-        prefix = self.store_class.cache_key_prefix  # type: ignore[attr-defined]
+        prefix = self.store_class.cache_key_prefix
         try:
             data = caches[settings.SESSION_CACHE_ALIAS].get(prefix + key)
         except DAMAGED as error:
@@ -204,7 +205,7 @@ class CacheSource(Source):
     @sensitive_variables("key")
     def update(self, key: str, expires_at: datetime, data: Mapping[str, Any] | None) -> None:
         """See Source."""
-        name = self.store_class.cache_key_prefix + key  # type: ignore[attr-defined]
+        name = self.store_class.cache_key_prefix + key
         cache = caches[settings.SESSION_CACHE_ALIAS]
         seconds = round((expires_at - timezone.now()).total_seconds())
         if data is None:

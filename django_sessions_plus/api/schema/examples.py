@@ -33,7 +33,7 @@ _SIGNED_IN: dict[str, Any] = {
     "session": _SESSION,
     "user": {"id": 1, "username": "ada", "email": "ada@example.org"},
 }
-_TOKEN = "k3v9x0q2m7c1z8b4n6d5s0a1f2g3h4j5"  # noqa: S105 - of nobody
+_TOKEN = "k3v9x0q2m7c1z8b4n6d5s0a1f2g3h4j5"
 _PAIR: dict[str, Any] = {
     "access": "eyJhbGciOiJIUzI1NiIs...",
     "refresh": "rt1.AZgMHl8KfD6d...",

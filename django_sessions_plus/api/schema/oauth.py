@@ -16,7 +16,7 @@ from django_sessions_plus.api.schema.operation import Operation
 
 _TAG = "OAuth"
 _FORM = "application/x-www-form-urlencoded"
-_TOKEN = "k3v9x0q2m7c1z8b4n6d5s0a1f2g3h4j5"  # noqa: S105 - of nobody
+_TOKEN = "k3v9x0q2m7c1z8b4n6d5s0a1f2g3h4j5"
 _NOTHING = {"type": "object", "maxProperties": 0}
 
 _SCOPE_CHALLENGE = OpenApiParameter(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any, get_type_hints, is_typeddict
+from typing import Any, cast, get_type_hints, is_typeddict
 
 from django.contrib.auth import get_user_model
 from django.db import models
@@ -90,9 +90,9 @@ def _computed(source: Callable[..., Any], key: dict[str, Any]) -> dict[str, Any]
 
 def column_type(field: models.Field[Any, Any]) -> dict[str, Any]:
     """Return the schema of a column's value in JSON; for a foreign key, that of the key."""
-    is_nullable = field.null
-    while field.is_relation:
-        field = field.target_field  # type: ignore[attr-defined]
-    fitting = [kind for cls, kind in _TYPES.items() if isinstance(field, cls)]
+    is_nullable, column = field.null, cast(Any, field)
+    while column.is_relation:
+        column = column.target_field
+    fitting = [kind for cls, kind in _TYPES.items() if isinstance(column, cls)]
     found: dict[str, Any] = build_basic_type(fitting[-1] if fitting else OpenApiTypes.STR) or {}
     return append_meta(found, {"nullable": True}) if is_nullable else found

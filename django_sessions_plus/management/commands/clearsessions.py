@@ -116,7 +116,8 @@ class Command(DjangoCommand):
 def _is_purged_as_ours(store: type[SessionStore]) -> bool:
     """Return whether the engine has our ``clear_expired()``; a project's own engine may have more to clear."""
     clear = getattr(store.clear_expired, "__func__", None)
-    return clear is SessionStore.clear_expired.__func__  # type: ignore[attr-defined]
+    own: Any = SessionStore.clear_expired
+    return clear is own.__func__
 
 
 def _refuse_what_needs_ours(options: dict[str, Any]) -> None:

@@ -12,16 +12,18 @@ from collections.abc import Iterable
 from datetime import datetime
 from functools import partial
 
+from django.conf import settings
 from django.db import transaction
 from django.db.models import Exists, OuterRef
 from django.views.decorators.debug import sensitive_variables
 
-from django_sessions_plus import sessions
+from django_sessions_plus.backends.configured import own_engine
 from django_sessions_plus.backends.use import Columns, Data
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.bookkeeping import best_effort, savepoint_if_needed
 from django_sessions_plus.bulk.locking import batched
 from django_sessions_plus.conf import config
+from django_sessions_plus.exceptions import ConfigurationError
 from django_sessions_plus.switching.models import ImportedKey
 from django_sessions_plus.switching.sealing import unseal
 from django_sessions_plus.switching.sources import source_of
@@ -60,9 +62,17 @@ def delete_ended(*, using: str, limit: int | None = None) -> int:
     """Delete in their sources all sessions that have ended, or have another token, here; return how many.
 
     For failures of ``delete_in_source()``, and for what no session reports: a purge, or an end by SQL.
+
+    Raises:
+        ConfigurationError: ``SESSION_ENGINE`` is no engine of this package, so the model of the rows is not known.
     """
-    model = sessions.session_model()
-    active = model.objects.using(using).active().filter(token_digest=OuterRef("digest"))
+    store = own_engine()
+    if store is None:
+        raise ConfigurationError(
+            f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}: delete what has ended before you go back to it."
+        )
+    rows = store.get_model_class().objects.using(using)
+    active = rows.active().filter(token_digest=OuterRef("digest"))
     kept = ImportedKey.objects.using(using).exclude(sealed_key="").order_by("pk")
     dead = kept.filter(~Exists(active)).values_list("digest", flat=True)
     deleted = 0

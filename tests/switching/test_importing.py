@@ -22,10 +22,12 @@ from django.utils import timezone
 
 from django_sessions_plus import sessions, tokens
 from django_sessions_plus.backends.caching import circuit
+from django_sessions_plus.exceptions import ConfigurationError
 from django_sessions_plus.models import Session
 from django_sessions_plus.switching import asking, importing, mirroring
 from django_sessions_plus.switching.models import ImportBarrier, ImportedKey
 from django_sessions_plus.switching.sources import RowSource, source_of
+from tests.custom.engine import DeviceSession
 from tests.switching.conftest import Browser, after_switch, before_switch, browser, key_of
 
 pytestmark = [
@@ -406,6 +408,35 @@ def test_the_limit_holds_for_what_is_imported(alice, before):
         for client in clients:
             assert who(client) == "alice"
     assert Session.objects.active().count() == 2
+
+
+def test_a_model_of_ones_own_gets_its_columns(alice, before):
+    with before:
+        client = browser(alice, tenant="acme", account=7)
+    with after_switch(SESSION_ENGINE="tests.custom.engine"):
+        assert who(client) == "alice"
+        row = DeviceSession.objects.get()
+        assert (row.user, row.tenant, row.account_id) == (alice, "acme", 7)
+
+
+def test_an_expiry_in_the_data_that_has_passed_counts(alice, before):
+    with before:
+        client = browser(alice, _session_expiry="2020-01-01T00:00:00+00:00")
+        old_rows().update(expire_date=timezone.now() + timedelta(days=1))
+    with after_switch():
+        assert who(client) == ""
+    assert not Session.objects.exists()
+
+
+def test_nobody_asks_what_has_ended_while_the_other_engine_is_set(alice, before):
+    with before:
+        client = browser(alice)
+    with after_switch(SESSIONS_PLUS_IMPORT_KEEP_SOURCE=True, SESSION_ENGINE="tests.custom.engine"):
+        who(client)
+        assert mirroring.delete_ended(using="default") == 0
+    with before_switch(), pytest.raises(ConfigurationError, match="before you go back"):
+        mirroring.delete_ended(using="default")
+    assert old_rows().exists()
 
 
 # Many at once, and failures

@@ -250,12 +250,13 @@ class _Import:
             events.SESSION_IMPORTED.log(
                 session_id=each.row.pk, user_id=each.row.user_id, source=self.source.name
             )
+        # Those imported before too: the process may have been stopped before it came to this. So
+        # before they are deleted, after which no run would find them.
+        self._enforce_limits(written, list(batch.imported))
         keys = batch.to_delete
         if not self.options.keep_source:
             keys = [*keys, *(each.session_key for each in written)]
         self._delete_in_source(keys)
-        # Those imported before too: the process may have been stopped before it came to this.
-        self._enforce_limits(written, list(batch.imported))
 
     def _end_forbidden(self, written: list[Candidate]) -> None:
         """End those whose user has ended all sessions between the first look at the barriers and the commit."""

@@ -410,6 +410,22 @@ def test_a_run_that_was_stopped_anywhere_is_simply_run_again(
     assert figures_of(**kept)["imported"] == 0
 
 
+@pytest.mark.parametrize("keep", [False, True])
+def test_the_limit_holds_though_the_run_was_stopped_before_it_came_to_that(
+    alice, monkeypatch, keep
+):
+    fill(3, alice)
+    kept = {"SESSIONS_PLUS_IMPORT_KEEP_SOURCE": keep, "SESSIONS_PLUS_MAX_PER_USER": 2}
+    with monkeypatch.context() as patched:
+        patched.setattr(bulk_import._Import, "_enforce_limits", stopping(None, 0))
+        with pytest.raises(StoppedError):
+            run(**kept)
+    assert Session.objects.active().count() == 3
+    assert figures_of(**kept)["ended"] == 1
+    assert Session.objects.active().count() == 2
+    assert old_rows().count() == (2 if keep else 0)
+
+
 def fail_with_value(*args: Any, **kwargs: Any) -> None:
     raise ValueError
 

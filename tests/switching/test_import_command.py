@@ -27,7 +27,7 @@ from django.utils import timezone
 from django_sessions_plus import sessions, tokens
 from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.models import Session
-from django_sessions_plus.switching import bulk_import, candidates, identity, mirroring
+from django_sessions_plus.switching import bulk_import, candidates, identity, mirroring, remaining
 from django_sessions_plus.switching.models import ImportedKey
 from django_sessions_plus.switching.sources import (
     RowSource,
@@ -702,6 +702,22 @@ def test_the_status_says_how_many_are_left_and_when_one_was_last_imported(alice,
     answer = json.loads(run("--status", "--json"))
     assert answer["status"]["django"]["left"] == 0
     assert answer["status"]["django"]["is_over"] is True
+
+
+def test_a_session_that_is_imported_while_the_status_is_read_was_imported_today(
+    alice, clock, monkeypatch
+):
+    fill(2, alice)
+    count_left = remaining.count_left
+
+    def count_and_wait(*args: Any, **kwargs: Any) -> int:
+        left: int = count_left(*args, **kwargs)
+        clock.advance(minutes=2)
+        run("--keep-source")
+        return left
+
+    monkeypatch.setattr(remaining, "count_left", count_and_wait)
+    assert "the last one was imported within a day." in run("--status")
 
 
 def test_the_status_of_a_cache_says_that_it_cannot_be_listed():

@@ -187,17 +187,16 @@ class Command(BaseCommand):
         if not figures.is_finished:
             write("  Stopped before the end; the next run goes on.")
 
-    # Status
-
     def _show_status(
         self, named: list[Source], store_class: type[SessionStore], *, as_json: bool
     ) -> None:
-        using, now, status = store_class().rows.alias, timezone.now(), {}
+        using, status = store_class().rows.alias, {}
         for source in named:
             left = None
             if isinstance(source, RowSource):
                 left = remaining.count_left(source, using=using)
             last = remaining.last_imported_at(source.name, using=using)
+            now = timezone.now()  # after these were read: requests import sessions meanwhile
             is_over = remaining.is_over(last, left, now)
             status[source.name] = {
                 "left": left,
@@ -243,7 +242,7 @@ def _status_text(name: str, left: int | None, days: int | None, *, is_over: bool
     text += "a cache cannot be listed" if left is None else f"{left:,} sessions are left to import"
     if days is None:
         text += "; none has been imported yet."
-    elif days == 0:
+    elif days < 1:
         text += "; the last one was imported within a day."
     else:
         text += f"; nothing has been imported for {days} day{'' if days == 1 else 's'}."

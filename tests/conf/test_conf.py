@@ -21,6 +21,7 @@ KINDS: list[tuple[kinds.Kind, list[Any], list[Any]]] = [
     (kinds.POSITIVE_DURATION, [SECOND], [ZERO, -SECOND, 1, None]),
     (kinds.OPTIONAL_DURATION, [SECOND, None], [ZERO, -SECOND, 60, False]),
     (kinds.SWITCH, [True, False], [1, 0, "yes", None]),
+    (kinds.KEPT_SOURCE, [True, False, "data"], [1, 0, "yes", None]),
     (kinds.COUNT, [1, 10**6], [0, -1, True, 1.0, "1", None]),
     (kinds.FRACTION, [0, 0.01, 1, 1.0], [-0.1, 1.1, True, "0.5", None, float("nan")]),
     (kinds.LIMIT, [1, None, len, "path.to.callable"], [0, -1, True, 1.5, [1]]),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+from django import VERSION
 from django.conf import settings as django_settings
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.models import User
@@ -28,6 +29,9 @@ from django_sessions_plus.switching.models import ImportedKey
 from django_sessions_plus.switching.sources import RowSource, source_of
 from tests.backends.racing import racers, shared_database
 from tests.switching.conftest import after_switch, before_switch, browser, key_of
+
+# Django 6.0 deprecates pairs of name and address, which 5.2 demands.
+ADMINS = ["admin@example.com"] if VERSION >= (6, 0) else [("Admin", "admin@example.com")]
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -348,7 +352,7 @@ def test_no_key_is_in_an_error_page_a_mail_or_a_log_whichever_statement_fails(
     try:
         with (
             after_switch(SESSIONS_PLUS_IMPORT_KEEP_SOURCE=keep, DEBUG=debug),
-            override_settings(ADMINS=[("Admin", "admin@example.com")]),
+            override_settings(ADMINS=ADMINS),
         ):
             for response in responses_of_failures(key, "/count"):
                 total += 1

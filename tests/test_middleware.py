@@ -457,6 +457,7 @@ def test_the_authentication_middleware_says_what_it_needs():
         AuthenticationMiddleware(lambda request: HttpResponse())(HttpRequest())
 
 
+@pytest.mark.db_engine
 def test_what_the_view_has_touched_is_not_touched_again_after_the_response(ada, later, rf):
     token = Browser("sync").sign_in(ada)
     later(days=1)

@@ -221,9 +221,7 @@ LEEWAY = Kind(
     "a datetime.timedelta from zero to one minute",
     lambda value: _is_duration(value) and value <= LONGEST_LEEWAY,
 )
-KEPT_SOURCE = Kind(
-    'True, False or "data"', lambda value: value == "data" or isinstance(value, bool)
-)
+KEPT_SOURCE = Kind('True, False or "data"', lambda each: SWITCH.accepts(each) or each == "data")
 FRACTION = Kind("a number from 0 to 1", _is_fraction)
 ISSUER = Kind(
     "a text that is not empty, or a callable that takes a request and returns one",

@@ -1,8 +1,8 @@
-"""Read a number from an argument of a command."""
+"""Arguments of commands that are numbers."""
 
 from __future__ import annotations
 
-from argparse import ArgumentTypeError
+from argparse import ArgumentParser, ArgumentTypeError
 from typing import Any
 
 LARGEST = 1_000_000_000
@@ -22,3 +22,13 @@ def positive(number: type[int] | type[float], largest: int = LARGEST) -> Any:
         return value
 
     return parse
+
+
+def add_max_seconds(parser: ArgumentParser) -> None:
+    """Add ``--max-seconds``, for a command whose next run goes on where this one stops."""
+    parser.add_argument(
+        "--max-seconds",
+        type=positive(float),
+        metavar="SECONDS",
+        help="stop after this time; what is left is for the next run",
+    )

@@ -146,8 +146,6 @@ def _known_columns(old: OldSession, columns: Columns, now: Any) -> Columns:
         "created_at": min(old.created_at or seen_at, seen_at),
         "last_seen_at": seen_at,
         "expires_at": min(old.expires_at or columns["expires_at"], columns["expires_at"]),
-        # The browser has a cookie of the other engine, which expires at another time.
-        "cookie_expires_at": None,
         **known,
     }
 

@@ -16,6 +16,7 @@ from django.test.utils import override_settings
 from pytest_django import DjangoDbBlocker
 
 from django_sessions_plus.switching.asking import unknown_tokens
+from django_sessions_plus.switching.sources import RowSource, source_of
 
 APPS = [*django_settings.INSTALLED_APPS, "django.contrib.sessions"]
 STOCK = {
@@ -91,3 +92,10 @@ def browser(user: User | None = None, **data: Any) -> Browser:
 def key_of(client: Client) -> str:
     """Return the session key that a browser has."""
     return client.cookies[django_settings.SESSION_COOKIE_NAME].value
+
+
+def old_rows() -> Any:
+    """Return all rows of Django's table of sessions."""
+    source = source_of("django")
+    assert isinstance(source, RowSource)
+    return source.model._default_manager.all()

@@ -26,9 +26,9 @@ from django_sessions_plus.backends.caching import circuit
 from django_sessions_plus.models import Session
 from django_sessions_plus.switching import asking
 from django_sessions_plus.switching.models import ImportedKey
-from django_sessions_plus.switching.sources import RowSource, source_of
+from django_sessions_plus.switching.sources import source_of
 from tests.backends.racing import racers, shared_database
-from tests.switching.conftest import after_switch, before_switch, browser, key_of
+from tests.switching.conftest import after_switch, before_switch, browser, key_of, old_rows
 
 # Django 6.0 deprecates pairs of name and address, which 5.2 demands.
 ADMINS = ["admin@example.com"] if VERSION >= (6, 0) else [("Admin", "admin@example.com")]
@@ -39,12 +39,6 @@ pytestmark = [
 ]
 
 SALT = "django.contrib.sessions.SessionStore"
-
-
-def old_rows() -> Any:
-    source = source_of("django")
-    assert isinstance(source, RowSource)
-    return source.model._default_manager.all()
 
 
 def with_cookie(key: str) -> Client:

@@ -33,7 +33,7 @@ from django_sessions_plus.switching.sources import (
     RowSource,
     source_of,
 )
-from tests.switching.conftest import after_switch, before_switch, browser, key_of
+from tests.switching.conftest import after_switch, before_switch, browser, key_of, old_rows
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -73,12 +73,6 @@ class FailingStore(DjangoStore):
 
     def decode(self, session_data: Any) -> dict[str, Any]:
         raise LookupError(session_data)
-
-
-def old_rows() -> Any:
-    source = source_of("django")
-    assert isinstance(source, RowSource)
-    return source.model._default_manager.all()
 
 
 def fill(

@@ -26,9 +26,9 @@ from django_sessions_plus.exceptions import ConfigurationError
 from django_sessions_plus.models import Session
 from django_sessions_plus.switching import asking, importing, mirroring
 from django_sessions_plus.switching.models import ImportBarrier, ImportedKey
-from django_sessions_plus.switching.sources import RowSource, source_of
+from django_sessions_plus.switching.sources import RowSource
 from tests.custom.engine import DeviceSession
-from tests.switching.conftest import Browser, after_switch, before_switch, browser, key_of
+from tests.switching.conftest import Browser, after_switch, before_switch, browser, key_of, old_rows
 
 pytestmark = [
     pytest.mark.django_db(transaction=True),
@@ -37,12 +37,6 @@ pytestmark = [
 
 CHROME = "Mozilla/5.0 (X11; Linux x86_64) AppleWebKit/537.36 Chrome/140.0.0.0 Safari/537.36"
 SECRET = "another secret, as long as they are meant to be, and of no use elsewhere"
-
-
-def old_rows() -> Any:
-    source = source_of("django")
-    assert isinstance(source, RowSource)
-    return source.model._default_manager.all()
 
 
 def who(client: Client) -> str:

@@ -18,8 +18,8 @@ from django_sessions_plus.models import Session
 from django_sessions_plus.policy import EndReason
 from django_sessions_plus.switching import mirroring
 from django_sessions_plus.switching.sources import RowSource
-from tests.switching.conftest import APPS, after_switch, before_switch, browser, key_of
-from tests.switching.test_importing import old_rows, who
+from tests.switching.conftest import APPS, after_switch, before_switch, browser, key_of, old_rows
+from tests.switching.test_importing import who
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.site")]
 

@@ -14,7 +14,7 @@ from django.core.management.base import CommandError
 from django_sessions_plus.backends.configured import own_engine
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.bulk import purging
-from django_sessions_plus.management.numbers import positive
+from django_sessions_plus.management.numbers import add_max_seconds, positive
 from django_sessions_plus.management.progress import (
     INTERRUPTED,
     Bar,
@@ -37,12 +37,7 @@ class Command(DjangoCommand):
 
     def add_arguments(self, parser: ArgumentParser) -> None:
         """Add the options that limit the work, and for its output."""
-        parser.add_argument(
-            "--max-seconds",
-            type=positive(float),
-            metavar="SECONDS",
-            help="stop after this time; what is left is for the next run",
-        )
+        add_max_seconds(parser)
         parser.add_argument(
             "--batch-size",
             type=positive(int),

@@ -15,7 +15,7 @@ from django_sessions_plus.backends.configured import own_engine
 from django_sessions_plus.backends.session import SessionStore
 from django_sessions_plus.conf import PREFIX, config
 from django_sessions_plus.exceptions import ConfigurationError
-from django_sessions_plus.management.numbers import positive
+from django_sessions_plus.management.numbers import add_max_seconds, positive
 from django_sessions_plus.management.progress import (
     INTERRUPTED,
     Bar,
@@ -53,12 +53,7 @@ class Command(BaseCommand):
             action="store_true",
             help=f"leave the sessions in their source too, as {PREFIX}IMPORT_KEEP_SOURCE does",
         )
-        parser.add_argument(
-            "--max-seconds",
-            type=positive(float),
-            metavar="SECONDS",
-            help="stop after this time; what is left is for the next run",
-        )
+        add_max_seconds(parser)
         parser.add_argument(
             "--batch-size",
             type=positive(int, BATCH_SIZE),

@@ -18,7 +18,7 @@ from django_sessions_plus.backends.caching.circuit import circuit_of
 from django_sessions_plus.bookkeeping import log_failure, savepoint_if_needed
 from django_sessions_plus.conf.changes import on_setting_change
 from django_sessions_plus.switching.decoding import UnreadableError
-from django_sessions_plus.switching.sources import OldSession, Source
+from django_sessions_plus.switching.sources.base import OldSession, Source
 
 SLOW = 1.0
 """Seconds. A store that takes longer is left alone for a while."""

@@ -33,7 +33,7 @@ from django_sessions_plus.switching.barriers import barriers_of, forbids
 from django_sessions_plus.switching.candidates import Batch, Candidate, Judge
 from django_sessions_plus.switching.models import ImportedKey
 from django_sessions_plus.switching.sealing import seal
-from django_sessions_plus.switching.sources import RowSource
+from django_sessions_plus.switching.sources.rows import RowSource
 
 BATCH_SIZE = KEYS_PER_STATEMENT
 """The most rows that are read at once and written by one transaction."""

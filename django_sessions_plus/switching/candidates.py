@@ -22,7 +22,8 @@ from django_sessions_plus.switching.decoding import UnreadableError
 from django_sessions_plus.switching.identity import FindUser, RefusedError, user_of, users_of
 from django_sessions_plus.switching.importing import new_row
 from django_sessions_plus.switching.models import ImportedKey
-from django_sessions_plus.switching.sources import OldSession, RowSource
+from django_sessions_plus.switching.sources.base import OldSession
+from django_sessions_plus.switching.sources.rows import RowSource
 
 MALFORMED = (
     "its key is not one that an engine of this package accepts: 32 characters of a-z and 0-9"

@@ -31,7 +31,8 @@ from django_sessions_plus.switching.mirroring import delete_in_source as delete_
 from django_sessions_plus.switching.mirroring import follow_write as follow_write
 from django_sessions_plus.switching.models import ImportedKey
 from django_sessions_plus.switching.sealing import seal
-from django_sessions_plus.switching.sources import OldSession, Source, sources
+from django_sessions_plus.switching.sources.base import OldSession, Source
+from django_sessions_plus.switching.sources.named import sources
 
 if TYPE_CHECKING:
     from django_sessions_plus.backends.rows import Rows

@@ -26,7 +26,7 @@ from django_sessions_plus.conf import config
 from django_sessions_plus.exceptions import ConfigurationError
 from django_sessions_plus.switching.models import ImportedKey
 from django_sessions_plus.switching.sealing import unseal
-from django_sessions_plus.switching.sources import source_of
+from django_sessions_plus.switching.sources.named import source_of
 
 
 def delete_in_source(digests: Iterable[str], *, using: str) -> None:

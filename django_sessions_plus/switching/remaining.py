@@ -11,7 +11,7 @@ from django.views.decorators.debug import sensitive_variables
 from django_sessions_plus import tokens
 from django_sessions_plus.bulk.locking import keys_in_batches
 from django_sessions_plus.switching.models import ImportedKey
-from django_sessions_plus.switching.sources import RowSource
+from django_sessions_plus.switching.sources.rows import RowSource
 
 
 @sensitive_variables()

@@ -16,7 +16,8 @@ from django.test.utils import override_settings
 from pytest_django import DjangoDbBlocker
 
 from django_sessions_plus.switching.asking import unknown_tokens
-from django_sessions_plus.switching.sources import RowSource, source_of
+from django_sessions_plus.switching.sources.named import source_of
+from django_sessions_plus.switching.sources.rows import RowSource
 
 APPS = [*django_settings.INSTALLED_APPS, "django.contrib.sessions"]
 STOCK = {

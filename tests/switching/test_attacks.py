@@ -26,7 +26,7 @@ from django_sessions_plus.backends.caching import circuit
 from django_sessions_plus.models import Session
 from django_sessions_plus.switching import asking
 from django_sessions_plus.switching.models import ImportedKey
-from django_sessions_plus.switching.sources import source_of
+from django_sessions_plus.switching.sources.named import source_of
 from tests.backends.racing import racers, shared_database
 from tests.switching.conftest import after_switch, before_switch, browser, key_of, old_rows
 

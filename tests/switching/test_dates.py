@@ -14,7 +14,8 @@ from django_sessions_plus import sessions, tokens
 from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.models import Session
 from django_sessions_plus.switching.models import ImportBarrier
-from django_sessions_plus.switching.sources import OldSession, RowSource
+from django_sessions_plus.switching.sources.base import OldSession
+from django_sessions_plus.switching.sources.rows import RowSource
 from tests.backends.drivers import identity
 from tests.switching.conftest import after_switch
 

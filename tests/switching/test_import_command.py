@@ -29,10 +29,8 @@ from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.models import Session
 from django_sessions_plus.switching import bulk_import, candidates, identity, mirroring, remaining
 from django_sessions_plus.switching.models import ImportedKey
-from django_sessions_plus.switching.sources import (
-    RowSource,
-    source_of,
-)
+from django_sessions_plus.switching.sources.named import source_of
+from django_sessions_plus.switching.sources.rows import RowSource
 from tests.switching.conftest import after_switch, before_switch, browser, key_of, old_rows
 
 pytestmark = [

@@ -26,7 +26,7 @@ from django_sessions_plus.exceptions import ConfigurationError
 from django_sessions_plus.models import Session
 from django_sessions_plus.switching import asking, importing, mirroring
 from django_sessions_plus.switching.models import ImportBarrier, ImportedKey
-from django_sessions_plus.switching.sources import RowSource
+from django_sessions_plus.switching.sources.rows import RowSource
 from tests.custom.engine import DeviceSession
 from tests.switching.conftest import Browser, after_switch, before_switch, browser, key_of, old_rows
 

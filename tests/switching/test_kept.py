@@ -17,7 +17,7 @@ from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.models import Session
 from django_sessions_plus.policy import EndReason
 from django_sessions_plus.switching import mirroring
-from django_sessions_plus.switching.sources import RowSource
+from django_sessions_plus.switching.sources.rows import RowSource
 from tests.switching.conftest import APPS, after_switch, before_switch, browser, key_of, old_rows
 from tests.switching.test_importing import who
 

@@ -15,7 +15,7 @@ from django_sessions_plus.backends.caching import circuit
 from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.models import Session
 from django_sessions_plus.switching.models import ImportedKey
-from django_sessions_plus.switching.sources import RowSource
+from django_sessions_plus.switching.sources.rows import RowSource
 from tests.switching.conftest import after_switch, before_switch, browser, key_of
 from tests.switching.test_importing import who
 

@@ -18,7 +18,8 @@ from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.models import Session
 from django_sessions_plus.switching import bulk_import
 from django_sessions_plus.switching.models import ImportedKey
-from django_sessions_plus.switching.sources import RowSource, source_of
+from django_sessions_plus.switching.sources.named import source_of
+from django_sessions_plus.switching.sources.rows import RowSource
 from tests.backends.drivers import SyncSession
 from tests.backends.racing import racers, shared_database
 from tests.switching.conftest import after_switch, before_switch, browser, key_of

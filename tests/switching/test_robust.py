@@ -16,7 +16,7 @@ from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.backends.rows import Rows
 from django_sessions_plus.models import Session
-from django_sessions_plus.switching.sources import RowSource
+from django_sessions_plus.switching.sources.rows import RowSource
 from tests.switching.conftest import after_switch, before_switch, browser, key_of, old_rows
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.site")]

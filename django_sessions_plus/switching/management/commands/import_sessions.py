@@ -27,7 +27,9 @@ from django_sessions_plus.management.progress import (
 )
 from django_sessions_plus.switching import remaining
 from django_sessions_plus.switching.bulk_import import BATCH_SIZE, Figures, Options, import_all
-from django_sessions_plus.switching.sources import RowSource, Source, source_of
+from django_sessions_plus.switching.sources.base import Source
+from django_sessions_plus.switching.sources.named import source_of
+from django_sessions_plus.switching.sources.rows import RowSource
 
 
 class Command(BaseCommand):

@@ -23,7 +23,7 @@ def main() -> None:
     """Do what the docstring of this module says."""
     django.setup()
     # Models can only be imported after that.
-    from django_sessions_plus.switching.sources import source_of  # noqa: PLC0415
+    from django_sessions_plus.switching.sources.named import source_of  # noqa: PLC0415
     from tests.switching.real.site.old_settings import ENGINE  # noqa: PLC0415
 
     visits = [plan.Visit(**each) for each in json.loads(Path(sys.argv[1]).read_text())]

@@ -1,0 +1,76 @@
+"""Find a source by its name: a word for a well-known engine, or what ``SESSION_ENGINE`` was."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+from importlib import import_module
+from typing import Any
+
+from django.apps import apps
+from django.db import models
+
+from django_sessions_plus.conf import PREFIX, config
+from django_sessions_plus.conf.changes import on_setting_change
+from django_sessions_plus.exceptions import ConfigurationError
+from django_sessions_plus.switching.sources.base import Source
+from django_sessions_plus.switching.sources.caches import CacheSource
+from django_sessions_plus.switching.sources.rows import RowSource
+
+ENGINES = {
+    # Its store also deletes the copies that its own cached_db keeps; the rows are the same.
+    "django": "django.contrib.sessions.backends.cached_db",
+    "cache": "django.contrib.sessions.backends.cache",
+    "user_sessions": "user_sessions.backends.db",
+    "qsessions": "qsessions.backends.cached_db",
+}
+"""The engines that have a short name in ``SESSIONS_PLUS_IMPORT_FROM``."""
+
+_COLUMNS = {"session_key", "session_data", "expire_date"}
+
+
+def sources() -> list[Source]:
+    """Return the sources that ``SESSIONS_PLUS_IMPORT_FROM`` names, in its order.
+
+    Raises:
+        ConfigurationError: an entry names no engine, or one from which nothing can be imported.
+    """
+    return [source_of(name) for name in config.IMPORT_FROM]
+
+
+@lru_cache(maxsize=16)
+def source_of(name: str) -> Source:
+    """Return the source with this name; raises like ``sources()``."""
+    path = ENGINES.get(name, name)
+    try:
+        module = import_module(path)
+        store_class: Any = module.SessionStore
+        model = _model_of(module)
+    except (ImportError, AttributeError, RuntimeError) as error:
+        # A RuntimeError is Django's for a model whose app is not installed.
+        raise ConfigurationError(
+            f"{PREFIX}IMPORT_FROM names {name!r}, and {path} cannot be used: {error}"
+        ) from error
+    if model is not None and model._meta.app_label not in apps.app_configs:
+        raise ConfigurationError(
+            f"{PREFIX}IMPORT_FROM names {name!r}, whose app {model._meta.app_label!r} is not installed."
+        )
+    if model is not None and {each.name for each in model._meta.get_fields()} >= _COLUMNS:
+        return RowSource(name, store_class, model)
+    if hasattr(store_class, "cache_key_prefix"):
+        return CacheSource(name, store_class)
+    raise ConfigurationError(
+        f"{PREFIX}IMPORT_FROM names {name!r}, from which nothing can be imported: its SessionStore keeps"
+        " sessions neither in a table nor in a cache as Django's engines do."
+    )
+
+
+def _model_of(module: Any) -> type[models.Model] | None:
+    """Return the model of an engine's rows: as Django's engines name it, or as a ``Session`` of its module."""
+    store_class = module.SessionStore
+    model: type[models.Model] | None = getattr(module, "Session", None)
+    if hasattr(store_class, "get_model_class"):
+        model = store_class.get_model_class()
+    return model
+
+
+on_setting_change(source_of.cache_clear)

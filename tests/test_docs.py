@@ -40,7 +40,7 @@ pytestmark = pytest.mark.docs
 ROOT = Path(__file__).parent.parent
 PACKAGE = ROOT / "django_sessions_plus"
 DOCS = ROOT / "docs"
-PAGES = sorted(DOCS.glob("*.md"))
+PAGES = sorted(DOCS.rglob("*.md"))
 FILES = [ROOT / "README.md", ROOT / "CHANGELOG.md", *PAGES]
 
 BLOCK = re.compile(r"^( *)```(\w+)\n(.*?)^\1```", re.MULTILINE | re.DOTALL)
@@ -574,7 +574,7 @@ def test_the_ranks_of_contributing_are_those_of_the_architecture():
 
 def test_nothing_is_installed_from_where_it_is_not_yet():
     """By the name alone pip would take whatever somebody else publishes under it."""
-    pages = [ROOT / "README.md", *DOCS.glob("*.md")]
+    pages = [ROOT / "README.md", *PAGES]
     wrong = re.compile(r"pip install [^\n`]*(?<![\w/-])django-sessions-plus")
     assert [page.name for page in pages if wrong.search(page.read_text())] == []
 

@@ -9,7 +9,7 @@ from django_sessions_plus.checks.lookups import engine_of
 from django_sessions_plus.checks.registry import Problems, check, problem
 from django_sessions_plus.conf import PREFIX, config
 from django_sessions_plus.exceptions import ConfigurationError
-from django_sessions_plus.switching.sources.named import source_of
+from django_sessions_plus.switching.sources.named import TOKENS, source_of
 
 _APP = "django_sessions_plus.switching"
 # Apps of engines whose sessions can be imported, and the name of each as a source.
@@ -33,6 +33,8 @@ def check_import() -> Problems:
             f"Add {_APP!r} to INSTALLED_APPS and migrate.",
         )
     for name in config.IMPORT_FROM:
+        if name in TOKENS:
+            continue
         try:
             source_of(name)
         except ConfigurationError as error:

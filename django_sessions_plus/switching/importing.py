@@ -56,10 +56,11 @@ def import_session(store: SessionStore) -> AbstractSession | None:
     """
     # The token is in no local variable, because error reports show those.
     digest = tokens.digest(store.session_key or "")
-    if digest in unknown_tokens:
+    named = sources()
+    if not named or digest in unknown_tokens:
         return None
     is_certain = True
-    for source in sources():
+    for source in named:
         try:
             found = ask(source, store.session_key or "")
             if isinstance(found, OldSession):

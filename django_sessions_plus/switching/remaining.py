@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 
 from django.conf import settings
-from django.db.models import Max
+from django.db.models import Max, Q
 from django.views.decorators.debug import sensitive_variables
 
 from django_sessions_plus import tokens
@@ -27,8 +27,10 @@ def count_left(source: RowSource, *, using: str) -> int:
 
 
 def last_imported_at(name: str, *, using: str) -> datetime | None:
-    """Return when a session of the source with this name was last imported; None if none was."""
-    imported = ImportedKey.objects.using(using).filter(source=name)
+    """Return when a session or token of the source with this name was last imported; None if none was."""
+    # That of a token also names the model.
+    is_of_source = Q(source=name) | Q(source__startswith=f"{name}:")
+    imported = ImportedKey.objects.using(using).filter(is_of_source)
     found: datetime | None = imported.aggregate(last=Max("imported_at"))["last"]
     return found
 

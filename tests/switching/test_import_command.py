@@ -583,6 +583,27 @@ def test_a_cache_is_left_out_and_that_is_said(alice):
             call_command("import_sessions", "--from=cache", stderr=out)
 
 
+def test_tokens_are_left_out_and_that_is_said(alice):
+    fill(1, alice)
+    with override_settings(SESSIONS_PLUS_IMPORT_FROM=["authtoken", "django"]):
+        out = io.StringIO()
+        call_command("import_sessions", "--status", stdout=out)
+        assert "authtoken: tokens come when they are used; none has been" in out.getvalue()
+        call_command("import_sessions", stdout=out, stderr=out)
+        assert "authtoken: tokens come when they are used. Nothing" in out.getvalue()
+        assert "django: Imported: 1." in out.getvalue()
+        with pytest.raises(CommandError, match="no source has its sessions in a table"):
+            call_command("import_sessions", "--from=authtoken", stderr=out)
+
+
+def test_the_source_of_tokens_is_never_said_to_be_done(alice, clock):
+    ImportedKey.objects.create(digest="0" * 64, source="authtoken:authtoken.Token")
+    with days_later(clock, 1000):
+        answer = json.loads(run("--status", "--json", source="authtoken"))
+    assert answer["status"]["authtoken"]["is_over"] is False
+    assert answer["status"]["authtoken"]["last_imported_at"] is not None
+
+
 def test_two_names_of_one_source_import_it_once(alice):
     fill(2, alice)
     path = "django.contrib.sessions.backends.db"

@@ -159,6 +159,14 @@ def test_an_unknown_token_costs_two_queries_more_and_for_a_while_none(db, statem
         assert not Session.objects.exists()
 
 
+def test_a_cookie_is_not_looked_for_among_tokens_of_other_packages(db, statements):
+    client = Browser()
+    client.cookies[django_settings.SESSION_COOKIE_NAME] = "z" * 32
+    with after_switch("authtoken"), statements() as found:
+        assert who(client) == ""
+    assert len(found) == 1
+
+
 def test_only_so_many_unknown_tokens_are_remembered_and_only_so_long(monkeypatch):
     monkeypatch.setattr(asking, "MAX_UNKNOWN", 2)
     now = [0.0]

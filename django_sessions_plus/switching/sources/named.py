@@ -25,16 +25,25 @@ ENGINES = {
 }
 """The engines that have a short name in ``SESSIONS_PLUS_IMPORT_FROM``."""
 
+TOKENS = {
+    "authtoken": "django_sessions_plus.contrib.authtoken",
+    "knox": "django_sessions_plus.contrib.knox",
+}
+"""The other names there: packages whose tokens are imported, and the modules that read these tokens.
+
+Such a token comes in a header, and is never looked for when a cookie is unknown.
+"""
+
 _COLUMNS = {"session_key", "session_data", "expire_date"}
 
 
 def sources() -> list[Source]:
-    """Return the sources that ``SESSIONS_PLUS_IMPORT_FROM`` names, in its order.
+    """Return the sources of sessions that ``SESSIONS_PLUS_IMPORT_FROM`` names, in its order.
 
     Raises:
         ConfigurationError: an entry names no engine, or one from which nothing can be imported.
     """
-    return [source_of(name) for name in config.IMPORT_FROM]
+    return [source_of(name) for name in config.IMPORT_FROM if name not in TOKENS]
 
 
 @lru_cache(maxsize=16)

@@ -27,8 +27,7 @@ from django_sessions_plus.management.progress import (
 )
 from django_sessions_plus.switching import remaining
 from django_sessions_plus.switching.bulk_import import BATCH_SIZE, Figures, Options, import_all
-from django_sessions_plus.switching.sources.base import Source
-from django_sessions_plus.switching.sources.named import source_of
+from django_sessions_plus.switching.sources.named import TOKENS, source_of, sources
 from django_sessions_plus.switching.sources.rows import RowSource
 
 
@@ -87,21 +86,21 @@ class Command(BaseCommand):
                 f"SESSION_ENGINE is {settings.SESSION_ENGINE!r}: sessions are imported into an engine of this"
                 " package, such as 'django_sessions_plus.backends.db'. Nothing was imported."
             )
-        named = _sources(options["names"])
+        names = _names(options["names"])
         if options["status"]:
-            self._show_status(named, store_class, as_json=options["json"])
+            self._show_status(names, store_class, as_json=options["json"])
         else:
-            self._import(self._listable(named), store_class, options)
+            self._import(self._listable(names), store_class, options)
 
-    def _listable(self, named: list[Source]) -> list[RowSource]:
+    def _listable(self, names: list[str]) -> list[RowSource]:
         """Return the sources whose sessions are in a table, and write which are not."""
-        for source in named:
-            if not isinstance(source, RowSource):
-                self.stderr.write(
-                    f"{source.name}: a cache cannot be listed. Its sessions are only imported one by one,"
-                    " when their browsers come back."
-                )
-        listable = [source for source in named if isinstance(source, RowSource)]
+        listable = []
+        for name in names:
+            source = None if name in TOKENS else source_of(name)
+            if isinstance(source, RowSource):
+                listable.append(source)
+            else:
+                self.stderr.write(f"{name}: {_unlisted(name)}. Nothing is imported from there now.")
         if not listable:
             raise CommandError("Nothing was imported: no source has its sessions in a table.")
         return listable
@@ -185,33 +184,33 @@ class Command(BaseCommand):
             write("  Stopped before the end; the next run goes on.")
 
     def _show_status(
-        self, named: list[Source], store_class: type[SessionStore], *, as_json: bool
+        self, names: list[str], store_class: type[SessionStore], *, as_json: bool
     ) -> None:
         using, status = store_class().rows.alias, {}
-        for source in named:
-            left = None
+        for name in names:
+            source, left = None if name in TOKENS else source_of(name), None
             if isinstance(source, RowSource):
                 left = remaining.count_left(source, using=using)
-            last = remaining.last_imported_at(source.name, using=using)
+            last = remaining.last_imported_at(name, using=using)
             now = timezone.now()  # after these were read: requests import sessions meanwhile
-            is_over = remaining.is_over(last, left, now)
-            status[source.name] = {
+            is_over = name not in TOKENS and remaining.is_over(last, left, now)
+            status[name] = {
                 "left": left,
                 "last_imported_at": None if last is None else last.isoformat(),
                 "is_over": is_over,
             }
             if not as_json:
                 days = None if last is None else (now - last).days
-                self.stdout.write(_status_text(source.name, left, days, is_over=is_over))
+                self.stdout.write(_status_text(name, left, days, is_over=is_over))
         if as_json:
             write_json(self.stdout, status=status)
 
 
-def _sources(names: list[str] | None) -> list[Source]:
-    """Return the sources with these names, or all.
+def _names(names: list[str] | None) -> list[str]:
+    """Return these names of sources, or those of all.
 
     Raises:
-        CommandError: the settings do not name one of them, or it cannot be used.
+        CommandError: the settings do not name one of them, or one that cannot be used.
     """
     configured = config.IMPORT_FROM
     if not configured:
@@ -223,9 +222,10 @@ def _sources(names: list[str] | None) -> list[Source]:
                 " everywhere also ends the sessions there, so that they cannot be imported afterwards."
             )
     try:
-        return [source_of(name) for name in dict.fromkeys(names or configured)]
+        sources()
     except ConfigurationError as error:
         raise CommandError(str(error)) from error
+    return list(dict.fromkeys(names or configured))
 
 
 def _as_json(figures: Figures) -> dict[str, Any]:
@@ -236,7 +236,7 @@ def _as_json(figures: Figures) -> dict[str, Any]:
 
 def _status_text(name: str, left: int | None, days: int | None, *, is_over: bool) -> str:
     text = f"{name}: "
-    text += "a cache cannot be listed" if left is None else f"{left:,} sessions are left to import"
+    text += _unlisted(name) if left is None else f"{left:,} sessions are left to import"
     if days is None:
         text += "; none has been imported yet."
     elif days < 1:
@@ -244,3 +244,7 @@ def _status_text(name: str, left: int | None, days: int | None, *, is_over: bool
     else:
         text += f"; nothing has been imported for {days} day{'' if days == 1 else 's'}."
     return text + (f" {PREFIX}IMPORT_FROM can be emptied." if is_over else "")
+
+
+def _unlisted(name: str) -> str:
+    return "tokens come when they are used" if name in TOKENS else "a cache cannot be listed"

@@ -18,6 +18,7 @@ from django_sessions_plus.backends.session import SessionStore
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.exceptions import ConfigurationError
 from django_sessions_plus.switching.barriers import barriers_of, forbids
+from django_sessions_plus.switching.companions import completed
 from django_sessions_plus.switching.decoding import UnreadableError
 from django_sessions_plus.switching.identity import FindUser, RefusedError, user_of, users_of
 from django_sessions_plus.switching.importing import new_row
@@ -78,7 +79,7 @@ class Judge:
             ConfigurationError: a setting cannot be used.
         """
         batch = Batch()
-        olds = self._read(self._without_imported(rows, batch), batch)
+        olds = completed(self._read(self._without_imported(rows, batch), batch))
         find = users_of((old.data for old in olds.values()), self.model)
         candidates = [
             candidate
@@ -153,4 +154,7 @@ class Judge:
         age, explicit = self._cookie_age, old.data.get(EXPIRY_KEY)
         if isinstance(explicit, (int, float)) and explicit > 0:
             age = timedelta(seconds=explicit)
-        return None if old.expires_at is None else min(timezone.now(), old.expires_at - age)
+        if old.expires_at is None:
+            return None
+        set_at = old.expires_at - age
+        return min(timezone.now(), max(set_at, old.created_at or set_at))

@@ -25,6 +25,7 @@ from django_sessions_plus.conf import config
 from django_sessions_plus.switching.asking import NoAnswer, ask, unknown_tokens
 from django_sessions_plus.switching.barriers import forbid_earlier as forbid_earlier
 from django_sessions_plus.switching.barriers import is_forbidden
+from django_sessions_plus.switching.companions import completed
 from django_sessions_plus.switching.decoding import UnreadableError
 from django_sessions_plus.switching.identity import RefusedError, user_of
 from django_sessions_plus.switching.mirroring import delete_in_source as delete_in_source
@@ -145,7 +146,7 @@ def _known_columns(old: OldSession, columns: Columns, now: Any) -> Columns:
         # Nobody knows when the user authenticated, so the session is not fresh.
         "authenticated_at": None,
         "imported_at": now,
-        "created_at": min(old.created_at or seen_at, seen_at),
+        "created_at": min(old.created_at or old.first_seen_at or seen_at, seen_at),
         "last_seen_at": seen_at,
         "expires_at": min(old.expires_at or columns["expires_at"], columns["expires_at"]),
         **known,
@@ -157,6 +158,8 @@ def _import(
 ) -> AbstractSession | None:
     rows = store.rows
     user = user_of(old.data, rows.model)
+    if user is not None:
+        (old,) = completed({store.session_key or "": old}).values()
     row = new_row(type(store), old, user=user, digest=digest, meta=store.meta)
     if _is_dead(row, old, user, rows):
         return _find_again(store, digest, is_certain=True)

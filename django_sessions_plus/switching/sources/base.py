@@ -19,6 +19,8 @@ class OldSession:
     data: dict[str, Any] = field(repr=False)
     expires_at: datetime | None = None
     created_at: datetime | None = None
+    first_seen_at: datetime | None = None
+    """When it was there at the latest: it may have begun earlier, so no barrier may rely on it."""
     last_seen_at: datetime | None = None
     ip_address: str | None = None
     user_agent: str | None = None

@@ -20,6 +20,7 @@ LENGTH = 32
 # Without the prefix, a digest would equal the plain SHA-256 of a session key that other packages
 # store, and one table could be searched with the values of the other.
 _DOMAIN = b"django_sessions_plus.session-token.v1:"
+_FOREIGN_DOMAIN = b"django_sessions_plus.foreign-token.v1:"
 _WELL_FORMED = re.compile(rf"[a-z0-9]{{{LENGTH}}}", re.ASCII)
 
 
@@ -45,6 +46,14 @@ def digest(token: str) -> str:
     No salt and no slow hash: the token has 165 random bits, so it cannot be guessed.
     """
     return sha256(_DOMAIN + token.encode()).hexdigest()
+
+
+def foreign_digest(source: str, value: str) -> str:
+    """Return the digest under which a token of another package is stored: 64 hexadecimal characters.
+
+    ``source`` names the package and its model. No session token has this digest, and no token of another source.
+    """
+    return sha256(_FOREIGN_DOMAIN + f"{source}:{value}".encode()).hexdigest()
 
 
 def make_id() -> uuid.UUID:

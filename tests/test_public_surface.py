@@ -75,7 +75,10 @@ SURFACE = {
         *("new_device_signed_in", "refresh_token_reused", "session_context_changed"),
         *("credential_changed", "session_ended", "session_started", "send_after_commit"),
     },
-    "tokens": {"digest", "first_id", "is_well_formed", "made_at", "make_id", "make_token"},
+    "tokens": {
+        *("digest", "first_id", "foreign_digest", "is_well_formed"),
+        *("made_at", "make_id", "make_token"),
+    },
 }
 
 

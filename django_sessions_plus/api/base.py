@@ -53,6 +53,10 @@ class SessionsPlusView(APIView):
         """Return a challenge; without one, REST framework would turn every 401 into a 403."""
         return errors.CHALLENGE
 
+    def is_in_use(self) -> bool:
+        """Return whether ``SESSION_ENGINE`` allows to use the endpoint."""
+        return own_engine() is not None
+
     def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
         """Refuse every request without a session of this package: a sign-in would fail halfway.
 
@@ -60,7 +64,7 @@ class SessionsPlusView(APIView):
             NotInUseError: ``SESSION_ENGINE`` is not an engine of this package, or ``MIDDLEWARE`` has
                 no session middleware.
         """
-        if own_engine() is None or not hasattr(request._request, "session"):
+        if not self.is_in_use() or not hasattr(request._request, "session"):
             raise errors.NotInUseError
         super().initial(request, *args, **kwargs)
 

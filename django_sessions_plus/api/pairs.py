@@ -19,6 +19,7 @@ from rest_framework import serializers
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from django_sessions_plus.api import old_tokens
 from django_sessions_plus.api.fields import UtcDateTimeField
 from django_sessions_plus.backends import changes
 from django_sessions_plus.backends.db import SessionStore
@@ -53,6 +54,9 @@ def put_pair(
     body = dict(TokensSerializer(pair).data)
     if as_cookie:
         del body[FIELD]
+        if old_cookie_name(request) is not None:
+            # Or the browser would send both.
+            old_tokens.delete_cookies(response)
         _set_cookie(request, response, pair, store)
     response.data = {**response.data, **body}
 
@@ -70,19 +74,37 @@ def clear_refresh_cookie(request: Request, response: Response) -> None:
 def is_by_cookie(request: Request) -> bool:
     """Return whether the refresh token is presented as a cookie; one in the body takes precedence."""
     is_in_body = isinstance(request.data, Mapping) and FIELD in request.data
-    return not is_in_body and config.REFRESH_COOKIE_NAME in request.COOKIES
+    return not is_in_body and _cookie_name(request) is not None
 
 
 def presented_refresh(request: Request) -> Any:
     """Return the presented refresh token, unchecked; None if there is none."""
-    if is_by_cookie(request):
-        return request.COOKIES[config.REFRESH_COOKIE_NAME]
+    name = _cookie_name(request)
+    if name is not None and is_by_cookie(request):
+        return request.COOKIES[name]
     return request.data.get(FIELD) if isinstance(request.data, Mapping) else None
 
 
 def presented_attempt(request: Request) -> Any:
     """Return the attempt that is presented with a refresh token, unchecked; None if there is none."""
     return request.data.get("attempt") if isinstance(request.data, Mapping) else None
+
+
+def old_cookie_name(request: Request) -> str | None:
+    """Return the name of another package's refresh cookie, if it is read in this request; else None.
+
+    Only where the browser will send ours, which replaces it.
+    """
+    if config.REFRESH_COOKIE_NAME in request.COOKIES:
+        return None
+    is_sent_here = request.path.startswith(_path(request))
+    return old_tokens.cookie_name(request) if is_sent_here else None
+
+
+def _cookie_name(request: Request) -> str | None:
+    if config.REFRESH_COOKIE_NAME in request.COOKIES:
+        return config.REFRESH_COOKIE_NAME
+    return old_cookie_name(request)
 
 
 def _set_cookie(

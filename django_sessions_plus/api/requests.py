@@ -20,8 +20,7 @@ from django_sessions_plus import tokens
 from django_sessions_plus.accounts.password_changes import is_acting_as_another
 from django_sessions_plus.api.csrf_advice import advice
 from django_sessions_plus.api.errors import CsrfFailedError, HttpsRequiredError, NotInUseError
-from django_sessions_plus.backends import opened
-from django_sessions_plus.backends.configured import own_engine
+from django_sessions_plus.backends import bridging, opened
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.backends.running import store_of
 from django_sessions_plus.conf import callables, config
@@ -67,7 +66,7 @@ def put_session(
     Raises:
         NotInUseError: ``SESSION_ENGINE`` is not an engine of this package.
     """
-    engine = own_engine()
+    engine = bridging.own_engine_for_headers()
     if engine is None:
         raise NotInUseError
     store = engine(token)

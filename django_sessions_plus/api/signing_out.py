@@ -8,9 +8,11 @@ from django.views.decorators.debug import sensitive_variables
 from rest_framework.request import Request
 from rest_framework.response import Response
 
+from django_sessions_plus.api import old_tokens
 from django_sessions_plus.api.pairs import clear_refresh_cookie
 from django_sessions_plus.api.requests import session_of
 from django_sessions_plus.api.responses import EndResponse
+from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.conf import config
 from django_sessions_plus.jwt import inspecting
 
@@ -41,11 +43,16 @@ def sign_out_by_cookies(request: Request) -> Response:
         NotInUseError: ``SESSION_ENGINE`` is not an engine of this package.
     """
     has_refresh_cookie = config.REFRESH_COOKIE_NAME in request.COOKIES
+    old_name = old_tokens.cookie_name(request)
     if has_refresh_cookie:
         _end_by_refresh_cookie(request)
+    if old_name is not None:
+        _end_by_old_cookie(request, old_name)
     response = sign_out(request)
     if has_refresh_cookie:
         clear_refresh_cookie(request, response)
+    if old_name is not None:
+        old_tokens.delete_cookies(response)
     return response
 
 
@@ -63,4 +70,11 @@ def _end_by_refresh_cookie(request: Request) -> None:
         return
     user = inspecting.active_user(found)
     if inspecting.end(found) and user is not None:
+        user_logged_out.send(sender=type(user), request=request._request, user=user)
+
+
+def _end_by_old_cookie(request: Request, name: str) -> None:
+    old = old_tokens.read(request.COOKIES.get(name))
+    user = None if old is None else old_tokens.end(old, new_store())
+    if user is not None:
         user_logged_out.send(sender=type(user), request=request._request, user=user)

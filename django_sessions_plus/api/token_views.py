@@ -15,7 +15,7 @@ from rest_framework.request import Request
 from rest_framework.response import Response
 
 from django_sessions_plus.accounts.failed_sign_ins import log_refused_credential
-from django_sessions_plus.api import errors
+from django_sessions_plus.api import errors, old_tokens
 from django_sessions_plus.api.authentication import CookieAuthentication
 from django_sessions_plus.api.base import SessionsPlusView
 from django_sessions_plus.api.pairs import (
@@ -58,6 +58,13 @@ class RefreshView(SessionsPlusView):
     authentication_classes = []
     throttle_classes = [RefreshThrottle]
 
+    def is_in_use(self) -> bool:
+        """Return whether the endpoint is in use: also before the switch, while tokens are to be exchanged after it.
+
+        Clients then come with tokens of processes where the switch has been made.
+        """
+        return super().is_in_use() or old_tokens.may_be_presented()
+
     @classmethod
     def as_view(cls, **initkwargs: Any) -> Any:
         """Return the view without ``ATOMIC_REQUESTS``: a rollback would undo the end of a session after reuse."""
@@ -91,6 +98,8 @@ class RefreshView(SessionsPlusView):
         pair = _refresh(request, store)
         # Already saved; otherwise the middleware would save it again.
         store.modified = False
+        if not isinstance(pair, IssuedTokens):
+            return Response(pair)
         response = Response({})
         put_pair(request, response, pair, store, as_cookie=is_by_cookie(request))
         return response
@@ -175,10 +184,14 @@ class JwksView(SessionsPlusView):
             super().keep_from_caches(response)
 
 
-def _refresh(request: Request, store: SessionStore) -> IssuedTokens:
+def _refresh(request: Request, store: SessionStore) -> IssuedTokens | dict[str, Any]:
     error: errors.ApiError
     try:
-        # Not in a variable, because error reports show variables.
+        # The token is in no variable, because error reports show variables.
+        old = old_tokens.read(presented_refresh(request), presented_attempt(request))
+        if old is not None:
+            pair = old_tokens.exchange(old, store, request)
+            return pair or old_tokens.answer_of_package(old, presented_refresh(request))
         return refresh(
             presented_refresh(request),
             attempt=presented_attempt(request),

@@ -16,6 +16,7 @@ from django.contrib.sessions.backends.base import SessionBase
 from django.http import HttpRequest
 
 from django_sessions_plus import tokens
+from django_sessions_plus.backends.configured import own_engine
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.conf import config
 
@@ -45,6 +46,14 @@ def own_session(request: HttpRequest) -> SessionStore | None:
     if session.inactive_row is not None:
         request.session._session_key = None
     return None if session.row is None else session
+
+
+def own_engine_for_headers() -> type[SessionStore] | None:
+    """Return the store class for sessions by header: that of ``SESSION_ENGINE``, if it is of this package.
+
+    While it is not, None, or with ``SESSIONS_PLUS_IMPORT_FROM`` the class for sessions that began elsewhere.
+    """
+    return own_engine() or (SessionStore if config.IMPORT_FROM else None)
 
 
 def record_device(request: HttpRequest, store_class: type[SessionBase]) -> None:

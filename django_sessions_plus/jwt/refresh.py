@@ -44,7 +44,7 @@ Presented = RefreshToken | ValueError | None
 
 
 def refresh(
-    token: str,
+    token: str | RefreshToken,
     *,
     attempt: str | None = None,
     store: SessionStore | None = None,
@@ -57,6 +57,7 @@ def refresh(
     persists even if the view's transaction is rolled back.
 
     ``request`` is passed to the callables that settings name for issuer, audience and keys.
+    ``token`` is the text, or what it was parsed to, with its attempt if there was one.
     ``attempt`` is the client's proof that a late call is a retry: 32 random hexadecimal digits, new
     for each refresh and the same for its retries. See docs/refresh.md.
 
@@ -80,7 +81,7 @@ def refresh(
 
 
 async def arefresh(
-    token: str,
+    token: str | RefreshToken,
     *,
     attempt: str | None = None,
     store: SessionStore | None = None,
@@ -93,11 +94,11 @@ async def arefresh(
 
 
 @sensitive_variables()
-def _parse(token: str, attempt: str | None) -> Presented:
+def _parse(token: str | RefreshToken, attempt: str | None) -> Presented:
     # Errors are returned and not raised: the frames of an exception would show the token.
     if attempt is not None and not refresh_token.is_attempt(attempt):
         return ValueError("An attempt is 32 hexadecimal digits, in lower case.")
-    presented = refresh_token.parse(token)
+    presented = token if isinstance(token, RefreshToken) else refresh_token.parse(token)
     if attempt is None or presented is None:
         return presented
     return presented.with_attempt(attempt)

@@ -42,6 +42,7 @@ LENGTH = len(PREFIX) + _PAYLOAD_LENGTH // 3 * 4
 """The number of characters of every token."""
 
 _DOMAIN = b"django_sessions_plus.refresh-token.v1:"
+_FOREIGN_DOMAIN = b"django_sessions_plus.foreign-refresh-token.v1:"
 _MAC_KEY = "refresh-token-mac"
 _CHAIN_KEY = "refresh-token-chain"
 
@@ -75,6 +76,8 @@ class RefreshToken:
     """Which of the site's secrets its MAC was made with: 0 is SECRET_KEY, then its fallbacks."""
     attempt: AttemptDigests | None = field(default=None, repr=False, compare=False)
     """The attempt that was presented with it; None if there was none."""
+    is_lasting: bool = field(default=False, compare=False)
+    """Whether it yields its successor until that is used, however late: its client may not know that it is replaced."""
 
     @sensitive_variables()
     def text(self) -> str:
@@ -125,6 +128,12 @@ def first(session_id: UUID, started_at: datetime) -> RefreshToken:
     """Return a new token, the first of a family."""
     family = microseconds(started_at)
     return RefreshToken(session_id, family, family, secrets.token_bytes(_SECRET_LENGTH))
+
+
+@sensitive_variables()
+def secret_for(token: str) -> bytes:
+    """Return the secret of the token of this site that stands for ``token``, a refresh token of another package."""
+    return sha256(_FOREIGN_DOMAIN + token.encode()).digest()
 
 
 @sensitive_variables()

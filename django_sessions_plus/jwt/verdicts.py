@@ -102,7 +102,7 @@ def _decide(
         return Verdict.CURRENT
     if kept.refreshed_at is not None:
         since, leeway = now - kept.refreshed_at, tolerance.leeway
-        is_recent = is_within(tolerance.grace, since, leeway)
+        is_recent = presented.is_lasting or is_within(tolerance.grace, since, leeway)
         is_retry = is_within(tolerance.retry_age, since, leeway) and _is_retry(presented, kept)
         if (is_recent or is_retry) and hmac.compare_digest(
             presented.successor(kept.refreshed_at).digest(), kept.digest

@@ -22,6 +22,7 @@ from django_sessions_plus.backends import changes, context
 from django_sessions_plus.backends.use import NO_META, Columns
 from django_sessions_plus.bookkeeping import best_effort, log_failure
 from django_sessions_plus.conf import config
+from django_sessions_plus.conf.kinds import Transport
 from django_sessions_plus.switching.asking import NoAnswer, ask, unknown_tokens
 from django_sessions_plus.switching.barriers import forbid_earlier as forbid_earlier
 from django_sessions_plus.switching.barriers import is_forbidden
@@ -105,6 +106,7 @@ def new_row(
     user: Any,
     digest: str,
     meta: Mapping[str, Any] = NO_META,
+    transport: Transport = "cookie",
 ) -> AbstractSession:
     """Return the row for a session of another engine, not inserted; ``meta`` is that of the request, if there is one.
 
@@ -114,7 +116,7 @@ def new_row(
     now = timezone.now()
     # A store of its own: that of the request may have been given what the next save has to write.
     store = store_class()
-    store.meta = meta
+    store.meta, store.transport = meta, transport
     if old.data.get(changes.EXPIRY_KEY) == 0:
         store.pending_remember = False
     try:

@@ -28,6 +28,7 @@ ENGINES = {
 TOKENS = {
     "authtoken": "django_sessions_plus.contrib.authtoken",
     "knox": "django_sessions_plus.contrib.knox",
+    "simplejwt": "django_sessions_plus.contrib.simplejwt",
 }
 """The other names there: packages whose tokens are imported, and the modules that read these tokens.
 

@@ -35,7 +35,7 @@ from django_sessions_plus.bulk.locking import batched
 from django_sessions_plus.bulk.purging import Progress
 from django_sessions_plus.conf import callables, lifetimes
 from django_sessions_plus.conf.engine import engine
-from django_sessions_plus.conf.kinds import Transport
+from django_sessions_plus.conf.kinds import OwnTransport
 from django_sessions_plus.jwt.issuing import aissue_tokens as aissue_tokens
 from django_sessions_plus.jwt.issuing import issue_tokens as issue_tokens
 from django_sessions_plus.models import Session
@@ -177,7 +177,7 @@ def start(
     ip_address: str | None = None,
     remember: bool = True,
     expiry: timedelta | None = None,
-    transport: Transport = "bearer",
+    transport: OwnTransport = "bearer",
 ) -> SessionStore:
     """Start a session for ``user`` without a sign-in, and return its store: ``session_key`` is the token.
 
@@ -197,7 +197,7 @@ def start(
             a hundred years; ``name`` is longer than its column; or there is no such ``transport``.
         ConfigurationError: ``SESSION_ENGINE`` is not an engine of this package, or a timeout cannot be used.
     """
-    if transport not in get_args(Transport):
+    if transport not in get_args(OwnTransport):
         raise ValueError(f"There is no transport {transport!r}.")
     lifetimes.check_expiry(expiry, transport)
     name = clean_name(name)

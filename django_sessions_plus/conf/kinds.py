@@ -15,8 +15,9 @@ LONGEST_DURATION = timedelta(days=36500)
 """A hundred years. Dates that are much later do not fit into calendars and databases."""
 LONGEST_LEEWAY = timedelta(minutes=1)
 
-Transport = Literal["cookie", "bearer", "jwt"]
-"""How a token reaches the server."""
+OwnTransport = Literal["cookie", "bearer", "jwt"]
+Transport = Literal[OwnTransport, "token"]
+"""How a token reaches the server; "token" is one of another package, which was imported."""
 Lifetimes = Mapping[str, Mapping[str, timedelta | None]]
 """By transport, ``idle`` and ``absolute``: what ``SESSIONS_PLUS_LIFETIMES`` gives."""
 RateName = Literal[
@@ -133,16 +134,16 @@ def is_lifetimes(value: Any) -> bool:
     """Return whether ``value`` is None, or a valid ``SESSIONS_PLUS_LIFETIMES``."""
     if value is None:
         return True
-    return isinstance(value, Mapping) and all(
-        transport in get_args(Transport) and _is_lifetime(own) for transport, own in value.items()
-    )
+    return isinstance(value, Mapping) and all(_is_lifetime(*each) for each in value.items())
 
 
-def _is_lifetime(value: Any) -> bool:
-    if not isinstance(value, Mapping) or not value.keys() <= {"idle", "absolute"}:
+def _is_lifetime(transport: Any, value: Any) -> bool:
+    # The token of another package has an expiry of its own, in place of an idle timeout.
+    known = {"absolute"} if transport == "token" else {"idle", "absolute"}
+    if transport not in get_args(Transport) or not isinstance(value, Mapping):
         return False
     has_idle = "idle" not in value or LIFETIME.accepts(value["idle"])
-    return has_idle and OPTIONAL_DURATION.accepts(value.get("absolute"))
+    return has_idle and value.keys() <= known and OPTIONAL_DURATION.accepts(value.get("absolute"))
 
 
 def is_key_list(value: Any) -> bool:
@@ -212,9 +213,9 @@ LIFETIME = Kind(
     lambda value: _is_duration(value) and value >= timedelta(seconds=1),
 )
 LIFETIMES = Kind(
-    'None, a dictionary of "cookie", "bearer" and "jwt" to dictionaries of "idle" (a datetime.timedelta from one '
-    'second to 36,500 days) and "absolute" (one above zero, or None), all of them optional, or a callable (or its '
-    "dotted path) that takes nothing and returns such a dictionary",
+    'None, a dictionary of "cookie", "bearer", "jwt" and "token" to dictionaries of "idle" (a datetime.timedelta from '
+    'one second to 36,500 days; not for "token") and "absolute" (one above zero, or None), all of them optional, or a '
+    "callable (or its dotted path) that takes nothing and returns such a dictionary",
     lambda value: _is_named_callable(value) or is_lifetimes(value),
 )
 LEEWAY = Kind(

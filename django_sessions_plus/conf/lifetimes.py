@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from typing import Literal
 
 from django.conf import settings
 
@@ -15,6 +16,8 @@ from django_sessions_plus.conf.kinds import LONGEST_DURATION
 
 IDLE = "idle"
 ABSOLUTE = "absolute"
+FOREIGN: Literal["token"] = "token"
+"""The transport of tokens of other packages: without a limit here, they last as long as they did there."""
 
 _NOTHING: Mapping[str, timedelta | None] = {}
 
@@ -36,10 +39,8 @@ def absolute_age(transport: str) -> timedelta | None:
     Raises:
         ConfigurationError: a setting has an invalid value.
     """
-    if config.LIFETIMES is None:
-        return config.ABSOLUTE_AGE
-    own = _own(transport)
-    return own.get(ABSOLUTE, config.ABSOLUTE_AGE)
+    usual = None if transport == FOREIGN else config.ABSOLUTE_AGE
+    return usual if config.LIFETIMES is None else _own(transport).get(ABSOLUTE, usual)
 
 
 def absolute_ages() -> dict[str, timedelta | None]:
@@ -48,9 +49,11 @@ def absolute_ages() -> dict[str, timedelta | None]:
     Raises:
         ConfigurationError: ``SESSIONS_PLUS_LIFETIMES`` has an invalid value.
     """
+    found: dict[str, timedelta | None] = {} if config.ABSOLUTE_AGE is None else {FOREIGN: None}
     if config.LIFETIMES is None:
-        return {}
-    return {name: own[ABSOLUTE] for name, own in callables.lifetimes().items() if ABSOLUTE in own}
+        return found
+    given = callables.lifetimes().items()
+    return found | {name: own[ABSOLUTE] for name, own in given if ABSOLUTE in own}
 
 
 def are_per_transport() -> bool:

@@ -18,7 +18,7 @@ from django_sessions_plus.accounts import issuing
 from django_sessions_plus.api.transports import TRANSPORTS
 from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.conf import callables, lifetimes
-from django_sessions_plus.conf.kinds import Transport
+from django_sessions_plus.conf.kinds import OwnTransport
 from django_sessions_plus.exceptions import ConfigurationError, InactiveSessionError, TokenError
 from django_sessions_plus.jwt import access
 from django_sessions_plus.jwt.inspecting import find
@@ -71,9 +71,13 @@ def no_lifetimes() -> None:
 
 def test_without_the_setting_all_transports_have_the_timeouts_of_all(settings):
     settings.SESSION_COOKIE_AGE, settings.SESSIONS_PLUS_ABSOLUTE_AGE = 100, 9 * DAY
-    for transport in get_args(Transport):
+    for transport in get_args(OwnTransport):
         assert lifetimes.idle_seconds(transport) == 100
         assert lifetimes.absolute_age(transport) == 9 * DAY
+    # What another package has made lasts as long as it did there.
+    assert lifetimes.absolute_age("token") is None
+    assert lifetimes.absolute_ages() == {"token": None}
+    settings.SESSIONS_PLUS_ABSOLUTE_AGE = None
     assert lifetimes.absolute_ages() == {}
 
 
@@ -82,10 +86,13 @@ def test_what_a_transport_has_not_is_that_of_all(settings):
     settings.SESSIONS_PLUS_LIFETIMES = {"bearer": {"idle": HOUR}, "jwt": {"absolute": None}}
     found = {
         each: (lifetimes.idle_seconds(each), lifetimes.absolute_age(each))
-        for each in get_args(Transport)
+        for each in get_args(OwnTransport)
     }
     assert found == {"cookie": (100, 9 * DAY), "bearer": (3600, 9 * DAY), "jwt": (100, None)}
-    assert lifetimes.absolute_ages() == {"jwt": None}
+    assert lifetimes.absolute_ages() == {"jwt": None, "token": None}
+    settings.SESSIONS_PLUS_LIFETIMES = {"token": {"absolute": DAY}}
+    assert lifetimes.absolute_age("token") == DAY
+    assert lifetimes.absolute_ages() == {"token": DAY}
 
 
 @pytest.mark.parametrize("value", [some_lifetimes, f"{__name__}.some_lifetimes"])
@@ -135,18 +142,18 @@ def test_a_path_to_no_callable_is_refused(settings, path):
 
 
 def test_a_transport_is_named_by_one_word_everywhere():
-    assert set(get_args(Transport)) == set(TRANSPORTS)
+    assert set(get_args(OwnTransport)) == set(TRANSPORTS)
     assert set(issuing.TRANSPORTS) < set(TRANSPORTS)
 
 
 # What the row remembers
 
 
-@pytest.mark.parametrize("transport", get_args(Transport))
+@pytest.mark.parametrize("transport", get_args(OwnTransport))
 def test_the_row_remembers_the_transport_it_started_with(open_session, alice, transport):
     session = start(open_session, alice, transport)
     assert session.stored.transport == transport
-    for other in get_args(Transport):
+    for other in get_args(OwnTransport):
         use(open_session, session.token, other)
         again = open_session(session.token)
         again.store.transport = other
@@ -236,8 +243,8 @@ def test_a_view_that_says_so_signs_in_by_a_header(by_transport, alice, clock, ha
 # Use by another transport
 
 
-@pytest.mark.parametrize("started", get_args(Transport))
-@pytest.mark.parametrize("used", get_args(Transport))
+@pytest.mark.parametrize("started", get_args(OwnTransport))
+@pytest.mark.parametrize("used", get_args(OwnTransport))
 def test_use_by_another_transport_never_lengthens_a_session(
     by_transport, open_session, alice, clock, started, used
 ):
@@ -251,7 +258,7 @@ def test_use_by_another_transport_never_lengthens_a_session(
     assert after == own <= clock.moment + IDLE[started]
 
 
-@pytest.mark.parametrize("used", get_args(Transport))
+@pytest.mark.parametrize("used", get_args(OwnTransport))
 def test_a_save_by_another_transport_never_lengthens_a_session(
     by_transport, open_session, alice, clock, used
 ):
@@ -313,7 +320,7 @@ def test_an_unremembered_session_is_shorter_whatever_its_transport(
     assert session.stored.expires_at == clock.moment + DAY
 
 
-@pytest.mark.parametrize("started", get_args(Transport))
+@pytest.mark.parametrize("started", get_args(OwnTransport))
 def test_the_absolute_timeout_is_that_of_the_transport(
     by_transport, open_session, alice, clock, started
 ):

@@ -58,7 +58,7 @@ help:
 	@echo "make schemathesis  send the example site what Schemathesis makes up from the OpenAPI schema"
 	@echo "make django-suite  run Django's own session and auth tests on this engine"
 	@echo "make allauth-suite run the tests of django-allauth on this engine"
-	@echo "make neighbours    try twelve packages that are used beside this one"
+	@echo "make neighbours    try thirteen packages that are used beside this one"
 	@echo "make switching     switch real sites from other session engines to this one and back"
 	@echo "make bench         compare with other packages and write docs/performance.md; bench-quick prints a glance"
 	@echo "make wheel         build the distributions into dist/"

@@ -9,6 +9,7 @@ Longer than other modules, because every column stands here with what it means.
 from __future__ import annotations
 
 from datetime import datetime
+from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -71,7 +72,8 @@ class AbstractSession(models.Model):
     # Given to a token by the operator who issued it; using the session never changes it.
     name = models.CharField(_("name"), max_length=NAME_LENGTH, blank=True, default="")
     remember = models.BooleanField(_("remember"), default=True)
-    # The transport that the session started with: "cookie", "bearer" or "jwt". It never changes.
+    # The transport that the session started with: "cookie", "bearer" or "jwt", or "token" for
+    # one of another package, which was imported. It never changes.
     transport = models.CharField(_("transport"), max_length=16, default="cookie", editable=False)
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
     ended_by = models.ForeignKey(
@@ -157,9 +159,13 @@ class AbstractSession(models.Model):
             self._invalidate_copies()
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
-        """Delete as Django does, and invalidate the cached copies."""
+        """Delete as Django does, invalidate the cached copies, and delete what an import has left in its source."""
         deleted = super().delete(*args, **kwargs)
         self._invalidate_copies()
+        if self.imported_at is not None:
+            # By its path, because it builds on this module.
+            importing = import_module("django_sessions_plus.backends.importing")
+            importing.delete_in_source(self, self._state.db or router.db_for_write(type(self)))
         return deleted
 
     def _invalidate_copies(self) -> None:

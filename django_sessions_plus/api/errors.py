@@ -170,6 +170,12 @@ class ReauthenticationRequiredError(ApiError):
     code = "reauthentication_required"
 
 
+class UnavailableError(ApiError):
+    """Whether a token is valid cannot be found out at present. Not a 401, after which a client would delete it."""
+
+    code = "unavailable"
+
+
 class NotInUseError(ApiError):
     """Another session engine is configured, or the session middleware is missing."""
 

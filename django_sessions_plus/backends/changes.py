@@ -20,6 +20,7 @@ from django_sessions_plus.backends import context, user_key
 from django_sessions_plus.backends.context import NO_CONTEXT_CHANGE, PREVIOUS_CONTEXT
 from django_sessions_plus.backends.use import Columns, Data, Use
 from django_sessions_plus.conf import config, lifetimes
+from django_sessions_plus.exceptions import StaleSessionError
 
 if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
@@ -74,8 +75,11 @@ def saved_columns(
 ) -> Columns:
     """Return the columns that a save of ``data`` has to write to ``row``: only those that change.
 
-    ``text`` is the encoded data, ``extra`` the project's own columns. A save moves the expiry, and
-    with it the cookie and two indexes, no more often than touches would.
+    ``text`` is the encoded data, ``extra`` the project's own columns. A save moves the expiry no more often than
+    touches would.
+
+    Raises:
+        StaleSessionError: the session has the token of another package, and another user signs in to it.
     """
     columns = {**_identity_columns(row, data, use, now), **extra}
     if use.pending_remember is not None:
@@ -149,6 +153,11 @@ def started_by(row: AbstractSession | None, use: Use) -> str:
     return use.transport if row is None or row.user_id is None else row.transport
 
 
+def has_fixed_token(row: AbstractSession) -> bool:
+    """Return whether the client can get no other token: it has one of another package, which was imported."""
+    return row.transport == lifetimes.FOREIGN
+
+
 def may_lengthen(row: AbstractSession | None, use: Use) -> bool:
     """Return whether this use may move the expiry to a later time.
 
@@ -193,6 +202,8 @@ def _identity_columns(row: AbstractSession, data: Data, use: Use, now: datetime)
     user_id = user_key.named_in(data, type(row))
     if user_id is None:
         return {} if row.user_id is None else {"user_id": None, **_authenticated(None)}
+    if has_fixed_token(row) and user_id != row.user_id:
+        raise StaleSessionError
     columns = {"user_id": user_id, **_authenticated(now), **context.client_columns(use.meta)}
     return columns if row.user_id is not None else columns | {"transport": use.transport}
 

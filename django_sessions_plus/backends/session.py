@@ -49,7 +49,6 @@ class SessionStore(BaseStore):
     """The session of a request, or one that other code opened. ``backends.db`` lists what an engine may override."""
 
     # Class attributes, so that __init__ need not set them: most sessions change none of them.
-
     row: AbstractSession | None = None
     """The row that this store has loaded or created; None before that, and after the session has ended."""
     inactive_row: AbstractSession | None = None
@@ -71,7 +70,7 @@ class SessionStore(BaseStore):
     cookie, it would delete the new one and sign the user out.
     """
     is_opened_by_id = False
-    """Whether the row was found by the id in a signed token. Such a store has no session token and inserts no row."""
+    """Whether the row was found by an id in a signed token, or by another package's token. It inserts no row then."""
     has_new_token = False
     """Whether this request created or rotated the token, so that the client does not know it before the response."""
     has_new_token_since_save = False
@@ -489,10 +488,12 @@ class SessionStore(BaseStore):
         text, extra, now = self.encode(data), self.extra_columns(data), timezone.now()
         columns = changes.saved_columns(row, data, self, now, text=text, extra=extra)
         if self.is_authenticated_now and not self.has_new_token_since_save:
-            columns |= self._rotation_columns(self.planned_token)
+            columns |= self._rotation_columns(row, self.planned_token)
         return columns
 
-    def _rotation_columns(self, planned: str | None = None) -> Columns:
+    def _rotation_columns(self, row: AbstractSession, planned: str | None = None) -> Columns:
+        if changes.has_fixed_token(row):
+            return {}
         self.next_token = planned or self._get_new_session_key()
         return {"token_digest": tokens.digest(self.next_token)}
 
@@ -503,8 +504,8 @@ class SessionStore(BaseStore):
             importing.forbid_unasked(self)
             self.create()
             return
-        row, columns = or_raise(row), self._rotation_columns()
-        if not self.rows.update(row, columns):
+        columns = self._rotation_columns(row := or_raise(row))
+        if columns and not self.rows.update(row, columns):
             converging.follow_rotation(self, row)
             return
         if self.rows.is_in_transaction:

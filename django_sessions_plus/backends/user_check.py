@@ -144,7 +144,7 @@ def _verify_session(session: SessionStore, auth_hash: Any, user: Any) -> bool:
     # must not happen: this client may not get the new token, and a browser with the same session
     # would be signed out. For the cookie, return False, so that Django does it.
     is_renewed = session.transport != "cookie" and user_key.is_of_earlier_key(user, auth_hash)
-    if is_renewed and not session.is_opened_by_id:
+    if is_renewed and session.transport != "jwt":
         # As Django does, so that the session stays valid when the fallback is removed. For access
         # tokens, the next refresh does it.
         session[HASH_SESSION_KEY] = present

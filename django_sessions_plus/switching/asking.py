@@ -8,9 +8,11 @@ one query and not many.
 from __future__ import annotations
 
 from collections import OrderedDict
+from collections.abc import Callable
 from enum import Enum
 from threading import Lock
 from time import monotonic
+from typing import TypeVar
 
 from django.views.decorators.debug import sensitive_variables
 
@@ -18,7 +20,9 @@ from django_sessions_plus.backends.caching.circuit import circuit_of
 from django_sessions_plus.bookkeeping import log_failure, savepoint_if_needed
 from django_sessions_plus.conf.changes import on_setting_change
 from django_sessions_plus.switching.decoding import UnreadableError
-from django_sessions_plus.switching.sources.base import OldSession, Source
+from django_sessions_plus.switching.sources.base import KeptSource, OldSession, Source
+
+T = TypeVar("T")
 
 SLOW = 1.0
 """Seconds. A store that takes longer is left alone for a while."""
@@ -38,10 +42,21 @@ class NoAnswer(Enum):
 
 @sensitive_variables("key")
 def ask(source: Source, key: str) -> OldSession | NoAnswer:
-    """Return the session that ``source`` has for ``key``. Never raises: what fails is logged.
+    """Return the session that ``source`` has for ``key``; see ``call()``.
 
     Raises:
         UnreadableError: the source has a session, but its data cannot be read.
+    """
+    return call(lambda: source.find(key), source, refusals=UnreadableError)
+
+
+def call(
+    find: Callable[[], T | None], source: KeptSource, *, refusals: type[Exception]
+) -> T | NoAnswer:
+    """Return what ``find()`` returns, unless the source fails, which is logged, or has failed a moment ago.
+
+    Raises:
+        Exception: of the type ``refusals``, as ``find()`` raises it: the source works, and refuses the key.
     """
     circuit = circuit_of(source.name, "import")
     if not circuit.may_call():
@@ -49,12 +64,12 @@ def ask(source: Source, key: str) -> OldSession | NoAnswer:
     pending, began = circuit.pending(), monotonic()
     try:
         with savepoint_if_needed(source.alias):
-            found = source.find(key)
-    except UnreadableError:
+            found = find()
+    except refusals:
         raise
     except Exception as error:  # noqa: BLE001 - whatever a driver, a cache or another engine raises
         circuit.note_failure()
-        log_failure(f"ask {source.name} for a session to import", error)
+        log_failure(f"ask {source.name} for what to import", error)
         return NoAnswer.FAILED
     if monotonic() - began > SLOW:
         circuit.note_failure()

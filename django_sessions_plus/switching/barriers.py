@@ -13,6 +13,7 @@ from django.utils import timezone
 from django_sessions_plus import sessions
 from django_sessions_plus.backends import user_key
 from django_sessions_plus.switching.models import ImportBarrier
+from django_sessions_plus.switching.unimported import delete_unimported
 
 EVERYBODY = ""
 
@@ -32,6 +33,7 @@ def forbid_earlier(user: Any, *, using: str) -> datetime:
                 barriers.create(user_key=key, before=now)
         except IntegrityError:
             barriers.filter(user_key=key).update(before=now)
+    delete_unimported(user, now, using=using)
     return now
 
 

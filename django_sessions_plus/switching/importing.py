@@ -163,7 +163,7 @@ def _import(
     if user is not None:
         (old,) = completed({store.session_key or "": old}).values()
     row = new_row(type(store), old, user=user, digest=digest, meta=store.meta)
-    if _is_dead(row, old, user, rows):
+    if is_dead(row, old, user, rows):
         return _find_again(store, digest, is_certain=True)
     key = ImportedKey(digest=digest, source=source.name)
     if config.IMPORT_KEEP_SOURCE:
@@ -196,7 +196,7 @@ def _find_again(store: SessionStore, digest: str, *, is_certain: bool) -> Abstra
     return row
 
 
-def _is_dead(row: AbstractSession, old: OldSession, user: Any, rows: Rows) -> bool:
+def is_dead(row: AbstractSession, old: OldSession, user: Any, rows: Rows) -> bool:
     """Return whether the session has expired by the timeouts of this site, was imported before, or is forbidden."""
     is_imported = ImportedKey.objects.using(rows.alias).filter(digest=row.token_digest).exists()
     return (

@@ -1,4 +1,6 @@
-"""With ``SESSIONS_PLUS_IMPORT_KEEP_SOURCE``: the source of an imported session follows what happens to it here.
+"""The source of an imported session follows what happens to it here, if the session was left there.
+
+That is so with ``SESSIONS_PLUS_IMPORT_KEEP_SOURCE``, and always for tokens of other packages.
 
 A session that ends, or gets another token, is deleted there, so that it does not come back when the site goes back to
 its previous engine. What fails is tried again by ``delete_ended()``, which finds every key whose session is no longer
@@ -23,10 +25,11 @@ from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.bookkeeping import best_effort, savepoint_if_needed
 from django_sessions_plus.bulk.locking import batched
 from django_sessions_plus.conf import config
+from django_sessions_plus.conf.lifetimes import FOREIGN
 from django_sessions_plus.exceptions import ConfigurationError
 from django_sessions_plus.switching.models import ImportedKey
 from django_sessions_plus.switching.sealing import unseal
-from django_sessions_plus.switching.sources.named import source_of
+from django_sessions_plus.switching.sources.named import kept_source_of
 
 
 def delete_in_source(digests: Iterable[str], *, using: str) -> None:
@@ -47,7 +50,8 @@ def follow_write(row: AbstractSession, columns: Columns, *, data: Data | None, u
         return
     if config.IMPORT_KEEP_SOURCE != "data":
         data = None
-    if config.IMPORT_KEEP_SOURCE and (data is not None or "expires_at" in columns):
+    is_kept = config.IMPORT_KEEP_SOURCE or row.transport == FOREIGN
+    if is_kept and (data is not None or "expires_at" in columns):
         expires_at = columns.get("expires_at", row.expires_at)
         digest = row.token_digest
 
@@ -95,9 +99,9 @@ def _delete_all(digests: list[str], using: str) -> int:
 
 @sensitive_variables()
 def _delete(key: ImportedKey, using: str) -> None:
-    token = unseal(key.sealed_key, key.digest)
+    source = kept_source_of(key.source)
+    token = unseal(key.sealed_key, key.digest, source.digest_of)
     if token is not None:
-        source = source_of(key.source)
         with savepoint_if_needed(source.alias):
             source.delete(token)
     # Without the key, nothing more can be done: SECRET_KEY was changed without a fallback.
@@ -109,8 +113,8 @@ def _update(digest: str, expires_at: datetime, data: Data | None, using: str) ->
     with best_effort("write to the source of an imported session", using=using):
         kept = ImportedKey.objects.using(using).filter(digest=digest).exclude(sealed_key="")
         for key in kept:
-            token = unseal(key.sealed_key, digest)
+            source = kept_source_of(key.source)
+            token = unseal(key.sealed_key, digest, source.digest_of)
             if token is not None:
-                source = source_of(key.source)
                 with savepoint_if_needed(source.alias):
                     source.update(token, expires_at, data)

@@ -21,7 +21,7 @@ class ImportedKey(models.Model):
     source = models.CharField(max_length=200, editable=False)
     imported_at = models.DateTimeField(default=timezone.now, editable=False)
     # The key, encrypted, if the other store keeps the session, which has to be deleted there when it ends here.
-    sealed_key = models.CharField(max_length=64, blank=True, editable=False)
+    sealed_key = models.CharField(max_length=512, blank=True, editable=False)
 
     class Meta:
         constraints = [

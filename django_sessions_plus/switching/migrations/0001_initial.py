@@ -49,7 +49,7 @@ class Migration(migrations.Migration):
                 ),
                 (
                     "sealed_key",
-                    models.CharField(blank=True, editable=False, max_length=64),
+                    models.CharField(blank=True, editable=False, max_length=512),
                 ),
             ],
             options={

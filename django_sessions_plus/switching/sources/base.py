@@ -10,6 +10,8 @@ from typing import Any
 from django.contrib.sessions.backends.base import SessionBase
 from django.views.decorators.debug import sensitive_variables
 
+from django_sessions_plus import tokens
+
 
 @dataclass(frozen=True)
 class OldSession:
@@ -26,19 +28,37 @@ class OldSession:
     user_agent: str | None = None
 
 
-class Source:
-    """The store of another engine. Threads may share it."""
+class KeptSource:
+    """Where something was imported from, and may have been left. Threads may share it."""
 
-    def __init__(self, name: str, store_class: type[SessionBase]) -> None:
+    def __init__(self, name: str) -> None:
         self.name = name
-        """The entry in ``SESSIONS_PLUS_IMPORT_FROM``."""
-        # Any: what an engine with a cache has besides.
-        self.store_class: Any = store_class
 
     @property
     def alias(self) -> str | None:
         """The database of the store; None if it is in no database."""
         return None
+
+    def digest_of(self, token: str) -> str:
+        """Return the token digest of what was imported under this key."""
+        return tokens.digest(token)
+
+    def update(self, key: str, expires_at: datetime, data: Mapping[str, Any] | None) -> None:
+        """Set the expiry of the session with this key and, unless None, its data; nothing happens if there is none."""
+        raise NotImplementedError
+
+    def delete(self, key: str) -> None:
+        """Delete the session with this key, and its cached copy; nothing happens if there is none."""
+        raise NotImplementedError
+
+
+class Source(KeptSource):
+    """The store of another engine. Its name is the entry in ``SESSIONS_PLUS_IMPORT_FROM``."""
+
+    def __init__(self, name: str, store_class: type[SessionBase]) -> None:
+        super().__init__(name)
+        # Any: what an engine with a cache has besides.
+        self.store_class: Any = store_class
 
     def find(self, key: str) -> OldSession | None:
         """Return the session with this key; None if there is none, or if it has expired. One query or cache access.
@@ -49,13 +69,9 @@ class Source:
         """
         raise NotImplementedError
 
-    def update(self, key: str, expires_at: datetime, data: Mapping[str, Any] | None) -> None:
-        """Set the expiry of the session with this key and, unless None, its data; nothing happens if there is none."""
-        raise NotImplementedError
-
     @sensitive_variables("key")
     def delete(self, key: str) -> None:
-        """Delete the session with this key, and its cached copy; nothing happens if there is none."""
+        """See KeptSource."""
         store: Any = self.store_class(key)
         store.delete(key)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
 from functools import lru_cache
 from importlib import import_module
 from typing import Any
@@ -12,9 +13,10 @@ from django.db import models
 from django_sessions_plus.conf import PREFIX, config
 from django_sessions_plus.conf.changes import on_setting_change
 from django_sessions_plus.exceptions import ConfigurationError
-from django_sessions_plus.switching.sources.base import Source
+from django_sessions_plus.switching.sources.base import KeptSource, Source
 from django_sessions_plus.switching.sources.caches import CacheSource
 from django_sessions_plus.switching.sources.rows import RowSource
+from django_sessions_plus.switching.sources.tokens import MODELS, TokenSource
 
 ENGINES = {
     # Its store also deletes the copies that its own cached_db keeps; the rows are the same.
@@ -72,6 +74,39 @@ def source_of(name: str) -> Source:
         f"{PREFIX}IMPORT_FROM names {name!r}, from which nothing can be imported: its SessionStore keeps"
         " sessions neither in a table nor in a cache as Django's engines do."
     )
+
+
+def token_sources() -> list[TokenSource]:
+    """Return the tables of tokens that ``SESSIONS_PLUS_IMPORT_FROM`` names.
+
+    Raises:
+        ImportError: a package is not installed.
+    """
+    named = [package for package in TOKENS if package in config.IMPORT_FROM]
+    for package in named:
+        import_module(TOKENS[package])
+    found = []
+    for package, label in MODELS:
+        # A project with a model of its own need not have that of the package.
+        with suppress(LookupError):
+            if package in named:
+                found.append(TokenSource(package, apps.get_model(label)))
+    return found
+
+
+def kept_source_of(name: str) -> KeptSource:
+    """Return the source that an ``ImportedKey`` names; for tokens, the name is ``package:app.Model``.
+
+    Raises:
+        ConfigurationError: it can no longer be used, because its app was removed, for example.
+    """
+    package, _, label = name.partition(":")
+    if package not in TOKENS:
+        return source_of(name)
+    try:
+        return TokenSource(package, apps.get_model(label))
+    except (LookupError, ValueError) as error:
+        raise ConfigurationError(f"The tokens of {name} cannot be found: {error}") from error
 
 
 def _model_of(module: Any) -> type[models.Model] | None:

@@ -1,0 +1,34 @@
+"""For ``rest_framework.authtoken``, and djoser, which uses it: its tokens go on as sessions of this package.
+
+In the place of ``rest_framework.authentication.TokenAuthentication``. A subclass of your own gets this one as its
+base: its keyword and model, and what it judges in ``authenticate_credentials()``, stay as they are.
+"""
+
+from __future__ import annotations
+
+from typing import Any, ClassVar, Literal
+
+from django.db import models
+from rest_framework import authentication
+
+from django_sessions_plus.contrib.tokens import ImportedTokenAuthentication, watch
+
+
+class TokenAuthentication(ImportedTokenAuthentication, authentication.TokenAuthentication):
+    """Authenticate by ``Authorization: Token <key>``; one query, and some more at the first use of a key."""
+
+    package: ClassVar[Literal["authtoken"]] = "authtoken"
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        """Watch the model of a subclass, so that a token that is deleted there ends its session here."""
+        super().__init_subclass__(**kwargs)
+        if cls.model is not None:
+            watch("authtoken", cls.model._meta.label)
+
+    def token_model(self) -> type[models.Model]:
+        """Return the model of the tokens."""
+        found: type[models.Model] = self.get_model()
+        return found
+
+
+watch("authtoken", "authtoken.Token")

@@ -109,6 +109,9 @@ MOUNTED = {"ROOT_URLCONF": "tests.pages_urls"}
 NO_APP_TEMPLATES = [{"BACKEND": "django.template.backends.django.DjangoTemplates"}]
 WITH_STOCK = [*settings.INSTALLED_APPS, "django.contrib.sessions"]
 IMPORTED = {"SESSIONS_PLUS_IMPORT_FROM": ["django"]}
+READ = {
+    "DEFAULT_AUTHENTICATION_CLASSES": ["django_sessions_plus.contrib.authtoken.TokenAuthentication"]
+}
 WITHOUT_MESSAGES = [app for app in settings.INSTALLED_APPS if "messages" not in app]
 
 CACHED = "django_sessions_plus.backends.cached_db"
@@ -772,15 +775,23 @@ CASES: dict[str, Case] = {
             *(
                 {"SESSIONS_PLUS_IMPORT_FROM": [name]}
                 for name in (
-                    *("sessions", "no.such.engine", "user_sessions", "tests.site", SIGNED),
+                    *("sessions", "no.such.engine", "user_sessions", "tests.site", SIGNED, "knox"),
                     "django.contrib.sessions.backends.file",
                     "django_sessions_plus.backends.db",
                 )
             ),
         ],
         [
-            {"SESSIONS_PLUS_IMPORT_FROM": ["cache"]},
+            {"SESSIONS_PLUS_IMPORT_FROM": ["cache", "authtoken"]},
             {"SESSIONS_PLUS_IMPORT_FROM": ["django", "cache"], "INSTALLED_APPS": WITH_STOCK},
+        ],
+    ),
+    "W044": (
+        [{"SESSIONS_PLUS_IMPORT_FROM": ["authtoken"]}],
+        [
+            {},
+            IMPORTED | {"INSTALLED_APPS": WITH_STOCK},
+            {"SESSIONS_PLUS_IMPORT_FROM": ["authtoken"], "REST_FRAMEWORK": READ},
         ],
     ),
     "E038": (
@@ -1035,7 +1046,7 @@ def test_a_transport_with_a_typo_is_told_which_there_are():
     (message,) = messages(SESSIONS_PLUS_LIFETIMES={"baerer": {"idle": timedelta(days=1)}}, **SAFE)
     assert message.id == f"{PREFIX}E001"
     assert "'baerer'" in message.msg
-    assert '"cookie", "bearer" and "jwt"' in message.msg
+    assert '"cookie", "bearer", "jwt" and "token"' in message.msg
     assert str(message.hint).endswith("or remove it for the default, None.")
 
 

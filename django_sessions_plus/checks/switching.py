@@ -1,8 +1,11 @@
 """Checks of the import of sessions from another engine."""
 
+from importlib import import_module
+
 from django.apps import apps
 from django.conf import settings
 from django.db import router
+from django.utils.module_loading import import_string
 
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.checks.lookups import engine_of
@@ -10,8 +13,11 @@ from django_sessions_plus.checks.registry import Problems, check, problem
 from django_sessions_plus.conf import PREFIX, config
 from django_sessions_plus.exceptions import ConfigurationError
 from django_sessions_plus.switching.sources.named import TOKENS, source_of
+from django_sessions_plus.switching.sources.tokens import COLUMNS
 
 _APP = "django_sessions_plus.switching"
+# By its path, because it needs REST framework.
+_IS_READ = "django_sessions_plus.contrib.tokens.is_read"
 # Apps of engines whose sessions can be imported, and the name of each as a source.
 _APPS = {
     "django.contrib.sessions": "django",
@@ -33,15 +39,40 @@ def check_import() -> Problems:
             f"Add {_APP!r} to INSTALLED_APPS and migrate.",
         )
     for name in config.IMPORT_FROM:
-        if name in TOKENS:
-            continue
-        try:
-            source_of(name)
-        except ConfigurationError as error:
+        reason = _why_unusable(name)
+        if reason is not None:
             yield problem(
                 "E037",
-                str(error),
-                "Leave the app of your previous engine installed, and name what SESSION_ENGINE was.",
+                reason,
+                "Leave the app of your previous engine, or of the tokens, installed, and name what SESSION_ENGINE was.",
+            )
+
+
+def _why_unusable(name: str) -> str | None:
+    try:
+        if name in TOKENS:
+            import_module(TOKENS[name])
+        else:
+            source_of(name)
+    except ConfigurationError as error:
+        return str(error)
+    except (ImportError, RuntimeError) as error:
+        # A RuntimeError is Django's for a model whose app is not installed.
+        return f"{PREFIX}IMPORT_FROM names {name!r}, and its tokens cannot be read: {error}"
+    return None
+
+
+@check()
+def check_tokens_are_read() -> Problems:
+    """Find packages whose tokens are to be imported, but are only read by their own classes."""
+    for name in config.IMPORT_FROM:
+        if name in COLUMNS and _why_unusable(name) is None and not import_string(_IS_READ)(name):
+            yield problem(
+                "W044",
+                f"{PREFIX}IMPORT_FROM names {name!r}, and no view has the class that reads its tokens: they open"
+                " no session, and are neither listed nor ended here.",
+                f"Put {TOKENS[name]}.TokenAuthentication in the place of the package's class, in"
+                " DEFAULT_AUTHENTICATION_CLASSES and in your views.",
             )
 
 

@@ -4,6 +4,7 @@ The only module that uses ``secrets`` and ``hashlib`` for session tokens. No I/O
 raw token is always called ``token``, and what may be stored is called ``digest``.
 """
 
+import hmac
 import re
 import secrets
 import time
@@ -54,6 +55,16 @@ def foreign_digest(source: str, value: str) -> str:
     ``source`` names the package and its model. No session token has this digest, and no token of another source.
     """
     return sha256(_FOREIGN_DOMAIN + f"{source}:{value}".encode()).hexdigest()
+
+
+def derive_token(secret: bytes, text: str) -> str:
+    """Return the token that stands for ``text``: always the same, and nobody without ``secret`` can compute it."""
+    number = int.from_bytes(hmac.digest(secret, text.encode(), sha256), "big")
+    characters = []
+    for _ in range(LENGTH):
+        number, position = divmod(number, len(ALPHABET))
+        characters.append(ALPHABET[position])
+    return "".join(characters)
 
 
 def make_id() -> uuid.UUID:

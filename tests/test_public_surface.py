@@ -76,7 +76,7 @@ SURFACE = {
         *("credential_changed", "session_ended", "session_started", "send_after_commit"),
     },
     "tokens": {
-        *("digest", "first_id", "foreign_digest", "is_well_formed"),
+        *("derive_token", "digest", "first_id", "foreign_digest", "is_well_formed"),
         *("made_at", "make_id", "make_token"),
     },
 }

@@ -3,6 +3,8 @@
 Private names of Django 5.2 to 6.1: ``_session_cache``, ``_session_key``, ``_get_session()``,
 ``_aget_session()`` and ``_get_new_session_key()``, because Django's own engines and other packages use
 them. tests/test_private_names.py fails if they disappear.
+
+Longer than other modules, because what a store knows of its request is one list.
 """
 
 from __future__ import annotations
@@ -57,6 +59,8 @@ class BaseStore(SessionBase):
     """Whether the response has to set the cookie, because the token or the expiry has changed."""
     former_cookie_name: str | None = None
     """The earlier name under which the request sent the cookie, if the response has to rename it; else None."""
+    cookie_value: str | None = None
+    """The cookie, if it is the signed data of another engine; the token of this store is then derived from it."""
     is_token_sent = False
     """Whether the client sent the session token in a header, so that the response may send a new one in a header."""
     is_token_outdated = False

@@ -18,6 +18,7 @@ from django.http import HttpRequest
 from django_sessions_plus import tokens
 from django_sessions_plus.backends.configured import own_engine
 from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.backends.importing import is_cookie_used
 from django_sessions_plus.conf import config
 
 
@@ -28,7 +29,9 @@ def may_be_own(request: HttpRequest) -> bool:
     """
     if not config.IMPORT_FROM:
         return False
-    return tokens.is_well_formed(request.COOKIES.get(settings.SESSION_COOKIE_NAME))
+    value = request.COOKIES.get(settings.SESSION_COOKIE_NAME)
+    # With a colon, it may be signed data.
+    return tokens.is_well_formed(value) or (value is not None and ":" in value)
 
 
 def own_session(request: HttpRequest) -> SessionStore | None:
@@ -43,7 +46,7 @@ def own_session(request: HttpRequest) -> SessionStore | None:
     session.load_if_needed()
     # The view has not read it yet.
     session.accessed = False
-    if session.inactive_row is not None:
+    if session.inactive_row is not None or (session.row is None and is_cookie_used(session)):
         request.session._session_key = None
     return None if session.row is None else session
 

@@ -28,6 +28,12 @@ if TYPE_CHECKING:
 class Importer(Protocol):
     """The functions of ``django_sessions_plus.switching.importing`` that other parts call."""
 
+    def take_cookie(self, store: Any) -> bool:
+        """If the store's token is the signed data of another engine, replace it by the token derived from it."""
+
+    def is_cookie_used(self, store: Any) -> bool:
+        """Return whether the session of the cookie that ``take_cookie()`` has taken was ever imported."""
+
     def import_session(self, store: Any) -> AbstractSession | None:
         """Return the row of the session that another engine has for the store's token, now imported; else None."""
 
@@ -70,6 +76,28 @@ def import_row(store: Any) -> AbstractSession | None:
     return None if switch is None else switch.import_session(store)
 
 
+def row_of_cookie(store: Any) -> AbstractSession | None:
+    """Return the row for a token of ``store`` that is a whole session, signed by another engine; else None.
+
+    The session is imported if it was not yet. A value that the site has not signed costs no query.
+    """
+    if ":" not in (store.session_key or ""):
+        return None
+    switch = mirror()
+    if switch is None or not switch.take_cookie(store):
+        return None
+    row: AbstractSession | None = store.rows.find(
+        store._digest_of(store.session_key), with_user=store.wants_user
+    )
+    return row or import_row(store)
+
+
+def is_cookie_used(store: Any) -> bool:
+    """Return whether the cookie of ``store`` is the signed data of a session that was imported, and has ended since."""
+    switch = None if store.cookie_value is None else mirror()
+    return switch is not None and switch.is_cookie_used(store)
+
+
 def imported_again(store: Any, row: AbstractSession | None) -> AbstractSession | None:
     """Return ``row`` of ``store``, or the one that replaces it if its import was undone; None if the session has ended.
 
@@ -95,9 +123,8 @@ def row_to_end(store: Any, digest: str | None) -> AbstractSession | None:
 
     A session that was not imported yet has to end too, or the same token would open it later.
     """
-    row: AbstractSession | None = None
-    if digest is not None:
-        row = store.rows.find_not_ended(digest) or import_row(store)
+    row: AbstractSession | None = None if digest is None else store.rows.find_not_ended(digest)
+    row = row or (import_row(store) if digest else row_of_cookie(store))
     if row is None:
         forbid_unasked(store)
     return row

@@ -23,6 +23,7 @@ class Store(Protocol):
     """The part of a session store that this module uses."""
 
     is_opened_by_id: bool
+    cookie_value: str | None
 
     @property
     def session_key(self) -> str | None:
@@ -124,7 +125,7 @@ def add_if_presented(store: Store) -> None:
     client's own: an admin tool may read it, or a package may end it.
     """
     meta = _scope.get().meta
-    token = None if store.is_opened_by_id else store.session_key
+    token = None if store.is_opened_by_id else store.cookie_value or store.session_key
     if meta is not None and token is not None and is_presented(meta, token):
         add(store)
 

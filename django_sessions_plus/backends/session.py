@@ -454,7 +454,7 @@ class SessionStore(BaseStore):
             return self.row and self.rows.find_by_id(self.row.pk, with_user=self.wants_user)
         # The token is in no local variable, because error reports show those if the database fails.
         if not tokens.is_well_formed(self.session_key):
-            return None
+            return importing.row_of_cookie(self)
         row = self.rows.find(tokens.digest(self.session_key), with_user=self.wants_user)
         return row or importing.import_row(self)
 

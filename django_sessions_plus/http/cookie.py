@@ -54,8 +54,9 @@ def with_cookie(
         session.is_cookie_due
         or session.is_cookie_outdated
         or session.former_cookie_name is not None
+        or session.cookie_value is not None
     )
-    token = session.session_key if is_due else None
+    token = session.session_key if is_due and not _is_import_pending(session) else None
     if is_deletion_due:
         # Also one with an earlier name, which another host of the domain may have set: otherwise it
         # would be read from now on.
@@ -67,6 +68,13 @@ def with_cookie(
     if session.accessed or token is not None or is_deletion_due:
         _vary_on(response, "Cookie")
     return response
+
+
+def _is_import_pending(session: SessionStore) -> bool:
+    """Return whether only the browser's cookie can import the session again, and not the token that replaces it."""
+    if session.cookie_value is None or not session.has_uncommitted:
+        return False
+    return session.uncommitted.imported_token is not None
 
 
 def _set(response: HttpResponseBase, token: str, session: SessionStore) -> None:

@@ -5,6 +5,7 @@ row, in one transaction, under a unique constraint: of twenty requests that arri
 others read its row. Only then the session is deleted in the other store, so a request that finds it in neither
 looks again. A key that is written down is never imported again, so that nothing that ended here comes back.
 Afterwards the barriers are read a second time, because all sessions of the user may have ended in between.
+Longer than other modules, because the steps have to be read in that order.
 """
 
 from __future__ import annotations
@@ -33,7 +34,11 @@ from django_sessions_plus.switching.mirroring import delete_in_source as delete_
 from django_sessions_plus.switching.mirroring import follow_write as follow_write
 from django_sessions_plus.switching.models import ImportedKey
 from django_sessions_plus.switching.sealing import seal
+from django_sessions_plus.switching.signed_cookies import is_cookie_used as is_cookie_used
+from django_sessions_plus.switching.signed_cookies import is_copy_of_ended
+from django_sessions_plus.switching.signed_cookies import take_cookie as take_cookie
 from django_sessions_plus.switching.sources.base import OldSession, Source
+from django_sessions_plus.switching.sources.cookies import SignedCookieSource
 from django_sessions_plus.switching.sources.named import sources
 
 if TYPE_CHECKING:
@@ -58,13 +63,14 @@ def import_session(store: SessionStore) -> AbstractSession | None:
     """
     # The token is in no local variable, because error reports show those.
     digest = tokens.digest(store.session_key or "")
-    named = sources()
+    is_cookie = store.cookie_value is not None
+    named = [each for each in sources() if isinstance(each, SignedCookieSource) is is_cookie]
     if not named or digest in unknown_tokens:
         return None
     is_certain = True
     for source in named:
         try:
-            found = ask(source, store.session_key or "")
+            found = ask(source, _presented(store))
             if isinstance(found, OldSession):
                 return _import(store, source, found, digest)
         except (UnreadableError, RefusedError) as error:
@@ -75,6 +81,11 @@ def import_session(store: SessionStore) -> AbstractSession | None:
     if row is None and not is_certain:
         store.uncommitted.unasked_digest = digest
     return row
+
+
+def _presented(store: SessionStore) -> str:
+    """Return what the source is asked for: the token, or the cookie from which it was derived."""
+    return store.cookie_value or store.session_key or ""
 
 
 def forbid(digest: str, *, using: str) -> None:
@@ -163,22 +174,22 @@ def _import(
     if user is not None:
         (old,) = completed({store.session_key or "": old}).values()
     row = new_row(type(store), old, user=user, digest=digest, meta=store.meta)
-    if is_dead(row, old, user, rows):
+    if is_dead(row, old, user, rows) or (source.has_copies and is_copy_of_ended(row, rows)):
         return _find_again(store, digest, is_certain=True)
     key = ImportedKey(digest=digest, source=source.name)
-    if config.IMPORT_KEEP_SOURCE:
+    if config.IMPORT_KEEP_SOURCE and source.can_keep:
         key.sealed_key = seal(store.session_key or "", digest)
     try:
         is_ours = write(rows, row, key)
     except DatabaseError as error:
         # The database may be read-only for a while: whoever was signed in stays signed in.
         log_failure(f"import a session of {source.name}", error)
-        store.uncommitted.keep_import(store.session_key or "", is_written=False)
+        store.uncommitted.keep_import(_presented(store), is_written=False)
         row._state.db = rows.alias
         return row
     if not is_ours:
         return _find_again(store, digest, is_certain=False)
-    store.uncommitted.keep_import(store.session_key or "", is_written=True)
+    store.uncommitted.keep_import(_presented(store), is_written=True)
     imported = _Imported(row, old, user, source, store.session_key or "")
     transaction.on_commit(imported.finish, using=rows.alias)
     return row

@@ -49,6 +49,17 @@ def test_of_20_requests_one_imports_and_all_are_signed_in(alice: User):
     assert Session.objects.count() == ImportedKey.objects.count() == ROUNDS
 
 
+def test_of_20_requests_with_one_signed_cookie_one_imports(alice: User):
+    engine = "django.contrib.sessions.backends.signed_cookies"
+    with before_switch(SESSION_ENGINE=engine):
+        values = [key_of(browser(alice, basket=f"tea {number}")) for number in range(ROUNDS)]
+    with after_switch("signed_cookies"), racers(20) as racing:
+        for number, value in enumerate(values):
+            results = racing.run(*[partial(load, value)] * 20)
+            assert results == [(str(alice.pk), f"tea {number}")] * 20
+    assert Session.objects.count() == ImportedKey.objects.count() == ROUNDS
+
+
 def test_whoever_signs_out_everywhere_leaves_nothing_that_was_imported_meanwhile(alice: User):
     with before_switch():
         rounds = [[key_of(browser(alice)) for _ in range(4)] for _ in range(ROUNDS)]

@@ -55,6 +55,13 @@ class KeptSource:
 class Source(KeptSource):
     """The store of another engine. Its name is the entry in ``SESSIONS_PLUS_IMPORT_FROM``."""
 
+    place = "a table"
+    """Where the sessions are, for people."""
+    can_keep = True
+    """Whether an imported session can be left in the store, and be deleted there later."""
+    has_copies = False
+    """Whether somebody may have earlier states of a session, each of which opens it."""
+
     def __init__(self, name: str, store_class: type[SessionBase]) -> None:
         super().__init__(name)
         # Any: what an engine with a cache has besides.

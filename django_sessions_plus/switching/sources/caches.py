@@ -18,6 +18,8 @@ from django_sessions_plus.switching.sources.base import OldSession, Source
 class CacheSource(Source):
     """Sessions of ``django.contrib.sessions.backends.cache``, or of an engine that extends it."""
 
+    place = "a cache"
+
     @sensitive_variables("key")
     def find(self, key: str) -> OldSession | None:
         """See Source. A cache does not tell when an entry expires."""

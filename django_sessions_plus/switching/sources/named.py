@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from django.apps import apps
+from django.contrib.sessions.backends.signed_cookies import SessionStore as SignedCookieStore
 from django.db import models
 
 from django_sessions_plus.conf import PREFIX, config
@@ -15,6 +16,7 @@ from django_sessions_plus.conf.changes import on_setting_change
 from django_sessions_plus.exceptions import ConfigurationError
 from django_sessions_plus.switching.sources.base import KeptSource, Source
 from django_sessions_plus.switching.sources.caches import CacheSource
+from django_sessions_plus.switching.sources.cookies import SignedCookieSource
 from django_sessions_plus.switching.sources.rows import RowSource
 from django_sessions_plus.switching.sources.tokens import MODELS, TokenSource
 
@@ -22,6 +24,7 @@ ENGINES = {
     # Its store also deletes the copies that its own cached_db keeps; the rows are the same.
     "django": "django.contrib.sessions.backends.cached_db",
     "cache": "django.contrib.sessions.backends.cache",
+    "signed_cookies": "django.contrib.sessions.backends.signed_cookies",
     "user_sessions": "user_sessions.backends.db",
     "qsessions": "qsessions.backends.cached_db",
 }
@@ -70,9 +73,11 @@ def source_of(name: str) -> Source:
         return RowSource(name, store_class, model)
     if hasattr(store_class, "cache_key_prefix"):
         return CacheSource(name, store_class)
+    if issubclass(store_class, SignedCookieStore) and store_class.load is SignedCookieStore.load:
+        return SignedCookieSource(name, store_class)
     raise ConfigurationError(
         f"{PREFIX}IMPORT_FROM names {name!r}, from which nothing can be imported: its SessionStore keeps"
-        " sessions neither in a table nor in a cache as Django's engines do."
+        " sessions neither in a table, a cache nor a signed cookie as Django's engines do."
     )
 
 

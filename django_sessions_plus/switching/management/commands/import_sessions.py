@@ -27,6 +27,7 @@ from django_sessions_plus.management.progress import (
 )
 from django_sessions_plus.switching import remaining
 from django_sessions_plus.switching.bulk_import import BATCH_SIZE, Figures, Options, import_all
+from django_sessions_plus.switching.management.wording import status_text, unlisted
 from django_sessions_plus.switching.sources.named import TOKENS, source_of, sources
 from django_sessions_plus.switching.sources.rows import RowSource
 
@@ -100,7 +101,7 @@ class Command(BaseCommand):
             if isinstance(source, RowSource):
                 listable.append(source)
             else:
-                self.stderr.write(f"{name}: {_unlisted(name)}. Nothing is imported from there now.")
+                self.stderr.write(f"{name}: {unlisted(name)}. Nothing is imported from there now.")
         if not listable:
             raise CommandError("Nothing was imported: no source has its sessions in a table.")
         return listable
@@ -201,7 +202,7 @@ class Command(BaseCommand):
             }
             if not as_json:
                 days = None if last is None else (now - last).days
-                self.stdout.write(_status_text(name, left, days, is_over=is_over))
+                self.stdout.write(status_text(name, left, days, is_over=is_over))
         if as_json:
             write_json(self.stdout, status=status)
 
@@ -232,19 +233,3 @@ def _as_json(figures: Figures) -> dict[str, Any]:
     last = figures.last_imported_at
     # Not asdict(), which cannot copy a Counter before Python 3.12.
     return vars(figures) | {"last_imported_at": None if last is None else last.isoformat()}
-
-
-def _status_text(name: str, left: int | None, days: int | None, *, is_over: bool) -> str:
-    text = f"{name}: "
-    text += _unlisted(name) if left is None else f"{left:,} sessions are left to import"
-    if days is None:
-        text += "; none has been imported yet."
-    elif days < 1:
-        text += "; the last one was imported within a day."
-    else:
-        text += f"; nothing has been imported for {days} day{'' if days == 1 else 's'}."
-    return text + (f" {PREFIX}IMPORT_FROM can be emptied." if is_over else "")
-
-
-def _unlisted(name: str) -> str:
-    return "tokens come when they are used" if name in TOKENS else "a cache cannot be listed"

@@ -25,11 +25,12 @@ from django.views.decorators.debug import sensitive_variables
 from django_sessions_plus import events, sessions
 from django_sessions_plus.backends.session import SessionStore
 from django_sessions_plus.bookkeeping import best_effort
+from django_sessions_plus.bulk.inserting import insert_many
 from django_sessions_plus.bulk.locking import KEYS_PER_STATEMENT
 from django_sessions_plus.conf import callables, config
 from django_sessions_plus.querysets import SessionQuerySet, copying_store
 from django_sessions_plus.switching import importing, mirroring
-from django_sessions_plus.switching.barriers import barriers_of, forbids
+from django_sessions_plus.switching.barriers import barriers_of_many, forbids
 from django_sessions_plus.switching.candidates import Batch, Candidate, Judge
 from django_sessions_plus.switching.models import ImportedKey
 from django_sessions_plus.switching.sealing import seal
@@ -192,8 +193,8 @@ class _Import:
         try:
             with self._timed(), transaction.atomic(using=self.using):
                 keys = [self._imported_key(each) for each in candidates]
-                ImportedKey.objects.using(self.using).bulk_create(keys)
-                self.rows.bulk_create([each.row for each in candidates])
+                insert_many(keys, using=self.using)
+                insert_many([each.row for each in candidates], using=self.using)
                 self._invalidate_copies(candidates)
         except (DatabaseError, ValueError):
             # A request has imported one of them, or the database cannot store one of them.
@@ -263,7 +264,7 @@ class _Import:
         signed_in = [each for each in written if each.user is not None]
         if not signed_in:
             return
-        barriers = barriers_of((each.user for each in signed_in), using=self.using)
+        barriers = barriers_of_many((each.user for each in signed_in), using=self.using)
         forbidden = [
             each.row.pk for each in signed_in if forbids(barriers, each.user, each.old.created_at)
         ]

@@ -17,7 +17,7 @@ from django_sessions_plus.backends.changes import EXPIRY_KEY
 from django_sessions_plus.backends.session import SessionStore
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.exceptions import ConfigurationError
-from django_sessions_plus.switching.barriers import barriers_of, forbids
+from django_sessions_plus.switching.barriers import barriers_of_many, forbids
 from django_sessions_plus.switching.companions import completed
 from django_sessions_plus.switching.decoding import UnreadableError
 from django_sessions_plus.switching.identity import FindUser, RefusedError, user_of, users_of
@@ -86,7 +86,8 @@ class Judge:
             for session_key, old in olds.items()
             if (candidate := self._candidate(session_key, old, find, batch)) is not None
         ]
-        barriers = barriers_of((each.user for each in candidates if each.user), using=self.using)
+        users = (each.user for each in candidates if each.user)
+        barriers = barriers_of_many(users, using=self.using)
         for each in candidates:
             if forbids(barriers, each.user, each.old.created_at):
                 batch.refused[TOO_OLD] += 1

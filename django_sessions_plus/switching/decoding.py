@@ -7,10 +7,14 @@ from __future__ import annotations
 
 import pickle
 import zlib
+from collections.abc import Callable
+from functools import lru_cache, partial
 from typing import Any
 
 from django.contrib.sessions.backends.base import SessionBase
 from django.core import signing
+
+from django_sessions_plus.conf.changes import on_setting_change
 
 DAMAGED = (
     *(AttributeError, EOFError, ImportError, IndexError, KeyError, TypeError, ValueError),
@@ -32,10 +36,9 @@ def decoded(store_class: type[SessionBase], text: str) -> dict[str, Any]:
     Raises:
         UnreadableError: it is damaged, signed with another key, or of another serializer.
     """
-    store: Any = store_class()
     if store_class.decode is not SessionBase.decode:
         try:
-            data = store.decode(text)
+            data = store_class().decode(text)
         except Exception as error:
             # Whatever it is: the store has answered, and can be asked for other sessions.
             reason = f"its engine cannot read its data ({type(error).__name__})"
@@ -43,7 +46,7 @@ def decoded(store_class: type[SessionBase], text: str) -> dict[str, Any]:
     else:
         # Django's own method returns {} for any failure, which here would look like an empty session.
         try:
-            data = signing.loads(text, salt=store.key_salt, serializer=store.serializer)
+            data = _reader(store_class)(text)
         except signing.BadSignature as error:
             raise UnreadableError(
                 "its data is damaged, or signed with another SECRET_KEY"
@@ -54,3 +57,14 @@ def decoded(store_class: type[SessionBase], text: str) -> dict[str, Any]:
     if not isinstance(data, dict):
         raise UnreadableError("its data is no dictionary")
     return data
+
+
+@lru_cache(maxsize=16)
+def _reader(store_class: type[SessionBase]) -> Callable[[str], Any]:
+    """Return what reads a text as ``signing.loads()`` does; that derives the key for each text, half of its time."""
+    store: Any = store_class()
+    signer = signing.TimestampSigner(salt=store.key_salt)
+    return partial(signer.unsign_object, serializer=store.serializer)
+
+
+on_setting_change(_reader.cache_clear)

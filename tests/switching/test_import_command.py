@@ -27,7 +27,14 @@ from django.utils import timezone
 from django_sessions_plus import sessions, tokens
 from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.models import Session
-from django_sessions_plus.switching import bulk_import, candidates, identity, mirroring, remaining
+from django_sessions_plus.switching import (
+    barriers,
+    bulk_import,
+    candidates,
+    identity,
+    mirroring,
+    remaining,
+)
 from django_sessions_plus.switching.models import ImportedKey
 from django_sessions_plus.switching.sources.named import source_of
 from django_sessions_plus.switching.sources.rows import RowSource
@@ -245,7 +252,7 @@ def test_a_row_that_the_database_cannot_store_holds_up_no_other(alice, monkeypat
     bad = tokens.digest(keys[2])
     save = Session.save
 
-    def fail(rows: Any, many: list[Session]) -> None:
+    def fail(many: list[Session], **options: Any) -> None:
         raise DataError("too long")
 
     def save_or_fail(row: Session, *args: Any, **kwargs: Any) -> None:
@@ -253,13 +260,32 @@ def test_a_row_that_the_database_cannot_store_holds_up_no_other(alice, monkeypat
             raise DataError("too long")
         save(row, *args, **kwargs)
 
-    monkeypatch.setattr(type(Session.objects.all()), "bulk_create", fail)
+    monkeypatch.setattr(bulk_import, "insert_many", fail)
     monkeypatch.setattr(Session, "save", save_or_fail)
     found = figures_of()
     assert found["imported"] == 4
     assert found["unreadable"] == {bulk_import.NOT_STORABLE: 1}
     assert [row.session_key for row in old_rows()] == [keys[2]]
     assert ImportedKey.objects.count() == 4
+
+
+# What ends stays ended
+
+
+@pytest.mark.parametrize("few", [0, 1, 500])
+def test_users_who_have_signed_out_everywhere_are_refused_however_many_they_are(
+    alice, bob, monkeypatch, few
+):
+    monkeypatch.setattr(barriers, "FEW", few)
+    carol = User.objects.create_user("carol")
+    for user in (alice, bob, carol):
+        fill(2, user)
+    with after_switch():
+        sessions.revoke_all(alice)
+        sessions.revoke_all(bob)
+    found = figures_of()
+    assert found["refused"] == {candidates.TOO_OLD: 4}
+    assert set(Session.objects.values_list("user__username", flat=True)) == {"carol"}
 
 
 # Who is signed in
@@ -311,12 +337,14 @@ def test_a_batch_takes_few_statements(alice, bob, statements):
     assert few.writes == []
     with statements() as found, after_switch():
         import_with(source_of("django"))
-    tables = {"INSERT": set[str](), "DELETE": set[str]()}
+    tables = {"in": set[str](), "out": set[str]()}
     for sql in found.writes:
-        tables[sql.partition(" ")[0]].add(sql.split()[2].strip('"`'))
+        verb, _, rest = sql.partition(" ")
+        name = rest.removeprefix("INTO ").removeprefix("FROM ").split()[0]
+        tables["out" if verb == "DELETE" else "in"].add(name.strip('"`'))
     assert tables == {
-        "INSERT": {ImportedKey._meta.db_table, Session._meta.db_table},
-        "DELETE": {"django_session"},
+        "in": {ImportedKey._meta.db_table, Session._meta.db_table},
+        "out": {"django_session"},
     }
     assert len(found.reads) == 6
 
@@ -385,7 +413,7 @@ def test_a_run_that_was_stopped_anywhere_is_simply_run_again(
     with monkeypatch.context() as patched:
         if owner is ImportedKey:
             # One by one.
-            patched.setattr(type(Session.objects.all()), "bulk_create", fail_with_value)
+            patched.setattr(bulk_import, "insert_many", fail_with_value)
             patched.setattr(ImportedKey, "save", stopping(ImportedKey.save, 7))
         else:
             patched.setattr(owner, name, stopping(getattr(owner, name), 1))

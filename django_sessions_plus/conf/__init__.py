@@ -222,8 +222,8 @@ class Config:
         kinds.TEXTS,
         [],
         'From where the sessions of your previous engine are imported when they are used: "django", "cache", '
-        '"signed_cookies", "user_sessions", "qsessions", or what SESSION_ENGINE was; and the tokens of other packages: '
-        '"authtoken", "knox". Empty it once nothing is left to import.',
+        '"file", "signed_cookies", "user_sessions", "qsessions", or what SESSION_ENGINE was; and the tokens of other '
+        'packages: "authtoken", "knox". Empty it once nothing is left to import.',
     )
     IMPORT_KEEP_SOURCE: "Setting[bool | str]" = Setting(
         kinds.KEPT_SOURCE,

@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
+from django.conf import settings
 from django.contrib.sessions.backends.base import SessionBase
 from django.views.decorators.debug import sensitive_variables
 
 from django_sessions_plus import tokens
+from django_sessions_plus.backends.changes import EXPIRY_KEY
+from django_sessions_plus.switching.decoding import UnreadableError
 
 
 @dataclass(frozen=True)
@@ -87,3 +90,26 @@ class Source(KeptSource):
         """Delete the sessions with these keys, as ``delete()`` does."""
         for key in keys:
             self.delete(key)
+
+
+def time_of(seconds: float) -> datetime:
+    """Return the time so many seconds after 1970, with a time zone if this project uses them."""
+    return datetime.fromtimestamp(seconds, UTC if settings.USE_TZ else None)
+
+
+@sensitive_variables("data")
+def expiry_of(store: Any, data: dict[str, Any], saved_at: datetime) -> datetime:
+    """Return when a session with this data expires that the engine of ``store`` has saved then.
+
+    Raises:
+        UnreadableError: the data has an expiry that is none.
+    """
+    try:
+        expires_at: datetime = store.get_expiry_date(
+            modification=saved_at, expiry=data.get(EXPIRY_KEY)
+        )
+        # An expiry may have a time zone where the project uses none, and the other way round.
+        expires_at - saved_at
+    except (ArithmeticError, TypeError, ValueError) as error:
+        raise UnreadableError("its data has an expiry that is none") from error
+    return expires_at

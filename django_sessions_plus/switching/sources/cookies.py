@@ -7,7 +7,7 @@ session once. Nothing but the signature is checked for that, so a cookie that th
 from __future__ import annotations
 
 from collections.abc import Mapping
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.conf import settings
@@ -17,10 +17,9 @@ from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 
 from django_sessions_plus import tokens
-from django_sessions_plus.backends.changes import EXPIRY_KEY
 from django_sessions_plus.jwt.derivation import derive
 from django_sessions_plus.switching.decoding import UnreadableError
-from django_sessions_plus.switching.sources.base import OldSession, Source
+from django_sessions_plus.switching.sources.base import OldSession, Source, expiry_of, time_of
 
 # The engine has it as a literal.
 _SALT = SignedCookieStore.__module__
@@ -67,8 +66,10 @@ class SignedCookieSource(Source):
             raise UnreadableError(reason) from error
         if not isinstance(data, dict):
             raise UnreadableError("its data is no dictionary")
-        signed_at = _signed_at(key)
-        expires_at = self._expires_at(data, signed_at)
+        signed_at = time_of(signing.b62_decode(key.rsplit(":", 2)[1]))
+        # Browsers drop the cookie when set_expiry() said so, and the engine refuses it after this age.
+        age = timedelta(seconds=self._age())
+        expires_at = min(expiry_of(store, data, signed_at), signed_at + age)
         if expires_at <= timezone.now():
             return None
         return OldSession(
@@ -84,19 +85,3 @@ class SignedCookieSource(Source):
     def _age(self) -> int:
         age: int = self.store_class().get_session_cookie_age()
         return age
-
-    def _expires_at(self, data: dict[str, Any], signed_at: datetime) -> datetime:
-        """Return when the browser or the other engine would have dropped the cookie, whichever is first."""
-        explicit = data.get(EXPIRY_KEY)
-        try:
-            asked: datetime = self.store_class().get_expiry_date(
-                modification=signed_at, expiry=explicit
-            )
-            return min(asked, signed_at + timedelta(seconds=self._age()))
-        except (ArithmeticError, TypeError, ValueError) as error:
-            raise UnreadableError("its data has an expiry that is none") from error
-
-
-def _signed_at(value: str) -> datetime:
-    seconds = signing.b62_decode(value.rsplit(":", 2)[1])
-    return datetime.fromtimestamp(seconds, UTC if settings.USE_TZ else None)

@@ -8,6 +8,7 @@ from importlib import import_module
 from typing import Any
 
 from django.apps import apps
+from django.contrib.sessions.backends.file import SessionStore as FileStore
 from django.contrib.sessions.backends.signed_cookies import SessionStore as SignedCookieStore
 from django.db import models
 
@@ -17,6 +18,7 @@ from django_sessions_plus.exceptions import ConfigurationError
 from django_sessions_plus.switching.sources.base import KeptSource, Source
 from django_sessions_plus.switching.sources.caches import CacheSource
 from django_sessions_plus.switching.sources.cookies import SignedCookieSource
+from django_sessions_plus.switching.sources.files import FileSource
 from django_sessions_plus.switching.sources.rows import RowSource
 from django_sessions_plus.switching.sources.tokens import MODELS, TokenSource
 
@@ -25,6 +27,7 @@ ENGINES = {
     "django": "django.contrib.sessions.backends.cached_db",
     "cache": "django.contrib.sessions.backends.cache",
     "signed_cookies": "django.contrib.sessions.backends.signed_cookies",
+    "file": "django.contrib.sessions.backends.file",
     "user_sessions": "user_sessions.backends.db",
     "qsessions": "qsessions.backends.cached_db",
 }
@@ -75,9 +78,11 @@ def source_of(name: str) -> Source:
         return CacheSource(name, store_class)
     if issubclass(store_class, SignedCookieStore) and store_class.load is SignedCookieStore.load:
         return SignedCookieSource(name, store_class)
+    if issubclass(store_class, FileStore):
+        return FileSource(name, store_class)
     raise ConfigurationError(
         f"{PREFIX}IMPORT_FROM names {name!r}, from which nothing can be imported: its SessionStore keeps"
-        " sessions neither in a table, a cache nor a signed cookie as Django's engines do."
+        " sessions neither in a table, a cache, a signed cookie nor in files as Django's engines do."
     )
 
 

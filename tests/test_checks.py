@@ -898,7 +898,7 @@ CASES: dict[str, Case] = {
         ],
     ),
 }
-# W014 looks at models; the others need key files, which tests/jwt/test_checks.py has.
+# W014 looks at models, I008 at rows; the others need key files, which tests/jwt/test_checks.py has.
 TESTED = {
     *CASES,
     "W014",
@@ -915,6 +915,7 @@ TESTED = {
     "W041",
     "W018",
     "W042",
+    "I008",
 }
 
 

@@ -1,6 +1,6 @@
 """How a check is written and registered. The checks are in the modules of their subjects; see ``docs/checks.md``."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from typing import Any
 
 from django.conf import settings
@@ -38,6 +38,22 @@ def check(*tags: str, deploy: bool = False) -> Callable[[Finder], Check]:
         return run
 
     return decorate
+
+
+def database_check(find: Callable[[Collection[str]], Problems]) -> Check:
+    """Register a generator of problems that queries, for ``check --database``; it gets the databases it may query."""
+
+    def run(
+        app_configs: Any = None, databases: Collection[str] | None = None, **kwargs: Any
+    ) -> list[checks.CheckMessage]:
+        try:
+            return list(find(databases or ()))
+        except ConfigurationError:
+            return []
+
+    run.__name__, run.__doc__ = find.__name__, find.__doc__
+    checks.register(run, TAG, checks.Tags.database)
+    return run
 
 
 def problem(code: str, message: str, hint: str) -> checks.CheckMessage:

@@ -1,18 +1,22 @@
 """Checks of the import of sessions from another engine."""
 
+from collections.abc import Collection
 from importlib import import_module
+from typing import Any
 
 from django.apps import apps
 from django.conf import settings
-from django.db import router
+from django.db import DatabaseError, router, transaction
+from django.utils import timezone
 from django.utils.module_loading import import_string
 
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.checks.lookups import engine_of
-from django_sessions_plus.checks.registry import Problems, check, problem
+from django_sessions_plus.checks.registry import Problems, check, database_check, problem
 from django_sessions_plus.conf import PREFIX, config
 from django_sessions_plus.exceptions import ConfigurationError
 from django_sessions_plus.switching.sources.named import TOKENS, source_of
+from django_sessions_plus.switching.sources.rows import RowSource
 from django_sessions_plus.switching.sources.tokens import COLUMNS
 
 _APP = "django_sessions_plus.switching"
@@ -103,6 +107,36 @@ def check_kept_source() -> Problems:
             " stay in the previous store.",
             f"Leave {PREFIX}IMPORT_FROM set as long as you may go back; else remove both.",
         )
+
+
+@database_check
+def check_import_is_over(databases: Collection[str]) -> Problems:
+    """Find sources from which nothing more will come."""
+    if not config.IMPORT_FROM or engine_of(SessionStore) is None or not apps.is_installed(_APP):
+        return
+    alias = router.db_for_write(apps.get_model("django_sessions_plus_switching", "ImportedKey"))
+    for name in config.IMPORT_FROM if alias in databases else ():
+        if name not in TOKENS and _is_over(name, alias):
+            yield problem(
+                "I008",
+                f"{PREFIX}IMPORT_FROM names {name!r}, from which nothing more will come: no session is left, or none"
+                " was imported within SESSION_COOKIE_AGE. Each token that nobody knows still costs a query there.",
+                "Remove the name, and clean up (docs/switching.md); if the source is kept, once you need no way back.",
+            )
+
+
+def _is_over(name: str, alias: str) -> bool:
+    # Not imported above: its models need the app, which may not be installed.
+    remaining: Any = import_module(f"{_APP}.remaining")
+    source = source_of(name)
+    try:
+        with transaction.atomic(using=alias):
+            last = remaining.last_imported_at(name, using=alias)
+            is_empty = isinstance(source, RowSource) and not source.rows().exists()
+    except DatabaseError:
+        # The tables are not made yet: "migrate" runs the checks first.
+        return False
+    return bool(remaining.is_over(last, 0 if is_empty else None, timezone.now()))
 
 
 @check()

@@ -1,7 +1,17 @@
 """What ``import_sessions`` says about a source."""
 
+from typing import Any
+
 from django_sessions_plus.conf import PREFIX
+from django_sessions_plus.switching.bulk_import import Figures
 from django_sessions_plus.switching.sources.named import TOKENS, source_of
+
+
+def figures_as_json(figures: Figures) -> dict[str, Any]:
+    """Return the figures of one import, as they can be written as JSON."""
+    last = figures.last_imported_at
+    # Not asdict(), which cannot copy a Counter before Python 3.12.
+    return vars(figures) | {"last_imported_at": None if last is None else last.isoformat()}
 
 
 def status_text(name: str, left: int | None, days: int | None, *, is_over: bool) -> str:
@@ -25,3 +35,12 @@ def unlisted(name: str) -> str:
     if name in TOKENS:
         return "tokens come when they are used"
     return f"{source_of(name).place} cannot be listed"
+
+
+def missing_text(*, active: int, begun_here: int, not_kept: int, users: int) -> str:
+    """Return the line about what the previous engine would not have; see ``count_missing()``."""
+    return (
+        f"Of {active:,} active sessions, {begun_here + not_kept:,} would not be there without this package, of"
+        f" {users:,} users: {begun_here:,} have begun here, and {not_kept:,} were imported and are not kept under"
+        " their present token."
+    )

@@ -25,9 +25,14 @@ from django_sessions_plus.management.progress import (
     is_shown,
     write_json,
 )
-from django_sessions_plus.switching import remaining
+from django_sessions_plus.switching import going_back, remaining
 from django_sessions_plus.switching.bulk_import import BATCH_SIZE, Figures, Options, import_all
-from django_sessions_plus.switching.management.wording import status_text, unlisted
+from django_sessions_plus.switching.management.wording import (
+    figures_as_json,
+    missing_text,
+    status_text,
+    unlisted,
+)
 from django_sessions_plus.switching.sources.named import TOKENS, source_of, sources
 from django_sessions_plus.switching.sources.rows import RowSource
 
@@ -72,6 +77,8 @@ class Command(BaseCommand):
             action="store_true",
             help="say how many sessions are left to import, and when one was last imported",
         )
+        text = "with --dry-run: count what going back would lose"
+        parser.add_argument("--back", action="store_true", help=text)
         add_json(parser)
         add_no_progress(parser)
 
@@ -88,6 +95,9 @@ class Command(BaseCommand):
                 " package, such as 'django_sessions_plus.backends.db'. Nothing was imported."
             )
         names = _names(options["names"])
+        if options["back"]:
+            self._show_missing(store_class, options)
+            return
         if options["status"]:
             self._show_status(names, store_class, as_json=options["json"])
         else:
@@ -135,7 +145,7 @@ class Command(BaseCommand):
                 dry_run=chosen.is_dry_run,
                 keep_source=chosen.keep_source,
                 is_finished=is_finished,
-                sources={name: _as_json(figures) for name, figures in done.items()},
+                sources={name: figures_as_json(figures) for name, figures in done.items()},
             )
         if is_interrupted and not is_finished:
             raise CommandError("Interrupted; the next run goes on.", returncode=INTERRUPTED)
@@ -184,6 +194,17 @@ class Command(BaseCommand):
         if not figures.is_finished:
             write("  Stopped before the end; the next run goes on.")
 
+    def _show_missing(self, store_class: type[SessionStore], options: dict[str, Any]) -> None:
+        if not options["dry_run"]:
+            raise CommandError(
+                "--back only counts: add --dry-run. To go back, see docs/switching.md."
+            )
+        counts = going_back.count_missing(using=store_class().rows.alias)
+        if options["json"]:
+            write_json(self.stdout, back=counts)
+        else:
+            self.stdout.write(missing_text(**counts))
+
     def _show_status(
         self, names: list[str], store_class: type[SessionStore], *, as_json: bool
     ) -> None:
@@ -227,9 +248,3 @@ def _names(names: list[str] | None) -> list[str]:
     except ConfigurationError as error:
         raise CommandError(str(error)) from error
     return list(dict.fromkeys(names or configured))
-
-
-def _as_json(figures: Figures) -> dict[str, Any]:
-    last = figures.last_imported_at
-    # Not asdict(), which cannot copy a Counter before Python 3.12.
-    return vars(figures) | {"last_imported_at": None if last is None else last.isoformat()}

@@ -60,6 +60,7 @@ class DevicesView(PersonalPageMixin, TemplateView):
             current=None if current is None else shown[0],
             others=shown if current is None else shown[1:],
             is_first_page=cursor is None,
+            may_have_unlisted=_may_have_unlisted(),
             cursor=self.request.GET.get(keyset.PARAMETER, ""),
             next_page=page.next,
             previous_page=page.previous,
@@ -171,7 +172,7 @@ class EndOthersView(PersonalPageMixin, TemplateView):
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Ask for confirmation; without other sessions, redirect to the list."""
         self.number = self.count()
-        if not self.number:
+        if not self.number and not _may_have_unlisted():
             return self.report(0)
         if is_due_to_end_others(request):
             return _ask_for_password(request)
@@ -198,6 +199,9 @@ class EndOthersView(PersonalPageMixin, TemplateView):
             ) % {"count": ended}
             messages.success(self.request, text, fail_silently=True)
             warn_of_delay(self.request)
+        elif _may_have_unlisted():
+            text = gettext("Browsers that are not in the list are signed out, too.")
+            messages.success(self.request, text, fail_silently=True)
         else:
             text = gettext("There was no other session to end.")
             messages.info(self.request, text, fail_silently=True)
@@ -205,7 +209,12 @@ class EndOthersView(PersonalPageMixin, TemplateView):
 
     def get_context_data(self, **kwargs: Any) -> dict[str, Any]:
         """Add the number of sessions that would end."""
-        return super().get_context_data(number=self.number, back=reverse(DEVICES), **kwargs)
+        return super().get_context_data(
+            number=self.number,
+            may_have_unlisted=_may_have_unlisted(),
+            back=reverse(DEVICES),
+            **kwargs,
+        )
 
 
 # Otherwise a user who is signed out already would have to sign in first.
@@ -218,6 +227,11 @@ class SignOutView(PageMixin, RedirectURLMixin, View):
     def post(self, request: HttpRequest) -> HttpResponse:
         """Sign out."""
         return sign_out(request, self.get_redirect_url())
+
+
+def _may_have_unlisted() -> bool:
+    """Return whether users may have sessions that no list shows, because they were not imported yet."""
+    return bool(config.IMPORT_FROM)
 
 
 def _password_address() -> str:

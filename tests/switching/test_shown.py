@@ -80,3 +80,48 @@ def test_exports_and_commands_have_it(client: Browser, ada: User):
     out = StringIO()
     call_command("revoke_sessions", "--user", "ada", stdout=out)
     assert not Session.objects.active().exists()
+
+
+# Sessions that no list shows yet
+
+
+@pytest.fixture
+def unlisted(ada: User) -> Iterator[tuple[Browser, Browser]]:
+    """A browser in which she has signed in since the switch, and one that has not been back since."""
+    with before_switch():
+        other = browser(ada)
+    with override_settings(**{**SETTINGS, "INSTALLED_APPS": APPS}), after_switch():
+        yield browser(ada), other
+
+
+def test_all_others_can_be_ended_though_none_is_listed(unlisted: tuple[Browser, Browser]):
+    client, other = unlisted
+    page = client.get("/devices/").content.decode()
+    assert "End all others" in page
+    assert "may be missing from this list" in page
+    assert "You are signed in nowhere else." not in page
+    asked = client.get("/devices/end-others/").content.decode()
+    assert "Browsers that are not in the list are signed out, too." in asked
+    assert "0 sessions" not in asked
+    ended = client.post("/devices/end-others/", follow=True).content.decode()
+    assert "Browsers that are not in the list are signed out, too." in ended
+    assert other.get("/auth/session").json()["user"] is None
+    assert client.get("/auth/session").json()["user"] is not None
+
+
+def test_the_api_ends_those_that_are_not_listed(unlisted: tuple[Browser, Browser]):
+    client, other = unlisted
+    answer: Any = client.post(
+        "/auth/sessions/revoke", {"scope": "others"}, content_type="application/json"
+    )
+    assert answer.json() == {"revoked": 0}
+    assert other.get("/auth/session").json()["user"] is None
+
+
+def test_without_an_import_nothing_is_said_of_it(unlisted: tuple[Browser, Browser]):
+    client, _ = unlisted
+    with override_settings(SESSIONS_PLUS_IMPORT_FROM=[]):
+        page = client.get("/devices/").content.decode()
+        assert client.get("/devices/end-others/").status_code == 302
+    assert "You are signed in nowhere else." in page
+    assert "End all others" not in page

@@ -59,10 +59,13 @@ def judge_rows(verdict: Verdict, compared: dict[str, Any], living: int, left: in
     verdict.expect("rows", compared["rows"], living)
     differences = compared["differences"]
     verdict.expect("rows that are not as they should be", len(differences), 0, differences)
-    verdict.expect("sessions in the old store", compared["left"], left)
+    if compared["left"] is not None:
+        verdict.expect("sessions in the old store", compared["left"], left)
 
 
-def judge_log(verdict: Verdict, when: str, log: str, visits: list[Visit]) -> None:
+def judge_log(
+    verdict: Verdict, when: str, log: str, visits: list[Visit], *, is_in_cookies: bool = False
+) -> None:
     """Judge what the server has logged: that each broken session was not imported, nothing else, and no key."""
     lines = log.splitlines()
     warnings = [line for line in lines if "was not imported" in line]
@@ -72,4 +75,7 @@ def judge_log(verdict: Verdict, when: str, log: str, visits: list[Visit]) -> Non
     verdict.expect(f"{when}, keys in the log", leaks, 0)
     # Each process, and each of the requests that arrived together, may have warned of it.
     broken = sum(visit.state == plan.BROKEN for visit in visits)
-    verdict.expect(f"{when}, warnings for each broken one", min(len(warnings), broken), broken)
+    if is_in_cookies:
+        # Anybody can send a cookie that the site has not signed, so no line is written.
+        broken = 0
+    verdict.expect(f"{when}, warnings for each broken one", min(len(warnings), broken or 1), broken)

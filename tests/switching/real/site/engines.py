@@ -24,6 +24,11 @@ class Engine:
     new_engine: str = "django_sessions_plus.backends.db"
 
     @property
+    def is_in_cookies(self) -> bool:
+        """Tell whether the browsers have the sessions, so that nothing of one is left or kept."""
+        return self.source == "signed_cookies"
+
+    @property
     def needs_cache(self) -> bool:
         """Tell whether sessions are kept in a cache that all processes share."""
         return "cache" in self.engine
@@ -57,6 +62,15 @@ ENGINES = {
         engine="django.contrib.sessions.backends.cache",
         source="cache",
         new_engine=OUR_CACHED_DB,
+    ),
+    "django-file": replace(
+        DJANGO, title="Django file", engine="django.contrib.sessions.backends.file", source="file"
+    ),
+    "django-signed-cookies": replace(
+        DJANGO,
+        title="Django signed_cookies",
+        engine="django.contrib.sessions.backends.signed_cookies",
+        source="signed_cookies",
     ),
     "user-sessions": Engine(
         "django-user-sessions",

@@ -11,6 +11,7 @@ import json
 import os
 import pickle
 import sys
+import time
 from collections.abc import Iterable
 from dataclasses import asdict
 from datetime import timedelta
@@ -49,10 +50,28 @@ def main() -> None:
     visits = list(plan.visits_of(count))
     for visit in visits:
         begin(visit)
-    expire([visit.cookie for visit in visits if visit.state == plan.EXPIRED])
-    for number, visit in enumerate(each for each in visits if each.state == plan.BROKEN):
-        damage(visit.cookie, number)
+    expire_and_damage(visits)
     path.write_text(json.dumps([asdict(visit) for visit in visits]))
+
+
+def expire_and_damage(visits: list[plan.Visit]) -> None:
+    """Make those that have to be dead so, as their engine allows."""
+    expired = [visit for visit in visits if visit.state == plan.EXPIRED]
+    broken = [visit for visit in visits if visit.state == plan.BROKEN]
+    if settings.SESSION_ENGINE.endswith("signed_cookies"):
+        for visit in expired:
+            visit.cookie = signed_long_ago(visit.cookie)
+        for number, visit in enumerate(broken):
+            visit.cookie = damaged_cookie(visit.cookie, number)
+    elif settings.SESSION_ENGINE.endswith("file"):
+        for visit in expired:
+            os.utime(file_of(visit.cookie), (0, 0))
+        for number, visit in enumerate(broken):
+            file_of(visit.cookie).write_text(["no session", "a:b:c"][number % 2])
+    else:
+        expire([visit.cookie for visit in expired])
+        for number, visit in enumerate(broken):
+            damage(visit.cookie, number)
 
 
 def begin(visit: plan.Visit) -> None:
@@ -67,6 +86,33 @@ def begin(visit: plan.Visit) -> None:
     assert client.post("/store", visit.data, content_type="application/json").status_code == 200
     assert client.get("/who").json() == {"user": visit.user, "data": visit.data}
     visit.cookie = client.cookies[settings.SESSION_COOKIE_NAME].value
+
+
+class SignerOfThePast(signing.TimestampSigner):
+    """Signs as if it were 100 days ago."""
+
+    def timestamp(self) -> str:
+        """See TimestampSigner."""
+        return signing.b62_encode(int(time.time()) - 100 * 86400)
+
+
+def signed_long_ago(cookie: str) -> str:
+    """Return the same signed data, signed so long ago that it has expired."""
+    data = signing.loads(cookie, salt=settings.SESSION_ENGINE)
+    return SignerOfThePast(salt=settings.SESSION_ENGINE).sign_object(data, compress=True)
+
+
+def damaged_cookie(cookie: str, number: int) -> str:
+    """Return a cookie that the site has not signed, each time another one."""
+    data = signing.loads(cookie, salt=settings.SESSION_ENGINE)
+    forged = signing.dumps(data, key="the key of somebody else", salt=settings.SESSION_ENGINE)
+    other = signing.dumps(data, salt="an unsubscribe link")
+    return [cookie[:-4], forged, other, cookie.swapcase()][number % 4]
+
+
+def file_of(key: str) -> Path:
+    """Return the file of a session."""
+    return Path(str(settings.SESSION_FILE_PATH)) / f"{settings.SESSION_COOKIE_NAME}{key}"
 
 
 def expire(keys: Iterable[str]) -> None:

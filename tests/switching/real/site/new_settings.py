@@ -20,7 +20,9 @@ REPLACED = {
 }
 MIDDLEWARE = [REPLACED.get(each, each) for each in MIDDLEWARE]
 
-SESSION_ENGINE = ENGINE.new_engine
+# SITE_STEP=1 is the first deployment, to which a site can also go back.
+if os.environ.get("SITE_STEP") != "1":
+    SESSION_ENGINE = ENGINE.new_engine
 SESSIONS_PLUS_IMPORT_FROM = [ENGINE.source]
 SESSIONS_PLUS_IMPORT_KEEP_SOURCE = os.environ.get("SITE_KEEP_SOURCE") == "1"
 

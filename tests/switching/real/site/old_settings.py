@@ -28,6 +28,7 @@ MIDDLEWARE = [
 ]
 
 SESSION_ENGINE = ENGINE.engine
+SESSION_FILE_PATH = os.environ["SITE_FILES"]
 
 DATABASES = {"default": dj_database_url.config()}
 # The old site makes it, by Django's own means for a database of tests.

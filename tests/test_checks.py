@@ -775,7 +775,7 @@ CASES: dict[str, Case] = {
             *(
                 {"SESSIONS_PLUS_IMPORT_FROM": [name]}
                 for name in (
-                    *("sessions", "no.such.engine", "user_sessions", "tests.site", SIGNED, "knox"),
+                    *("sessions", "no.such.engine", "user_sessions", "tests.site", "knox"),
                     "django.contrib.sessions.backends.file",
                     "django_sessions_plus.backends.db",
                 )

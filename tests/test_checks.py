@@ -798,6 +798,19 @@ CASES: dict[str, Case] = {
         [{"DATABASE_ROUTERS": [f"{__name__}.OneAppRouter"]}],
         [{}, {"DATABASE_ROUTERS": [f"{__name__}.OneDatabaseRouter"]}],
     ),
+    "E039": (
+        [
+            {
+                "SESSIONS_PLUS_IMPORT_FROM": ["simplejwt"],
+                "REST_AUTH": {"JWT_AUTH_REFRESH_COOKIE": "refresh_token"},
+            },
+        ],
+        [
+            {"REST_AUTH": {"JWT_AUTH_REFRESH_COOKIE": "refresh_token"}},
+            {"SESSIONS_PLUS_IMPORT_FROM": ["simplejwt"], "REST_AUTH": {}},
+            {"SESSIONS_PLUS_IMPORT_FROM": ["simplejwt"]},
+        ],
+    ),
     "W043": (
         [{"SESSIONS_PLUS_IMPORT_KEEP_SOURCE": True}],
         [

@@ -12,7 +12,7 @@ from posixpath import commonpath
 from typing import Any
 
 from django.conf import settings
-from django.urls import reverse
+from django.urls import NoReverseMatch, reverse
 from django.utils import timezone
 from django.views.decorators.debug import sensitive_variables
 from rest_framework import serializers
@@ -82,6 +82,11 @@ def presented_refresh(request: Request) -> Any:
     name = _cookie_name(request)
     if name is not None and is_by_cookie(request):
         return request.COOKIES[name]
+    return presented_in_body(request)
+
+
+def presented_in_body(request: Request) -> Any:
+    """Return the refresh token in the body, unchecked; None if there is none."""
     return request.data.get(FIELD) if isinstance(request.data, Mapping) else None
 
 
@@ -97,8 +102,13 @@ def old_cookie_name(request: Request) -> str | None:
     """
     if config.REFRESH_COOKIE_NAME in request.COOKIES:
         return None
-    is_sent_here = request.path.startswith(_path(request))
-    return old_tokens.cookie_name(request) if is_sent_here else None
+    name = old_tokens.cookie_name(request)
+    try:
+        is_ours_sent = name is not None and request.path.startswith(_path(request))
+    except NoReverseMatch:
+        # The refresh alone is mounted, at an address of the project.
+        return None
+    return name if is_ours_sent else None
 
 
 def _cookie_name(request: Request) -> str | None:

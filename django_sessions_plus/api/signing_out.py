@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+from typing import Any
+
 from django.contrib.auth import logout
 from django.contrib.auth.signals import user_logged_out
 from django.views.decorators.debug import sensitive_variables
@@ -45,9 +48,9 @@ def sign_out_by_cookies(request: Request) -> Response:
     has_refresh_cookie = config.REFRESH_COOKIE_NAME in request.COOKIES
     old_name = old_tokens.cookie_name(request)
     if has_refresh_cookie:
-        _end_by_refresh_cookie(request)
+        end_by_refresh_token(request, lambda: request.COOKIES[config.REFRESH_COOKIE_NAME])
     if old_name is not None:
-        _end_by_old_cookie(request, old_name)
+        end_by_refresh_token(request, lambda: request.COOKIES[old_name])
     response = sign_out(request)
     if has_refresh_cookie:
         clear_refresh_cookie(request, response)
@@ -63,18 +66,19 @@ def clear_site_data(response: Response) -> None:
 
 
 @sensitive_variables()
-def _end_by_refresh_cookie(request: Request) -> None:
-    # The token is in no variable during the query, because error reports show variables.
-    found = inspecting.find_refresh(request.COOKIES.get(config.REFRESH_COOKIE_NAME))
-    if found is None:
+def end_by_refresh_token(request: Request, present: Callable[[], Any]) -> None:
+    """End the session of the refresh token that ``present`` returns, and send ``user_logged_out``; see ``inspecting``.
+
+    The token is in no variable during a query, because error reports show variables.
+    """
+    old = old_tokens.read(present())
+    found = None if old is not None else inspecting.find_refresh(present())
+    if old is not None:
+        user = old_tokens.end(old, new_store())
+    elif found is None:
         return
-    user = inspecting.active_user(found)
-    if inspecting.end(found) and user is not None:
-        user_logged_out.send(sender=type(user), request=request._request, user=user)
-
-
-def _end_by_old_cookie(request: Request, name: str) -> None:
-    old = old_tokens.read(request.COOKIES.get(name))
-    user = None if old is None else old_tokens.end(old, new_store())
+    else:
+        user = inspecting.active_user(found)
+        user = user if inspecting.end(found) else None
     if user is not None:
         user_logged_out.send(sender=type(user), request=request._request, user=user)

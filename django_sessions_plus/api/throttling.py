@@ -10,6 +10,7 @@ from rest_framework.views import APIView
 
 from django_sessions_plus import devices
 from django_sessions_plus.accounts import attempts, proxies
+from django_sessions_plus.api import old_tokens
 from django_sessions_plus.api.pairs import presented_refresh
 from django_sessions_plus.api.requests import session_of
 from django_sessions_plus.conf import config
@@ -104,4 +105,7 @@ class RefreshThrottle(RateThrottle):
     def attempt_key(self, request: Request) -> str | None:
         """Return the session and the family of the token."""
         presented = refresh_token.parse(presented_refresh(request))
-        return None if presented is None else f"{presented.session_id}:{presented.family}"
+        if presented is not None:
+            return f"{presented.session_id}:{presented.family}"
+        old = old_tokens.read(presented_refresh(request))
+        return None if old is None else str(old.session_id)

@@ -22,6 +22,7 @@ from django_sessions_plus.api.pairs import (
     FIELD,
     is_by_cookie,
     presented_attempt,
+    presented_in_body,
     presented_refresh,
     put_pair,
 )
@@ -35,6 +36,7 @@ from django_sessions_plus.api.requests import (
     session_of,
 )
 from django_sessions_plus.api.serializers import RefreshSerializer, TokenSerializer
+from django_sessions_plus.api.signing_out import end_by_refresh_token
 from django_sessions_plus.api.throttling import RefreshThrottle
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.backends.running import store_of
@@ -103,6 +105,25 @@ class RefreshView(SessionsPlusView):
         response = Response({})
         put_pair(request, response, pair, store, as_cookie=is_by_cookie(request))
         return response
+
+
+class RefreshSignOutView(SessionsPlusView):
+    """End the session of the refresh token in the body, also of one that another package has issued.
+
+    For apps that signed out in this way before a switch: it takes the place of the other package's endpoint.
+    """
+
+    authentication_classes = []
+
+    @sensitive_variables()
+    def post(self, request: Request) -> Response:
+        """End the session; by an old token that has none yet, none can begin any more.
+
+        The answer is the same if it is no token.
+        """
+        RefreshSerializer(data=request.data).is_valid(raise_exception=True)
+        end_by_refresh_token(request, lambda: presented_in_body(request))
+        return Response({})
 
 
 class TokenView(SessionsPlusView):

@@ -160,3 +160,16 @@ def _is_imported(app: str) -> bool:
     return any(
         name in (_APPS[app], app) or name.startswith(f"{app}.") for name in config.IMPORT_FROM
     )
+
+
+@check()
+def check_old_refresh_cookie() -> Problems:
+    """Find a refresh cookie of dj-rest-auth with the name of ours."""
+    name = getattr(settings, "REST_AUTH", {}).get("JWT_AUTH_REFRESH_COOKIE")
+    if "simplejwt" in config.IMPORT_FROM and name == config.REFRESH_COOKIE_NAME:
+        yield problem(
+            "E039",
+            f"{PREFIX}REFRESH_COOKIE_NAME and JWT_AUTH_REFRESH_COOKIE in REST_AUTH are both {name!r}. Their paths"
+            " differ, so a browser keeps both cookies, and the old one hides ours: its user is signed out.",
+            f"Set {PREFIX}REFRESH_COOKIE_NAME to another name.",
+        )

@@ -223,7 +223,7 @@ class Config:
         [],
         'From where the sessions of your previous engine are imported when they are used: "django", "cache", '
         '"file", "signed_cookies", "user_sessions", "qsessions", or what SESSION_ENGINE was; and the tokens of other '
-        'packages: "authtoken", "knox". Empty it once nothing is left to import.',
+        'packages: "authtoken", "knox", "simplejwt". Empty it once nothing is left to import.',
     )
     IMPORT_KEEP_SOURCE: "Setting[bool | str]" = Setting(
         kinds.KEPT_SOURCE,

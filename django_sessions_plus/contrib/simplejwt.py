@@ -1,6 +1,8 @@
 """For djangorestframework-simplejwt: what reads its refresh tokens, and a class for its access tokens.
 
 Its own classes verify a token: the signature and its algorithm, the expiry, the kind, issuer and audience.
+
+REST framework imports this module when its views are imported, so it must not import them.
 """
 
 from __future__ import annotations

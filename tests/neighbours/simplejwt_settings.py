@@ -10,6 +10,14 @@ INSTALLED_APPS = [
     "rest_framework_simplejwt.token_blacklist",
     "dj_rest_auth",
 ]
+# REST framework imports these when its views are imported.
+REST_FRAMEWORK = {
+    "DEFAULT_AUTHENTICATION_CLASSES": [
+        "django_sessions_plus.api.authentication.AccessTokenAuthentication",
+        "django_sessions_plus.contrib.dj_rest_auth.JWTCookieAuthentication",
+        "django_sessions_plus.contrib.simplejwt.JWTAuthentication",
+    ]
+}
 REST_AUTH = {
     "USE_JWT": True,
     "TOKEN_MODEL": None,

@@ -8,7 +8,7 @@ from rest_framework.views import APIView
 from rest_framework_simplejwt.views import TokenRefreshView
 
 from django_sessions_plus.api.authentication import AccessTokenAuthentication
-from django_sessions_plus.api.token_views import RefreshView
+from django_sessions_plus.api.token_views import RefreshSignOutView, RefreshView
 from django_sessions_plus.contrib.dj_rest_auth import JWTCookieAuthentication
 from django_sessions_plus.contrib.simplejwt import JWTAuthentication
 
@@ -34,6 +34,7 @@ urlpatterns = [
     path("auth/", include("django_sessions_plus.api.urls")),
     path("rest/", include("dj_rest_auth.urls")),
     path("api/token/refresh/", RefreshView.as_view()),
+    path("api/token/blacklist/", RefreshSignOutView.as_view()),
     path("theirs/token/refresh/", TokenRefreshView.as_view()),
     path("who", Who.as_view()),
     path("who-by-cookie", WhoByCookie.as_view()),

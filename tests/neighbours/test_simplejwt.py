@@ -24,6 +24,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from django.apps import apps
 from django.conf import settings as django_settings
 from django.contrib.auth.models import User
+from django.contrib.auth.signals import user_logged_out
 from django.db import DatabaseError, connection
 from django.http import HttpRequest
 from django.test import Client
@@ -33,6 +34,7 @@ from django.utils import timezone
 if not apps.is_installed("rest_framework_simplejwt.token_blacklist"):
     pytest.skip("needs tests.neighbours.simplejwt_settings", allow_module_level=True)
 
+from dj_rest_auth.app_settings import api_settings as rest_auth
 from rest_framework_simplejwt import backends, serializers, tokens
 from rest_framework_simplejwt.exceptions import TokenError
 from rest_framework_simplejwt.settings import api_settings
@@ -41,6 +43,7 @@ from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, Ou
 
 from django_sessions_plus import sessions, signals
 from django_sessions_plus.models import Session
+from django_sessions_plus.switching import exchanging, importing
 from django_sessions_plus.switching.models import ImportBarrier, ImportedKey
 from tests.backends.racing import racers, shared_database
 
@@ -663,3 +666,335 @@ def test_whoever_signs_out_everywhere_leaves_nothing_that_was_exchanged_meanwhil
             assert [exchange(token).status_code for token in held] == [401] * 4
             assert not Session.objects.active().exists()
             ImportBarrier.objects.all().delete()
+
+
+# A process before the switch, and the way back
+
+
+BEFORE = partial(override_settings, SESSION_ENGINE="django.contrib.sessions.backends.db")
+AFTER = partial(override_settings, SESSION_ENGINE=django_settings.SESSION_ENGINE)
+
+
+def at_old_address(token: str) -> Any:
+    return post("/api/token/refresh/", refresh=token)
+
+
+def test_before_the_switch_simplejwt_answers(ada: User):
+    token = refresh_of(ada)
+    with BEFORE():
+        answer = at_old_address(token)
+        assert (answer.status_code, answer.json().keys()) == (200, {"access"})
+        assert who(answer.json()["access"]) == (200, "ada")
+        refused = [at_old_address(make(ada)) for make in REFUSED.values()]
+        assert {code_of(each) for each in refused} == {(401, "invalid_token")}
+    assert not Session.objects.exists()
+    assert not ImportedKey.objects.exists()
+    exchanged(token)
+
+
+@pytest.mark.parametrize("replaces", [False, True])
+@pytest.mark.parametrize("is_rotating", [False, True])
+@pytest.mark.parametrize("order", [(BEFORE, AFTER), (AFTER, BEFORE)], ids=["old", "new"])
+def test_a_client_that_meets_both_kinds_of_process_stays_signed_in(
+    ada: User, order: Any, replaces: bool, is_rotating: bool, request: Any
+):
+    if is_rotating:
+        request.getfixturevalue("rotating")
+    if is_rotating and not replaces:
+        pytest.skip("simplejwt itself signs out such a client")
+    token = refresh_of(ada)
+    for process in order * 3:
+        with process():
+            answer = at_old_address(token)
+        assert answer.status_code == 200, answer.content
+        if replaces:
+            token = answer.json().get("refresh", token)
+        for other in order:
+            with other():
+                assert who(answer.json()["access"]) == (200, "ada")
+    assert Session.objects.active().count() == 1
+
+
+@pytest.mark.parametrize("is_purged", [False, True])
+def test_whoever_signs_out_in_one_is_signed_out_in_both(ada: User, is_purged: bool):
+    token = refresh_of(ada)
+    pair = exchanged(token)
+    sessions.revoke(Session.objects.get())
+    if is_purged:
+        Session.objects.all().delete()
+    with BEFORE():
+        for each in (token, pair["refresh"]):
+            assert code_of(at_old_address(each)) == (401, "session_ended")
+        assert who(pair["access"])[0] == 401
+
+
+def test_who_has_signed_out_everywhere_is_signed_out_in_both(ada: User):
+    token, access = refresh_of(ada), str(tokens.AccessToken.for_user(ada))
+    sessions.revoke_all(ada)
+    with BEFORE():
+        assert code_of(at_old_address(token)) == (401, "session_ended")
+        assert who(access)[0] == 401
+
+
+@NO_GRACE
+@pytest.mark.usefixtures("rotating")
+def test_a_copy_is_noticed_before_the_switch_too(ada: User):
+    token = refresh_of(ada)
+    exchanged(token)
+    with BEFORE():
+        assert code_of(at_old_address(token)) == (401, "session_ended")
+    assert Session.objects.get().end_reason == "refresh_reused"
+
+
+def test_the_other_endpoints_are_not_in_use_before_the_switch(ada: User):
+    pair = exchanged(refresh_of(ada))
+    with BEFORE():
+        assert Client().get("/auth/session").json()["code"] == "not_in_use"
+        with override_settings(SESSIONS_PLUS_IMPORT_FROM=[]):
+            for answer in (exchange(pair["refresh"]), exchange(refresh_of(ada))):
+                assert code_of(answer) == (503, "not_in_use")
+            assert who(pair["access"])[0] == 503
+
+
+# The cookies of dj-rest-auth
+
+
+CSRF = "x" * 32
+
+
+def signed_in_there(**options: Any) -> Client:
+    """Return a browser that has signed in by dj-rest-auth, and has its two cookies."""
+    browser = Client(enforce_csrf_checks=True, **options)
+    assert post("/rest/login/", browser, username="ada", password=PASSWORD).status_code == 200
+    assert {"app-auth", "app-refresh"} <= browser.cookies.keys()
+    browser.cookies["csrftoken"] = CSRF
+    return browser
+
+
+def by_cookie(browser: Client, path: str = "/auth/token/refresh") -> Any:
+    return browser.generic("POST", path, headers={"x-csrftoken": CSRF})
+
+
+def sign_out(browser: Client) -> Any:
+    return browser.generic("POST", "/auth/sign-out", headers={"x-csrftoken": CSRF})
+
+
+@pytest.mark.parametrize(
+    ("path", "domain"), [("/", None), ("/auth", "testserver"), ("/auth/token", None)]
+)
+def test_the_cookie_of_dj_rest_auth_is_exchanged_for_ours(
+    ada: User, path: str, domain: str | None, monkeypatch: Any
+):
+    monkeypatch.setattr(rest_auth, "JWT_AUTH_REFRESH_COOKIE_PATH", path)
+    monkeypatch.setattr(rest_auth, "JWT_AUTH_COOKIE_DOMAIN", domain)
+    browser = signed_in_there()
+    token = browser.cookies["app-refresh"].value
+    answer = by_cookie(browser)
+    assert answer.status_code == 200, answer.content
+    assert answer.json().keys() == {"access", "expires_in", "refresh_expires_at"}
+    assert who(answer.json()["access"]) == (200, "ada")
+    ours = answer.cookies["refresh_token"]
+    assert (ours["path"], ours["httponly"]) == ("/auth", True)
+    for name, where in (("app-refresh", path), ("app-auth", "/")):
+        deleted = answer.cookies[name]
+        assert (deleted.value, deleted["max-age"], deleted["path"]) == ("", 0, where)
+        assert deleted["domain"] == (domain or "")
+    # Another tab may have sent the old one at the same time.
+    assert exchange(token).status_code == 200
+    # From here on the browser has ours alone.
+    del browser.cookies["app-refresh"]
+    again = by_cookie(browser)
+    assert again.status_code == 200
+    assert "app-refresh" not in again.cookies
+    assert Session.objects.count() == 1
+
+
+def test_the_cookie_needs_the_csrf_token(ada: User):
+    browser = signed_in_there()
+    for headers in ({}, {"x-csrftoken": "y" * 32}):
+        answer = browser.generic("POST", "/auth/token/refresh", headers=headers)
+        assert code_of(answer) == (403, "csrf_failed")
+    assert not Session.objects.exists()
+
+
+def test_our_own_cookie_is_read_first(ada: User):
+    browser = signed_in_there()
+    token = browser.cookies["app-refresh"].value
+    assert by_cookie(browser).status_code == 200
+    browser.cookies["app-refresh"] = "junk"
+    answer = by_cookie(browser)
+    assert (answer.status_code, "app-refresh" in answer.cookies) == (200, False)
+    browser.cookies["refresh_token"] = "junk"
+    browser.cookies["app-refresh"] = token
+    assert by_cookie(browser).status_code == 401
+
+
+def test_a_token_in_the_body_is_read_before_any_cookie(ada: User):
+    browser = signed_in_there()
+    answer = browser.post(
+        "/auth/token/refresh", {"refresh": refresh_of(ada)}, content_type="application/json"
+    )
+    assert answer.json().keys() >= {"refresh", "access"}
+    assert not answer.cookies.keys() & {"app-refresh", "app-auth", "refresh_token"}
+
+
+def test_the_cookie_is_left_alone_where_the_browser_would_not_send_ours(ada: User):
+    answer = by_cookie(signed_in_there(), "/api/token/refresh/")
+    assert (answer.status_code, answer.json()["code"]) == (400, "invalid")
+    assert not answer.cookies.keys() & {"app-refresh", "app-auth", "refresh_token"}
+    assert not Session.objects.exists()
+
+
+@pytest.mark.urls("tests.neighbours.simplejwt_refresh_urls")
+def test_the_refresh_may_be_mounted_alone(ada: User):
+    browser = Client()
+    browser.cookies["app-refresh"] = refresh_of(ada)
+    assert code_of(by_cookie(browser, "/api/token/refresh/")) == (400, "invalid")
+    token = refresh_of(ada)
+    for process in (AFTER, BEFORE, AFTER):
+        with process():
+            answer = at_old_address(token)
+            assert answer.status_code == 200
+            assert who(answer.json()["access"]) == (200, "ada")
+
+
+def test_the_cookie_is_left_alone_while_it_is_not_asked_for(ada: User):
+    browser = signed_in_there()
+    with override_settings(SESSIONS_PLUS_IMPORT_FROM=[]):
+        assert by_cookie(browser).status_code == 400
+        assert sign_out(browser).status_code == 204
+    with BEFORE():
+        assert by_cookie(browser).status_code == 400
+    assert by_cookie(browser).status_code == 200
+
+
+def test_a_cookie_that_is_refused_stays(ada: User):
+    browser = signed_in_there()
+    ada.delete()
+    answer = by_cookie(browser)
+    assert answer.status_code == 401
+    assert not answer.cookies
+
+
+@pytest.mark.parametrize("is_exchanged", [False, True])
+def test_signing_out_ends_the_token_in_the_cookie(ada: User, is_exchanged: bool):
+    browser = signed_in_there()
+    token = browser.cookies["app-refresh"].value
+    if is_exchanged:
+        exchanged(token)
+    users: list[User] = []
+
+    def note(user: Any, **arguments: Any) -> None:
+        users.extend(filter(None, [user]))
+
+    user_logged_out.connect(note)
+    answer = sign_out(browser)
+    assert answer.status_code == 204
+    assert {"app-auth", "app-refresh"} <= answer.cookies.keys()
+    assert users == [ada]
+    assert code_of(exchange(token)) == (401, "session_ended")
+    assert post("/theirs/token/refresh/", refresh=token).status_code == 401
+    # Once more changes nothing.
+    browser.cookies["app-refresh"] = token
+    assert sign_out(browser).status_code == 204
+    assert users == [ada]
+    assert not Session.objects.active().exists()
+
+
+def test_signing_out_with_a_cookie_that_is_no_token_is_no_error(ada: User):
+    browser = signed_in_there()
+    for value in ("junk", refresh_of(ada, user_id="12345")):
+        browser.cookies["app-refresh"] = value
+        assert sign_out(browser).status_code == 204
+
+
+def test_who_has_signed_out_there_is_not_let_in_here(ada: User):
+    browser = signed_in_there()
+    token = browser.cookies["app-refresh"].value
+    assert post("/rest/logout/", browser).status_code == 200
+    assert code_of(exchange(token)) == (401, "invalid_token")
+
+
+def test_the_access_cookie_is_good_until_all_sessions_of_the_user_end(ada: User):
+    browser = signed_in_there()
+    assert browser.get("/who-by-cookie").json() == "ada"
+    with BEFORE():
+        assert browser.get("/who-by-cookie").json() == "ada"
+    sessions.revoke_all(ada)
+    assert browser.get("/who-by-cookie").status_code == 401
+    with override_settings(SESSIONS_PLUS_IMPORT_FROM=[]):
+        assert browser.get("/who-by-cookie").json() == "ada"
+
+
+def test_an_access_token_costs_one_query_more_than_at_simplejwt(ada: User, statements: Any):
+    access = str(tokens.AccessToken.for_user(ada))
+    with statements() as found:
+        assert who(access) == (200, "ada")
+    assert len(found) == 2
+    with statements() as found:
+        assert who(access[:-4] + "AAAA")[0] == 401
+    assert not found
+
+
+def test_who_signs_out_everywhere_between_the_look_and_the_import_is_signed_out(
+    ada: User, monkeypatch: Any
+):
+    token = refresh_of(ada)
+
+    def write(rows: Any, row: Any, key: Any) -> bool:
+        sessions.revoke_all(ada)
+        return importing.write(rows, row, key)
+
+    monkeypatch.setattr(exchanging, "write", write)
+    assert code_of(exchange(token)) == (401, "session_ended")
+    assert not Session.objects.active().exists()
+    assert Session.objects.count() == 1
+
+
+# Where apps sign out
+
+
+def at_old_sign_out(token: Any) -> Any:
+    return post("/api/token/blacklist/", refresh=token)
+
+
+@pytest.mark.parametrize("which", ["old", "old and exchanged", "ours"])
+def test_an_app_signs_out_at_the_old_address_with_the_token_it_has(ada: User, which: str):
+    token = held = refresh_of(ada)
+    pair: dict[str, Any] = {}
+    if which != "old":
+        pair = exchanged(token)
+        held = pair["refresh"] if which == "ours" else token
+    answer = at_old_sign_out(held)
+    assert (answer.status_code, answer.json()) == (200, {})
+    assert not Session.objects.active().exists()
+    for each in (token, held):
+        assert code_of(exchange(each)) == (401, "session_ended")
+    assert post("/theirs/token/refresh/", refresh=token).status_code == 401
+    if which != "old":
+        assert Session.objects.get().end_reason == "signed_out"
+        assert who(pair["access"])[0] == 401
+
+
+def test_signing_out_with_a_copy_is_noticed(ada: User):
+    pair = exchanged(refresh_of(ada))
+    exchanged(exchanged(pair["refresh"])["refresh"])
+    at_old_sign_out(pair["refresh"])
+    assert Session.objects.get().end_reason == "refresh_reused"
+
+
+@pytest.mark.parametrize("token", [None, "", "junk", 7, ["x"], {}])
+def test_what_is_no_token_signs_nobody_out(ada: User, token: Any):
+    exchanged(refresh_of(ada))
+    at_old_sign_out(token)
+    assert Session.objects.active().count() == 1
+
+
+@override_settings(SESSIONS_PLUS_RATES={"refresh": "2/min"})
+def test_presenting_a_token_is_limited_and_junk_is_not_counted(ada: User):
+    token, other = refresh_of(ada), refresh_of(ada)
+    assert [exchange(token).status_code for _ in range(3)] == [200, 200, 429]
+    assert exchange(other).status_code == 200
+    forged = encoded(claims_of(other), "x" * 64)
+    assert [exchange(forged).status_code for _ in range(4)] == [401] * 4
+    assert exchange(other).status_code == 200

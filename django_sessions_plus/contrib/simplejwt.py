@@ -8,6 +8,7 @@ REST framework imports this module when its views are imported, so it must not i
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from importlib import import_module
@@ -33,6 +34,7 @@ from django_sessions_plus.conf import config
 from django_sessions_plus.jwt import compact
 from django_sessions_plus.jwt.refresh_token import secret_for
 from django_sessions_plus.switching.old_refresh import OldRefresh
+from django_sessions_plus.switching.sources.base import KeptSource
 
 NAME = "simplejwt"
 """The entry in ``SESSIONS_PLUS_IMPORT_FROM``."""
@@ -60,6 +62,29 @@ class JWTAuthentication(authentication.JWTAuthentication):
         return user
 
 
+class RevokingSource(KeptSource):
+    """Refresh tokens that were left to simplejwt, with ``SESSIONS_PLUS_IMPORT_KEEP_SOURCE``."""
+
+    @property
+    def alias(self) -> str | None:
+        """The database of simplejwt's list; None if that app is not installed."""
+        return router.db_for_write(OutstandingToken) if apps.is_installed(_LIST_APP) else None
+
+    def digest_of(self, token: str) -> str:
+        """See KeptSource."""
+        return tokens.foreign_digest(self.name, token)
+
+    def update(self, key: str, expires_at: datetime, data: Mapping[str, Any] | None) -> None:
+        """Do nothing: a token has neither data nor another expiry than that which is signed."""
+
+    def delete(self, key: str) -> None:
+        """Have simplejwt refuse the token from now on."""
+        named = json.loads(key)
+        if isinstance(named, list):
+            expires_at = timezone.now() + api_settings.REFRESH_TOKEN_LIFETIME
+            _revoke(named[0], user=None, created_at=None, expires_at=expires_at)
+
+
 @sensitive_variables()
 def read(token: object) -> OldRefresh | None:
     """Return a refresh token that simplejwt has issued, if it has not expired; None for anything else. No query."""
@@ -79,7 +104,8 @@ def read(token: object) -> OldRefresh | None:
         return None
     return OldRefresh(
         source=NAME,
-        digest=tokens.foreign_digest(NAME, _identifier(verified)),
+        key=_key_of(verified),
+        digest=tokens.foreign_digest(NAME, _key_of(verified)),
         secret=secret_for(token),
         claims=verified,
         issued_at=_moment(verified.get("iat")),
@@ -126,14 +152,7 @@ def is_revoked(old: OldRefresh) -> bool:
 def revoke(old: OldRefresh, user: Any) -> None:
     """Have simplejwt refuse the token from now on, if the app with its list is installed."""
     identifier = old.claims.get(api_settings.JTI_CLAIM)
-    if not apps.is_installed(_LIST_APP) or identifier is None:
-        return
-    # Its own method stores the token once more, and error reports would show it.
-    known, _ = OutstandingToken._default_manager.get_or_create(
-        jti=identifier,
-        defaults={"user": user, "created_at": old.issued_at, "expires_at": old.expires_at},
-    )
-    BlacklistedToken._default_manager.get_or_create(token=known)
+    _revoke(identifier, user=user, created_at=old.issued_at, expires_at=old.expires_at)
 
 
 @sensitive_variables()
@@ -152,6 +171,15 @@ def refresh(token: Any) -> dict[str, Any]:
     return answer
 
 
+def _revoke(identifier: Any, **columns: Any) -> None:
+    """Put a token on simplejwt's list; ``columns`` are for one that was not noted when it was issued."""
+    if not apps.is_installed(_LIST_APP) or identifier is None:
+        return
+    # Its own method stores the token once more, and error reports would show it.
+    known, _ = OutstandingToken._default_manager.get_or_create(jti=identifier, defaults=columns)
+    BlacklistedToken._default_manager.get_or_create(token=known)
+
+
 def _token_class() -> Any:
     """Return the class of its refresh tokens: the project's own, if its serializer has one."""
     return import_string(api_settings.TOKEN_REFRESH_SERIALIZER).token_class
@@ -166,7 +194,7 @@ def _unlisted(token_class: Any) -> Any:
     return type(token_class.__name__, (token_class,), {"check_blacklist": lambda token: None})
 
 
-def _identifier(verified: Any) -> str:
+def _key_of(verified: Any) -> str:
     """Return what tells a token from all others: its identifier, or all claims if the project has it leave that out."""
     named = verified.get(api_settings.JTI_CLAIM)
     return json.dumps(verified.payload if named is None else [named], sort_keys=True)

@@ -36,6 +36,7 @@ from django_sessions_plus.switching.barriers import is_forbidden
 from django_sessions_plus.switching.importing import new_row, write
 from django_sessions_plus.switching.models import ImportedKey
 from django_sessions_plus.switching.old_refresh import OldRefresh
+from django_sessions_plus.switching.sealing import LONGEST_KEY, seal
 from django_sessions_plus.switching.sources.base import OldSession
 from django_sessions_plus.switching.sources.named import TOKENS
 
@@ -84,7 +85,11 @@ def exchange(old: OldRefresh, *, store: SessionStore, request: Any) -> IssuedTok
         InactiveSessionError: its session has ended, or all sessions of its user have, since it was issued.
         StaleSessionError, ConfigurationError: as ``refresh()``.
     """
-    row = store.rows.find_for_refresh(old.session_id) or _import(old, store)
+    row = store.rows.find_for_refresh(old.session_id)
+    if row is None:
+        row = _import(old, store)
+    elif _is_signed_out_there(old, using=store.rows.alias):
+        sessions.revoke(row, reason=EndReason.SIGNED_OUT)
     if row is None:
         return None
     started_at = row.imported_at or row.created_at
@@ -125,15 +130,30 @@ def _import(old: OldRefresh, store: SessionStore) -> AbstractSession | None:
     if own_engine() is None:
         return None
     row = _new_row(old, user, store)
-    key = ImportedKey(digest=old.digest, source=old.source)
-    with transaction.atomic(using=using):
-        is_ours = write(store.rows, row, key)
-        if is_ours and not config.IMPORT_KEEP_SOURCE:
-            package.revoke(old, user)
-    if not is_ours:
+    if not _write(old, row, user, store):
         return _find_again(old, store)
     _finish(old, row, user)
     return row
+
+
+def _write(old: OldRefresh, row: AbstractSession, user: Any, store: SessionStore) -> bool:
+    """Write the row and the digest, and revoke the token or keep its key; False if another request has done so."""
+    key = ImportedKey(digest=old.digest, source=old.source)
+    if config.IMPORT_KEEP_SOURCE and len(old.key) <= LONGEST_KEY:
+        key.sealed_key = seal(old.key, old.digest)
+    with transaction.atomic(using=store.rows.alias):
+        is_ours = write(store.rows, row, key)
+        if is_ours and not key.sealed_key:
+            package_of(old.source).revoke(old, user)
+    return is_ours
+
+
+def _is_signed_out_there(old: OldRefresh, *, using: str) -> bool:
+    """Return whether the package has revoked a token that was left to it; two queries with that setting, else none."""
+    if not config.IMPORT_KEEP_SOURCE or not package_of(old.source).is_revoked(old):
+        return False
+    kept = ImportedKey.objects.using(using).filter(digest=old.digest).exclude(sealed_key="")
+    return kept.exists()
 
 
 def _find_again(

@@ -23,8 +23,10 @@ class OldRefresh:
 
     source: str
     """The entry in ``SESSIONS_PLUS_IMPORT_FROM``."""
+    key: str = field(repr=False)
+    """What tells it from all others, and is enough for its package to revoke it, but not to use it."""
     digest: str = field(repr=False)
-    """64 hexadecimal characters that no other token has; they are stored, and lead to nothing."""
+    """The digest of the key: 64 hexadecimal characters, which are stored."""
     secret: bytes = field(repr=False)
     """32 bytes that only who holds the token can compute; they are stored nowhere."""
     claims: Any = field(repr=False)

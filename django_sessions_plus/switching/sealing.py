@@ -12,6 +12,9 @@ from django.views.decorators.debug import sensitive_variables
 
 from django_sessions_plus.jwt.derivation import derive, hkdf
 
+LONGEST_KEY = 256
+"""In characters: the column takes no longer one, encrypted."""
+
 _PURPOSE = "imported session key"
 
 

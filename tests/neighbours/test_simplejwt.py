@@ -951,6 +951,77 @@ def test_who_signs_out_everywhere_between_the_look_and_the_import_is_signed_out(
     assert Session.objects.count() == 1
 
 
+def test_a_token_that_expires_during_the_leeway_of_simplejwt_begins_no_session(
+    ada: User, backend: Any
+):
+    backend("HS256", token_backend.signing_key, "", None, None, None, 3600)
+    token = refresh_of(ada, exp=int(timezone.now().timestamp()) - 60)
+    assert code_of(exchange(token)) == (401, "invalid_token")
+    assert not Session.objects.exists()
+    assert not BlacklistedToken._default_manager.exists()
+
+
+# With the source kept
+
+
+KEPT = override_settings(SESSIONS_PLUS_IMPORT_KEEP_SOURCE=True)
+
+
+def at_simplejwt(token: str) -> int:
+    status: int = post("/theirs/token/refresh/", refresh=token).status_code
+    return status
+
+
+@pytest.mark.parametrize("end", ["signed out", *ENDS])
+@KEPT
+def test_simplejwt_takes_a_token_that_was_left_to_it_until_its_session_ends(ada: User, end: str):
+    token, other = refresh_of(ada), refresh_of(User.objects.create_user("bob"))
+    for each in (token, other):
+        exchanged(each)
+        assert at_simplejwt(each) == 200
+    sealed = ImportedKey.objects.exclude(sealed_key="")
+    assert sealed.count() == 2
+    assert claims_of(token)["jti"] not in "".join(sealed.values_list("sealed_key", flat=True))
+    if end == "signed out":
+        at_old_sign_out(token)
+    else:
+        ENDS[end](ada)
+    assert at_simplejwt(token) == 401
+    assert at_simplejwt(other) == (401 if end == "everyone signed out" else 200)
+
+
+@NO_GRACE
+@KEPT
+def test_who_signs_out_at_simplejwt_with_a_token_that_was_left_to_it_is_signed_out(ada: User):
+    token, other = refresh_of(ada), refresh_of(ada)
+    pair = exchanged(token)
+    exchanged(other)
+    verified: Any = tokens.RefreshToken(token)  # type: ignore[arg-type]
+    verified.blacklist()
+    assert code_of(exchange(token)) == (401, "session_ended")
+    assert code_of(exchange(pair["refresh"])) == (401, "session_ended")
+    exchanged(other)
+    assert Session.objects.get(ended_at__isnull=False).end_reason == "signed_out"
+
+
+@NO_GRACE
+def test_a_token_that_was_revoked_before_the_source_was_kept_goes_on(ada: User):
+    token = refresh_of(ada)
+    exchanged(token)
+    with KEPT:
+        exchanged(token)
+
+
+@KEPT
+def test_a_token_that_simplejwt_has_not_listed_is_refused_there_when_its_session_ends(ada: User):
+    token = refresh_of(ada)
+    OutstandingToken._default_manager.all().delete()
+    exchanged(token)
+    sessions.revoke_all(ada)
+    assert at_simplejwt(token) == 401
+    assert OutstandingToken._default_manager.get().token == ""
+
+
 # Where apps sign out
 
 

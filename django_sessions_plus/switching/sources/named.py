@@ -113,10 +113,20 @@ def kept_source_of(name: str) -> KeptSource:
     package, _, label = name.partition(":")
     if package not in TOKENS:
         return source_of(name)
+    if not label:
+        return _revoking_source(name)
     try:
         return TokenSource(package, apps.get_model(label))
     except (LookupError, ValueError) as error:
         raise ConfigurationError(f"The tokens of {name} cannot be found: {error}") from error
+
+
+def _revoking_source(name: str) -> KeptSource:
+    try:
+        found: KeptSource = import_module(TOKENS[name]).RevokingSource(name)
+    except (AttributeError, ImportError, RuntimeError) as error:
+        raise ConfigurationError(f"The tokens of {name} cannot be revoked: {error}") from error
+    return found
 
 
 def _model_of(module: Any) -> type[models.Model] | None:

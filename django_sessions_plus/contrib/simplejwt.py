@@ -90,7 +90,7 @@ def read(token: object) -> OldRefresh | None:
     """Return a refresh token that simplejwt has issued, if it has not expired; None for anything else. No query."""
     if not isinstance(token, str) or len(token) > compact.LONGEST_TOKEN:
         return None
-    # Its last character could be another one, and the signature the same.
+    # Some versions of PyJWT accept another last character, by which the same token would have another secret.
     if compact.decode(token.rpartition(".")[2]) is None:
         return None
     try:

@@ -42,6 +42,7 @@ from rest_framework_simplejwt.state import token_backend
 from rest_framework_simplejwt.token_blacklist.models import BlacklistedToken, OutstandingToken
 
 from django_sessions_plus import sessions, signals
+from django_sessions_plus.contrib import simplejwt
 from django_sessions_plus.models import Session
 from django_sessions_plus.switching import exchanging, importing
 from django_sessions_plus.switching.models import ImportBarrier, ImportedKey
@@ -585,6 +586,16 @@ class FailingAt:
         if self.remaining == 0:
             raise DatabaseError("the database has failed")
         return execute(sql, params, many, context)
+
+
+def test_what_is_kept_of_a_token_does_not_show_it(ada: User):
+    token = refresh_of(ada)
+    old = simplejwt.read(token)
+    assert old is not None
+    for shown in (old, old.with_attempt(ATTEMPT), old.claims, vars(old.claims)):
+        assert token not in repr(shown)
+    for secret in (token, ATTEMPT, old.digest, old.key, repr(old.secret)):
+        assert secret not in repr(old.with_attempt(ATTEMPT))
 
 
 @pytest.mark.parametrize("is_exchanged", [False, True])

@@ -25,6 +25,7 @@ from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
 from django_sessions_plus import sessions
+from django_sessions_plus.accounts.failed_sign_ins import log_refused_credential
 from django_sessions_plus.api.bearer import authenticate_session, refusal
 from django_sessions_plus.api.errors import (
     InvalidTokenError,
@@ -124,7 +125,13 @@ class ImportedTokenAuthentication(BaseAuthentication):
         def find() -> Any:
             return self._as_old_token(ask_package(request), switch.OldToken, source.column)
 
-        row: Any = switch.import_token(store, source, digest, find, refusals=AuthenticationFailed)
+        try:
+            row: Any = switch.import_token(
+                store, source, digest, find, refusals=AuthenticationFailed
+            )
+        except AuthenticationFailed:
+            log_refused_credential(request._request, "unknown")
+            raise
         if row is switch.FAILED:
             raise UnavailableError
         if row is None:

@@ -305,11 +305,14 @@ def test_junk_costs_no_query(db, kind, token, django_assert_num_queries):
         assert kind.get(token).status_code == 401
 
 
-def test_an_unknown_token_is_asked_for_once(db, kind, statements):
+@pytest.mark.db_engine
+def test_an_unknown_token_is_asked_for_once_and_always_logged(db, kind, statements, caplog):
     for expected in (2, 1):
+        caplog.clear()
         with statements() as found:
             assert kind.get("0" * 40).status_code == 401
         assert len(found) == expected
+        assert "A credential that opens nothing was refused" in caplog.text
 
 
 def test_a_header_that_the_package_refuses_is_refused_in_its_words(db, kind):
@@ -439,6 +442,8 @@ def test_before_the_switch_the_package_answers_and_imported_tokens_stay_valid(al
         assert (kind.who(token), kind.who(other)) == ("", "bob")
 
 
+# Such a process does not know of the cache.
+@pytest.mark.db_engine
 def test_a_sign_out_in_a_process_of_the_previous_engine_ends_the_session(alice, kind):
     token = kind.mint(alice)
     assert kind.who(token) == "alice"

@@ -105,6 +105,7 @@ def imported_again(store: Any, row: AbstractSession | None) -> AbstractSession |
     """
     if row is None or not store.has_uncommitted or not store.uncommitted.is_import_undone(row):
         return row
+    import_again = store.uncommitted.import_again
     again = type(store)(store.uncommitted.imported_token)
     again.meta, again.wants_user, again.uncommitted = (
         store.meta,
@@ -114,7 +115,7 @@ def imported_again(store: Any, row: AbstractSession | None) -> AbstractSession |
     # An earlier save of this value was undone too.
     store.pending_remember = store.remember
     store.uncommitted.forget_import()
-    found: AbstractSession | None = again._find_row()
+    found: AbstractSession | None = import_again() if import_again else again._find_row()
     return found
 
 

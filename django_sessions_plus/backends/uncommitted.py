@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from copy import copy
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -15,6 +16,9 @@ if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
 
 
+ImportAgain = Callable[[], "AbstractSession | None"]
+
+
 class Uncommitted:
     """Remembers until the commit what has to be written again after a rollback."""
 
@@ -24,6 +28,8 @@ class Uncommitted:
         """Whether the row was inserted."""
         self.imported_token: str | None = None
         """The token under which the row was imported from another engine; also if it could not be written."""
+        self.import_again: ImportAgain | None = None
+        """What imports the token of another package once more; set as ``imported_token`` is for a session."""
         self.unasked_digest: str | None = None
         """The digest of the presented token if the other engine could not be asked whether it has its session."""
         self.before: AbstractSession | None = None
@@ -51,17 +57,25 @@ class Uncommitted:
         else:
             self.imported_token = token
 
+    def keep_token_import(self, again: ImportAgain, *, is_written: bool) -> None:
+        """Note that the token of another package was just imported, or was to be; ``again`` repeats that."""
+        if is_written:
+            self._keep_until_commit("import_again", again)
+        else:
+            self.import_again = again
+
     def is_import_undone(self, row: AbstractSession) -> bool:
         """Return whether ``row`` was imported, but is not in the database. At most one query.
 
         A rollback, also one to a savepoint, has undone the import then, or it could not be written. The other
         engine still has the session, so that it can be imported again.
         """
-        return self.imported_token is not None and not self.rows.query().filter(pk=row.pk).exists()
+        is_kept = self.imported_token is not None or self.import_again is not None
+        return is_kept and not self.rows.query().filter(pk=row.pk).exists()
 
     def forget_import(self) -> None:
         """Forget the import that was undone, and what was written to its row."""
-        self.imported_token = self.before = None
+        self.imported_token = self.import_again = self.before = None
 
     def keep_before(self, row: AbstractSession) -> None:
         """Note that ``row`` was just written; to be called before the instance is changed.

@@ -22,8 +22,11 @@ class TokenAuthentication(ImportedTokenAuthentication, authentication.TokenAuthe
     def __init_subclass__(cls, **kwargs: Any) -> None:
         """Watch the model of a subclass, so that a token that is deleted there ends its session here."""
         super().__init_subclass__(**kwargs)
-        if cls.model is not None:
-            watch("authtoken", cls.model._meta.label)
+        model: Any = cls.model
+        if model is not None:
+            # Django sends the signal for the model by which a row is deleted: a proxy, or the one with the table.
+            for each in (model._meta.concrete_model, model):
+                watch("authtoken", each._meta.label)
 
     def token_model(self) -> type[models.Model]:
         """Return the model of the tokens."""

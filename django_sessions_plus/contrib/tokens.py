@@ -15,12 +15,14 @@ from importlib import import_module
 from typing import Any, ClassVar, Literal
 
 from django.conf import settings
+from django.core.exceptions import PermissionDenied
 from django.db import models
 from django.db.models.signals import post_delete
+from django.http import Http404
 from django.urls import URLResolver, get_resolver
 from django.views.decorators.debug import sensitive_variables
 from rest_framework.authentication import BaseAuthentication, get_authorization_header
-from rest_framework.exceptions import AuthenticationFailed
+from rest_framework.exceptions import APIException, AuthenticationFailed
 from rest_framework.request import Request
 from rest_framework.settings import api_settings
 
@@ -44,11 +46,15 @@ from django_sessions_plus.switching.sources.tokens import MODELS, TokenSource, i
 # A longer one, or one with other characters, is no token of any package, and some databases fail on it.
 _WELL_FORMED = re.compile(rb"[!-~]{1,256}")
 
+# What else REST framework answers, with which a class of the project may refuse a request.
+_ERRORS = (APIException, PermissionDenied, Http404)
+
 
 class ImportedTokenAuthentication(BaseAuthentication):
     """The base class for tokens of another package; to be listed before the class of that package.
 
-    While ``SESSION_ENGINE`` is another engine, the package answers alone.
+    While ``SESSION_ENGINE`` is another engine, the package answers alone. So it does for tokens that belong to
+    another model than that of the users.
     """
 
     package: ClassVar[Literal["authtoken", "knox"]]
@@ -65,6 +71,8 @@ class ImportedTokenAuthentication(BaseAuthentication):
         if own_engine() is None or not self._is_presented(request):
             return super().authenticate(request)
         source = TokenSource(self.package, self.token_model())
+        if not source.is_of_users:
+            return super().authenticate(request)
         store = put_session(request._request, transport="token")
         # The token is in no local variable, because error reports show those.
         digest = self._digest_of_presented(request, source)
@@ -127,7 +135,7 @@ class ImportedTokenAuthentication(BaseAuthentication):
 
         try:
             row: Any = switch.import_token(
-                store, source, digest, find, refusals=AuthenticationFailed
+                store, source, digest, find, refusals=AuthenticationFailed, errors=_ERRORS
             )
         except AuthenticationFailed:
             log_refused_credential(request._request, "unknown")

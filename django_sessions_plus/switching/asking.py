@@ -51,7 +51,10 @@ def ask(source: Source, key: str) -> OldSession | NoAnswer:
 
 
 def call(
-    find: Callable[[], T | None], source: KeptSource, *, refusals: type[Exception]
+    find: Callable[[], T | None],
+    source: KeptSource,
+    *,
+    refusals: type[Exception] | tuple[type[Exception], ...],
 ) -> T | NoAnswer:
     """Return what ``find()`` returns, unless the source fails, which is logged, or has failed a moment ago.
 

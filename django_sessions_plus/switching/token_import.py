@@ -7,6 +7,7 @@ package's own views delete it to sign out.
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any, Literal
@@ -19,6 +20,7 @@ from django.views.decorators.debug import sensitive_variables
 from django_sessions_plus import events, sessions
 from django_sessions_plus.backends.changes import EXPIRY_KEY
 from django_sessions_plus.backends.session import SessionStore
+from django_sessions_plus.backends.uncommitted import ImportAgain
 from django_sessions_plus.backends.user_check import backend_of
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.bookkeeping import best_effort, log_failure
@@ -55,6 +57,7 @@ def import_token(
     find: Callable[[], OldToken | None],
     *,
     refusals: type[Exception],
+    errors: tuple[type[Exception], ...] = (),
 ) -> AbstractSession | Literal[NoAnswer.FAILED] | None:
     """Return the row of the session for the token with this digest, now imported; None if it may not be.
 
@@ -62,12 +65,13 @@ def import_token(
     own database cannot be written to, the row is not saved, and the next request tries again.
 
     Raises:
-        Exception: of the type ``refusals``, by which the package refuses the token.
+        Exception: of the type ``refusals``, by which the package refuses the token, or one of ``errors``, by which
+            the project's class refuses the request.
     """
     if digest in unknown_tokens:
         return None
     try:
-        old = call(find, source, refusals=refusals)
+        old = call(find, source, refusals=(refusals, *errors))
     except refusals:
         unknown_tokens.add(digest)
         raise
@@ -76,15 +80,22 @@ def import_token(
     # A database that ignores case finds other spellings of a key too.
     if not isinstance(old, OldToken) or source.digest_of(old.key) != digest:
         return None
+
+    def import_again() -> AbstractSession | None:
+        with suppress(refusals, *errors):
+            row = import_token(store, source, digest, find, refusals=refusals, errors=errors)
+            return None if row is FAILED else row
+        return None
+
     try:
-        return _import(store, source, old, digest)
+        return _import(store, source, old, digest, import_again)
     except SignInRefusedError:
         return None
 
 
 @sensitive_variables("old")
 def _import(
-    store: SessionStore, source: TokenSource, old: OldToken, digest: str
+    store: SessionStore, source: TokenSource, old: OldToken, digest: str, again: ImportAgain
 ) -> AbstractSession | None:
     rows, session = store.rows, _session_of(old)
     row = new_row(
@@ -103,10 +114,12 @@ def _import(
     except DatabaseError as error:
         # The database may be read-only for a while.
         log_failure(f"import a token of {source.name}", error)
+        store.uncommitted.keep_token_import(again, is_written=False)
         row._state.db = rows.alias
         return row
     if not is_ours:
         return rows.find_not_ended(digest)
+    store.uncommitted.keep_token_import(again, is_written=True)
     transaction.on_commit(_Imported(row, old, source.name).finish, using=rows.alias)
     return row
 
@@ -118,6 +131,10 @@ def _session_of(old: OldToken) -> OldSession:
         SignInRefusedError: no authentication backend of this site has such a user.
     """
     user, now = old.user, timezone.now()
+    users: Any = sessions.session_model()._meta.get_field("user").related_model
+    if not isinstance(user, users):
+        # A user of this site with the same primary key is somebody else.
+        raise SignInRefusedError
     # Without an expiry, it lasts until it is ended.
     expires_at = old.expires_at or now + LONGEST_DURATION
     data = {

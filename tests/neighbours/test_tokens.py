@@ -17,7 +17,9 @@ import pytest
 from django.apps import apps
 from django.contrib.auth.models import User
 from django.core import checks
-from django.db import OperationalError
+from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
+from django.db import OperationalError, connection
+from django.http import Http404
 from django.test import Client, RequestFactory, override_settings
 from django.views.debug import ExceptionReporter
 
@@ -26,6 +28,7 @@ if not apps.is_installed("djoser"):
 
 from knox.models import AuthToken
 from rest_framework.authtoken.models import Token
+from rest_framework.exceptions import PermissionDenied
 from rest_framework.test import APIRequestFactory
 
 from django_sessions_plus import sessions
@@ -37,7 +40,7 @@ from django_sessions_plus.switching.asking import unknown_tokens
 from django_sessions_plus.switching.models import ImportedKey
 from django_sessions_plus.switching.sources.tokens import TokenSource
 from tests.backends.racing import racers, shared_database
-from tests.neighbours.tokens_urls import CLASSES, Who
+from tests.neighbours.tokens_urls import CLASSES, ApiToken, Device, DeviceToken, Who
 
 pytestmark = [pytest.mark.neighbours, pytest.mark.django_db(transaction=True)]
 
@@ -214,6 +217,64 @@ def test_what_a_subclass_of_the_project_judges_is_asked_at_the_import(alice):
     assert Session.objects.get().expires_at == token.created + DAY
 
 
+def test_a_request_that_a_class_of_the_project_refuses_delays_no_other_import(alice, bob):
+    class Choosy(CLASSES["authtoken"][0]):
+        refusal: Exception
+
+        def authenticate_credentials(self, key: str) -> Any:
+            user, token = super().authenticate_credentials(key)
+            if user == bob:
+                raise self.refusal
+            return user, token
+
+    refusals = (PermissionDenied(), DjangoPermissionDenied(), Http404())
+    for refusal, expected in zip(refusals, (403, 403, 404), strict=True):
+        Choosy.refusal = refusal
+        request = APIRequestFactory().get("/", headers=AUTHTOKEN.headers(AUTHTOKEN.mint(bob)))
+        answer = Who.as_view(authentication_classes=[Choosy])(request)
+        assert answer.status_code == expected
+    assert authenticated(Choosy, f"Token {AUTHTOKEN.mint(alice)}") == "alice"
+
+
+def test_a_proxy_model_has_the_tokens_of_its_table(alice):
+    for model in (Token, ApiToken):
+        token = AUTHTOKEN.mint(alice)
+        headers = AUTHTOKEN.headers(token)
+        sessions_found = {
+            Client().get(f"/{name}/who", headers=headers).json()["session"]
+            for name in ("proxy", "authtoken")
+        }
+        assert sessions_found == {str(sessions.list_for(alice).get().pk)}
+        model.objects.filter(user=alice).delete()
+        unknown_tokens.clear()
+        assert Client().get("/proxy/who", headers=headers).status_code == 401
+        assert not sessions.list_for(alice).exists()
+
+
+def test_tokens_that_are_not_of_users_are_left_to_their_package(alice):
+    device = Device.objects.create(pk=alice.pk)
+    DeviceToken.objects.create(key="d" * 40, user=device)
+    for end in (lambda: None, lambda: sessions.revoke_all(alice), sessions.revoke_everyone):
+        end()
+        answer = Client().get("/device/who", headers=AUTHTOKEN.headers("d" * 40))
+        assert answer.json() == {"user": "a device", "session": None, "is_its_session": False}
+    assert not Session.objects.exists()
+
+
+def test_who_is_no_user_never_gets_the_session_of_a_user(alice):
+    class OfDevices(CLASSES["authtoken"][0]):
+        def authenticate_credentials(self, key: str) -> Any:
+            user, token = super().authenticate_credentials(key)
+            return Device(pk=user.pk), token
+
+    token = AUTHTOKEN.mint(alice)
+    request = APIRequestFactory().get("/", headers=AUTHTOKEN.headers(token))
+    answer = Who.as_view(authentication_classes=[OfDevices])(request)
+    assert answer.status_code == 401
+    assert not Session.objects.exists()
+    assert Token.objects.filter(key=token).exists()
+
+
 def authenticated(kind: Any, header: str) -> str:
     request = APIRequestFactory().get("/", headers={"Authorization": header})
     answer = Who.as_view(authentication_classes=[kind])(request)
@@ -235,6 +296,16 @@ def test_no_view_makes_the_token_invalid_that_did_not_end_the_session(alice, kin
     row = Session.objects.get()
     assert row.is_fresh() is (what == "sign-in")
     assert ("basket" in row.get_decoded()) is (what == "write")
+
+
+def test_what_a_failed_view_has_undone_is_imported_again(alice, kind, monkeypatch):
+    monkeypatch.setitem(connection.settings_dict, "ATOMIC_REQUESTS", True)
+    token = kind.mint(alice)
+    answer = kind.act(token, "write-and-fail")
+    assert (answer.status_code, answer.json()) == (400, ["wrong"])
+    assert Session.objects.get().get_decoded()["basket"] == 1
+    assert ImportedKey.objects.count() == 1
+    assert kind.who(token) == "alice"
 
 
 @pytest.mark.parametrize("what", ["sign-in-bob", "take-over"])

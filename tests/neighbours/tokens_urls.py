@@ -6,11 +6,14 @@ from typing import Any
 
 from django.contrib.auth import login, update_session_auth_hash
 from django.contrib.auth.models import User
+from django.db import models
 from django.urls import include, path
 from knox import views as knox_views
 from knox.auth import TokenAuthentication as PlainKnox
 from rest_framework import authentication
+from rest_framework.authtoken.models import Token
 from rest_framework.authtoken.views import obtain_auth_token
+from rest_framework.exceptions import ValidationError
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
@@ -21,6 +24,43 @@ from django_sessions_plus.api.authentication import (
 )
 from django_sessions_plus.contrib import authtoken, knox
 from django_sessions_plus.models import Session
+
+
+class ApiToken(Token):
+    """A proxy model, as Django's admin may need one for tokens."""
+
+    class Meta:
+        proxy = True
+        app_label = "authtoken"
+
+
+class Device(models.Model):
+    """What is no user of the site, and signs in by a token of its own."""
+
+    is_active = is_authenticated = True
+
+    class Meta:
+        app_label = "custom"
+
+    def get_username(self) -> str:
+        return "a device"
+
+
+class DeviceToken(models.Model):
+    key = models.CharField(max_length=40, primary_key=True)
+    user = models.ForeignKey(Device, on_delete=models.CASCADE)
+    created = models.DateTimeField(auto_now_add=True)
+
+    class Meta:
+        app_label = "custom"
+
+
+class ProxyAuthentication(authtoken.TokenAuthentication):
+    model = ApiToken
+
+
+class DeviceAuthentication(authtoken.TokenAuthentication):
+    model = DeviceToken
 
 
 class Who(APIView):
@@ -53,6 +93,7 @@ class Act(APIView):
             "delete": lambda: _delete(request.user, "auth_token"),
             "delete-auth": lambda: _delete(request, "auth"),
             "write": lambda: request.session.update({"basket": 1}),
+            "write-and-fail": lambda: _write_and_fail(request),
             "password": lambda: _set_password(request),
         }
         acts[what]()
@@ -72,6 +113,11 @@ def _take_over(request: Request) -> None:
     login(request._request, User.objects.get(username="bob"))
 
 
+def _write_and_fail(request: Request) -> None:
+    request.session["basket"] = 1
+    raise ValidationError("wrong")
+
+
 def _set_password(request: Request) -> None:
     user: Any = request.user
     user.set_password("another")
@@ -81,6 +127,8 @@ def _set_password(request: Request) -> None:
 
 CLASSES: dict[str, Any] = {
     "authtoken": [authtoken.TokenAuthentication],
+    "proxy": [ProxyAuthentication],
+    "device": [DeviceAuthentication],
     "knox": [knox.TokenAuthentication],
     "plain-authtoken": [authentication.TokenAuthentication],
     "plain-knox": [PlainKnox],

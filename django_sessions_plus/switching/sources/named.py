@@ -87,7 +87,7 @@ def source_of(name: str) -> Source:
 
 
 def token_sources() -> list[TokenSource]:
-    """Return the tables of tokens that ``SESSIONS_PLUS_IMPORT_FROM`` names.
+    """Return the tables of tokens that ``SESSIONS_PLUS_IMPORT_FROM`` names, each once.
 
     Raises:
         ImportError: a package is not installed.
@@ -95,13 +95,14 @@ def token_sources() -> list[TokenSource]:
     named = [package for package in TOKENS if package in config.IMPORT_FROM]
     for package in named:
         import_module(TOKENS[package])
-    found = []
+    found = {}
     for package, label in MODELS:
         # A project with a model of its own need not have that of the package.
         with suppress(LookupError):
-            if package in named:
-                found.append(TokenSource(package, apps.get_model(label)))
-    return found
+            source = TokenSource(package, apps.get_model(label))
+            if package in named and source.is_of_users:
+                found[source.name] = source
+    return list(found.values())
 
 
 def kept_source_of(name: str) -> KeptSource:

@@ -11,7 +11,7 @@ from typing import Any
 from django.db import models, router
 from django.views.decorators.debug import sensitive_variables
 
-from django_sessions_plus import tokens
+from django_sessions_plus import sessions, tokens
 from django_sessions_plus.switching.sources.base import KeptSource
 
 COLUMNS = {"authtoken": "key", "knox": "digest"}
@@ -41,12 +41,25 @@ class TokenSource(KeptSource):
     """The tokens of one model. A key is the value of the column that finds the token.
 
     They stay there as long as they are valid: the package's own views, to sign out for example, work on its rows.
+    A proxy model is the same source as the model with the table.
     """
 
     def __init__(self, package: str, model: type[models.Model]) -> None:
-        super().__init__(f"{package}:{model._meta.label}")
-        self.model = model
+        table: Any = model._meta.concrete_model
+        super().__init__(f"{package}:{table._meta.label}")
+        self.model: type[models.Model] = table
         self.column = COLUMNS[package]
+
+    @property
+    def is_of_users(self) -> bool:
+        """Whether a token is one of a user of this site; also if the model does not say of whom.
+
+        The tokens of another model's instances are left to their package: a user may have the same primary key.
+        """
+        fields = self.model._meta.concrete_fields
+        owners: Any = next((field.related_model for field in fields if field.name == "user"), None)
+        users: Any = sessions.session_model()._meta.get_field("user").related_model
+        return owners is None or issubclass(owners, users)
 
     @property
     def alias(self) -> str:

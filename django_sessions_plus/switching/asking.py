@@ -16,7 +16,7 @@ from typing import TypeVar
 
 from django.views.decorators.debug import sensitive_variables
 
-from django_sessions_plus.backends.caching.circuit import circuit_of
+from django_sessions_plus.backends.caching.circuit import Circuit, Pending, circuit_of
 from django_sessions_plus.bookkeeping import log_failure, savepoint_if_needed
 from django_sessions_plus.conf.changes import on_setting_change
 from django_sessions_plus.switching.decoding import UnreadableError
@@ -69,16 +69,22 @@ def call(
         with savepoint_if_needed(source.alias):
             found = find()
     except refusals:
+        # Otherwise clients that send junk would keep a store that works again from being asked.
+        _note_answer(circuit, pending, began)
         raise
     except Exception as error:  # noqa: BLE001 - whatever a driver, a cache or another engine raises
         circuit.note_failure()
         log_failure(f"ask {source.name} for what to import", error)
         return NoAnswer.FAILED
+    _note_answer(circuit, pending, began)
+    return NoAnswer.UNKNOWN if found is None else found
+
+
+def _note_answer(circuit: Circuit, pending: Pending | None, began: float) -> None:
     if monotonic() - began > SLOW:
         circuit.note_failure()
     else:
         circuit.note_success(pending)
-    return NoAnswer.UNKNOWN if found is None else found
 
 
 class UnknownTokens:

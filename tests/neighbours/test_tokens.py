@@ -451,6 +451,19 @@ def test_a_table_that_cannot_be_read_is_no_refusal(alice, kind, monkeypatch):
     assert kind.who(token) == "alice"
 
 
+def test_a_table_that_answers_again_is_asked_again_although_it_refuses_junk(
+    alice, kind, monkeypatch
+):
+    monkeypatch.setattr(circuit, "FIRST_DELAY", 0.0)
+    with monkeypatch.context() as broken:
+        broken.setattr(TokenSource, "alias", "no such database")
+        assert kind.get(kind.mint(alice)).status_code == 503
+    (found,) = circuit._circuits.values()
+    assert not found.is_healthy
+    assert kind.who("0" * 40) == ""
+    assert found.is_healthy
+
+
 def test_while_our_table_cannot_be_written_to_tokens_are_answered(alice, kind, monkeypatch):
     token = kind.mint(alice)
 

@@ -6,6 +6,7 @@ from typing import Any
 from unittest.mock import patch
 
 import pytest
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.contrib.sessions.base_session import AbstractBaseSession
 from django.db import IntegrityError, connection, models, transaction
@@ -16,6 +17,8 @@ from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.backends.rows import Rows
 from django_sessions_plus.models import Session
+from django_sessions_plus.switching.decoding import UnreadableError, decoded
+from django_sessions_plus.switching.sources.named import source_of
 from django_sessions_plus.switching.sources.rows import RowSource
 from tests.switching.conftest import after_switch, before_switch, browser, key_of, old_rows
 
@@ -114,3 +117,13 @@ def test_columns_of_the_other_engine_with_other_types_are_left_alone():
         Odd(session_key="k" * 32, session_data=SessionStore().encode({}), user_agent_id=1)
     )
     assert known.created_at is known.last_seen_at is known.ip_address is known.user_agent is None
+
+
+def test_a_changed_secret_key_is_noticed_though_what_is_derived_from_it_is_kept():
+    store_class = source_of("django").store_class
+    text = store_class().encode({"basket": 1})
+    assert decoded(store_class, text) == {"basket": 1}
+    with override_settings(SECRET_KEY="another"), pytest.raises(UnreadableError):
+        decoded(store_class, text)
+    with override_settings(SECRET_KEY="another", SECRET_KEY_FALLBACKS=[settings.SECRET_KEY]):
+        assert decoded(store_class, text) == {"basket": 1}

@@ -57,6 +57,17 @@ class Site:
             raise FailedError(f"{' '.join(command)}\n{done.stdout}{done.stderr}")
         return done.stdout
 
+    def start(self, module: str, *arguments: str) -> subprocess.Popen[str]:
+        """Start a module in a process of its own; what it prints, errors too, can be read from the process."""
+        return subprocess.Popen(
+            [str(self.python), "-W", "ignore", "-m", module, *arguments],
+            cwd=self.directory,
+            env=self._environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
     @contextmanager
     def served(self) -> Iterator[str]:
         """Serve the site by two processes, and yield its address.

@@ -36,6 +36,15 @@ class Verdict:
             for each in list(examples)[:SHOWN]:
                 print(f"    {each}")
 
+    def at_most(self, what: str, figure: float, most: float) -> None:
+        """Print a figure, and that it is too high if it is."""
+        is_good = figure <= most
+        self.passed += is_good
+        self.failed += not is_good
+        self.say(
+            f"{what}: {figure:.2f}" + ("" if is_good else f", FAILED: at most {most:g} expected")
+        )
+
     def fail(self, text: str) -> None:
         """Print what went wrong."""
         self.failed += 1

@@ -776,13 +776,13 @@ CASES: dict[str, Case] = {
                 {"SESSIONS_PLUS_IMPORT_FROM": [name]}
                 for name in (
                     *("sessions", "no.such.engine", "user_sessions", "tests.site", "knox"),
-                    "django.contrib.sessions.backends.file",
+                    *("engine_of_User", "engine_of_limit_of"),
                     "django_sessions_plus.backends.db",
                 )
             ),
         ],
         [
-            {"SESSIONS_PLUS_IMPORT_FROM": ["cache", "authtoken"]},
+            {"SESSIONS_PLUS_IMPORT_FROM": ["cache", "authtoken", "signed_cookies", SIGNED, "file"]},
             {"SESSIONS_PLUS_IMPORT_FROM": ["django", "cache"], "INSTALLED_APPS": WITH_STOCK},
         ],
     ),

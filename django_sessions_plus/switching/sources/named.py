@@ -76,9 +76,9 @@ def source_of(name: str) -> Source:
         return RowSource(name, store_class, model)
     if hasattr(store_class, "cache_key_prefix"):
         return CacheSource(name, store_class)
-    if issubclass(store_class, SignedCookieStore) and store_class.load is SignedCookieStore.load:
+    if getattr(store_class, "load", None) is SignedCookieStore.load:
         return SignedCookieSource(name, store_class)
-    if issubclass(store_class, FileStore):
+    if isinstance(store_class, type) and issubclass(store_class, FileStore):
         return FileSource(name, store_class)
     raise ConfigurationError(
         f"{PREFIX}IMPORT_FROM names {name!r}, from which nothing can be imported: its SessionStore keeps"

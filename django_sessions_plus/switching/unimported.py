@@ -23,7 +23,11 @@ def delete_unimported(user: Any, before: datetime, *, using: str) -> None:
 
     Those that were imported are deleted when their sessions end. What fails is logged: such a token is refused too.
     """
-    for source in token_sources():
+    found: list[TokenSource] = []
+    # Without its app, a package that is still named must not keep sessions from ending.
+    with best_effort("find the tables of tokens"):
+        found = token_sources()
+    for source in found:
         with best_effort(f"delete tokens of {source.name}", using=source.alias):
             _delete(source, user, before, using)
 

@@ -140,3 +140,15 @@ def test_a_primary_key_may_be_given_in_any_form(alice, before):
     with after_switch():
         sessions.revoke_all(f" {alice.pk}")
         assert who(client) == ""
+
+
+@pytest.mark.parametrize("is_all", [True, False])
+def test_a_package_whose_app_is_missing_keeps_no_session_from_ending(alice, settings, is_all):
+    settings.SESSIONS_PLUS_IMPORT_FROM = ["knox"]
+    sessions.start(alice)
+    if is_all:
+        sessions.revoke_everyone()
+    else:
+        alice.set_password("another")
+        alice.save()
+    assert not sessions.list_for(alice).exists()

@@ -15,10 +15,11 @@ from typing import Any
 
 import pytest
 from django.apps import apps
+from django.conf import settings
 from django.contrib.auth.models import User
 from django.core import checks
 from django.core.exceptions import PermissionDenied as DjangoPermissionDenied
-from django.db import OperationalError, connection
+from django.db import OperationalError, connection, models
 from django.http import Http404
 from django.test import Client, RequestFactory, override_settings
 from django.views.debug import ExceptionReporter
@@ -259,6 +260,24 @@ def test_tokens_that_are_not_of_users_are_left_to_their_package(alice):
         answer = Client().get("/device/who", headers=AUTHTOKEN.headers("d" * 40))
         assert answer.json() == {"user": "a device", "session": None, "is_its_session": False}
     assert not Session.objects.exists()
+
+
+def test_without_the_app_of_the_package_tokens_are_refused_and_nothing_fails(db):
+    class Abstract(models.Model):
+        key = models.CharField(max_length=40)
+        user = models.ForeignKey(settings.AUTH_USER_MODEL, models.CASCADE)
+
+        class Meta:
+            abstract = True
+            app_label = "removed"
+
+    class OfRemovedApp(CLASSES["authtoken"][0]):
+        def token_model(self) -> Any:
+            return Abstract
+
+    with override_settings(SESSIONS_PLUS_IMPORT_FROM=[]):
+        request = APIRequestFactory().get("/", headers=AUTHTOKEN.headers("0" * 40))
+        assert Who.as_view(authentication_classes=[OfRemovedApp])(request).status_code == 401
 
 
 def test_who_is_no_user_never_gets_the_session_of_a_user(alice):

@@ -70,6 +70,11 @@ def importer() -> Importer | None:
     return mirror() if config.IMPORT_FROM and issubclass(engine(), BaseStore) else None
 
 
+def may_be_unimported() -> bool:
+    """Return whether there may be sessions that no list shows, because they were not imported yet."""
+    return bool(config.IMPORT_FROM)
+
+
 def import_row(store: Any) -> AbstractSession | None:
     """Return the row of the session that another engine has for the token of ``store``, now imported; else None."""
     switch = importer()

@@ -28,6 +28,7 @@ from django_sessions_plus.accounts.reauthentication import (
     is_due_to_end_others,
     redirect_to_page,
 )
+from django_sessions_plus.backends.importing import may_be_unimported
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.conf import config
 from django_sessions_plus.pages.mixins import (
@@ -60,7 +61,7 @@ class DevicesView(PersonalPageMixin, TemplateView):
             current=None if current is None else shown[0],
             others=shown if current is None else shown[1:],
             is_first_page=cursor is None,
-            may_have_unlisted=_may_have_unlisted(),
+            may_have_unlisted=may_be_unimported(),
             cursor=self.request.GET.get(keyset.PARAMETER, ""),
             next_page=page.next,
             previous_page=page.previous,
@@ -172,7 +173,7 @@ class EndOthersView(PersonalPageMixin, TemplateView):
     def get(self, request: HttpRequest, *args: Any, **kwargs: Any) -> HttpResponse:
         """Ask for confirmation; without other sessions, redirect to the list."""
         self.number = self.count()
-        if not self.number and not _may_have_unlisted():
+        if not self.number and not may_be_unimported():
             return self.report(0)
         if is_due_to_end_others(request):
             return _ask_for_password(request)
@@ -199,7 +200,7 @@ class EndOthersView(PersonalPageMixin, TemplateView):
             ) % {"count": ended}
             messages.success(self.request, text, fail_silently=True)
             warn_of_delay(self.request)
-        elif _may_have_unlisted():
+        elif may_be_unimported():
             text = gettext("Browsers that are not in the list are signed out, too.")
             messages.success(self.request, text, fail_silently=True)
         else:
@@ -211,7 +212,7 @@ class EndOthersView(PersonalPageMixin, TemplateView):
         """Add the number of sessions that would end."""
         return super().get_context_data(
             number=self.number,
-            may_have_unlisted=_may_have_unlisted(),
+            may_have_unlisted=may_be_unimported(),
             back=reverse(DEVICES),
             **kwargs,
         )
@@ -227,11 +228,6 @@ class SignOutView(PageMixin, RedirectURLMixin, View):
     def post(self, request: HttpRequest) -> HttpResponse:
         """Sign out."""
         return sign_out(request, self.get_redirect_url())
-
-
-def _may_have_unlisted() -> bool:
-    """Return whether users may have sessions that no list shows, because they were not imported yet."""
-    return bool(config.IMPORT_FROM)
 
 
 def _password_address() -> str:

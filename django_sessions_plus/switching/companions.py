@@ -26,10 +26,11 @@ def completed(olds: dict[str, OldSession]) -> dict[str, OldSession]:
 
     One query if such an app is installed. Never raises: what fails is logged.
     """
+    done = dict(olds)
     for app, path in COMPANIONS.items():
         if apps.is_installed(app):
-            found: dict[str, dict[str, Any]] = import_string(path)(list(olds))
+            found: dict[str, dict[str, Any]] = import_string(path)(list(done))
             for key, known in found.items():
-                missing = {name: known[name] for name in known if getattr(olds[key], name) is None}
-                olds = {**olds, key: replace(olds[key], **missing)}
-    return olds
+                missing = {name: known[name] for name in known if getattr(done[key], name) is None}
+                done[key] = replace(done[key], **missing)
+    return done

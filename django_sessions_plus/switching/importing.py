@@ -5,6 +5,7 @@ row, in one transaction, under a unique constraint: of twenty requests that arri
 others read its row. Only then the session is deleted in the other store, so a request that finds it in neither
 looks again. A key that is written down is never imported again, so that nothing that ended here comes back.
 Afterwards the barriers are read a second time, because all sessions of the user may have ended in between.
+
 Longer than other modules, because the steps have to be read in that order.
 """
 

@@ -755,6 +755,10 @@ CASES: dict[str, Case] = {
                 "SESSIONS_PLUS_IMPORT_FROM": ["django.contrib.sessions.backends.db"],
                 "INSTALLED_APPS": WITH_STOCK,
             },
+            *(
+                {"SESSIONS_PLUS_IMPORT_FROM": [name], "INSTALLED_APPS": WITH_STOCK}
+                for name in ("cache", "file", "signed_cookies")
+            ),
         ],
     ),
     "E036": (

@@ -104,7 +104,7 @@ def old_cookie_name(request: Request) -> str | None:
         return None
     name = old_tokens.cookie_name(request)
     try:
-        is_ours_sent = name is not None and request.path.startswith(_path(request))
+        is_ours_sent = name is not None and _is_below(request.path, _path(request))
     except NoReverseMatch:
         # The refresh alone is mounted, at an address of the project.
         return None
@@ -145,6 +145,11 @@ def _path(request: Request) -> str:
     match = request._request.resolver_match
     namespace = (match and match.namespace) or APP_NAME
     return commonpath(reverse(f"{namespace}:{name}") for name in ("token-refresh", "sign-out"))
+
+
+def _is_below(path: str, cookie_path: str) -> bool:
+    """Return whether a browser sends a cookie with this path there: whole segments match (RFC 6265 section 5.1.4)."""
+    return f"{path}/".startswith(f"{cookie_path.rstrip('/')}/")
 
 
 def _same_site() -> Any:

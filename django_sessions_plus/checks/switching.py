@@ -15,7 +15,7 @@ from django_sessions_plus.checks.lookups import engine_of
 from django_sessions_plus.checks.registry import Problems, check, database_check, problem
 from django_sessions_plus.conf import PREFIX, config
 from django_sessions_plus.exceptions import ConfigurationError
-from django_sessions_plus.switching.sources.named import TOKENS, source_of
+from django_sessions_plus.switching.sources.named import ENGINES, TOKENS, source_of
 from django_sessions_plus.switching.sources.rows import RowSource
 from django_sessions_plus.switching.sources.tokens import COLUMNS
 
@@ -158,7 +158,7 @@ def check_previous_engine() -> Problems:
 def _is_imported(app: str) -> bool:
     """Return whether a source in ``SESSIONS_PLUS_IMPORT_FROM`` is an engine of ``app``."""
     return any(
-        name in (_APPS[app], app) or name.startswith(f"{app}.") for name in config.IMPORT_FROM
+        name == app or ENGINES.get(name, name).startswith(f"{app}.") for name in config.IMPORT_FROM
     )
 
 

@@ -34,6 +34,7 @@ urlpatterns = [
     path("auth/", include("django_sessions_plus.api.urls")),
     path("rest/", include("dj_rest_auth.urls")),
     path("api/token/refresh/", RefreshView.as_view()),
+    path("auth-too/refresh", RefreshView.as_view()),
     path("api/token/blacklist/", RefreshSignOutView.as_view()),
     path("theirs/token/refresh/", TokenRefreshView.as_view()),
     path("who", Who.as_view()),

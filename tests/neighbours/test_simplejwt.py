@@ -828,6 +828,13 @@ def test_the_cookie_needs_the_csrf_token(ada: User):
     assert not Session.objects.exists()
 
 
+@pytest.mark.parametrize("path", ["/api/token/refresh/", "/auth-too/refresh"])
+def test_the_cookie_is_not_read_where_ours_would_not_be_sent(ada: User, path: str):
+    browser = signed_in_there()
+    assert code_of(by_cookie(browser, path)) == (400, "invalid")
+    assert not Session.objects.exists()
+
+
 def test_our_own_cookie_is_read_first(ada: User):
     browser = signed_in_there()
     token = browser.cookies["app-refresh"].value

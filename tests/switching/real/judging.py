@@ -9,6 +9,7 @@ from typing import Any
 
 from tests.switching.real.replay import Replay
 from tests.switching.real.site import plan
+from tests.switching.real.site.kinds.base import Kind
 from tests.switching.real.site.plan import Visit
 
 SHOWN = 5
@@ -63,28 +64,27 @@ def judge_replay(verdict: Verdict, when: str, visits: list[Visit], found: Replay
     verdict.say(f"{when}, requests a second: {found.rate:.0f}")
 
 
-def judge_rows(verdict: Verdict, compared: dict[str, Any], living: int, left: int) -> None:
-    """Judge the rows of the new site, and how many sessions are ``left`` in the old store."""
+def judge_rows(verdict: Verdict, compared: dict[str, Any], living: int, left: int | None) -> None:
+    """Judge the rows of the new site, and how many sessions are ``left`` in the old store, if that is known."""
     verdict.expect("rows", compared["rows"], living)
     differences = compared["differences"]
     verdict.expect("rows that are not as they should be", len(differences), 0, differences)
-    if compared["left"] is not None:
+    if left is not None:
         verdict.expect("sessions in the old store", compared["left"], left)
 
 
-def judge_log(
-    verdict: Verdict, when: str, log: str, visits: list[Visit], *, is_in_cookies: bool = False
-) -> None:
-    """Judge what the server has logged: that each broken session was not imported, nothing else, and no key."""
+def judge_log(verdict: Verdict, when: str, log: str, visits: list[Visit], kind: Kind) -> None:
+    """Judge what the server has logged: that each broken session was refused, nothing else, and no key."""
     lines = log.splitlines()
-    warnings = [line for line in lines if "was not imported" in line]
-    others = [line for line in lines if line not in warnings]
+    expected = kind.lines(sum(visit.state == plan.BROKEN for visit in visits))
+    found = [line for line in lines if expected and kind.logged in line]
+    others = [
+        line
+        for line in lines
+        if line not in found and not any(text in line for text in kind.also_logged)
+    ]
     verdict.expect(f"{when}, other lines in the log", len(others), 0, others)
     leaks = sum(visit.cookie in log for visit in visits)
     verdict.expect(f"{when}, keys in the log", leaks, 0)
-    # Each process, and each of the requests that arrived together, may have warned of it.
-    broken = sum(visit.state == plan.BROKEN for visit in visits)
-    if is_in_cookies:
-        # Anybody can send a cookie that the site has not signed, so no line is written.
-        broken = 0
-    verdict.expect(f"{when}, warnings for each broken one", min(len(warnings), broken or 1), broken)
+    # Each process, and each of the requests that arrived together, may have written one.
+    verdict.expect(f"{when}, lines for each broken one", min(len(found), expected), expected)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import http.client
-import json
 import time
 from collections.abc import Iterable
 from concurrent.futures import ThreadPoolExecutor
@@ -12,13 +11,13 @@ from functools import partial
 from threading import Barrier, BrokenBarrierError, Lock
 from typing import Any
 
+from tests.switching.real.site.asking import NOBODY, ask
+from tests.switching.real.site.kinds.base import Kind
 from tests.switching.real.site.plan import Visit
 
 CLIENTS = 20
 AT_ONCE = 4
 """How many clients send the same cookie at the same time, if nothing else is said."""
-TIMEOUT = 60.0
-NOBODY = {"user": "", "data": {}}
 
 
 @dataclass
@@ -39,8 +38,8 @@ class Replay:
         return self.requests / max(self.seconds, 0.001)
 
 
-def replay(address: str, visits: Iterable[Visit], *, at_once: int = AT_ONCE) -> Replay:
-    """Send each cookie ``at_once`` times at the same time, from ``CLIENTS`` clients."""
+def replay(kind: Kind, address: str, visits: Iterable[Visit], *, at_once: int = AT_ONCE) -> Replay:
+    """Send each cookie or token ``at_once`` times at the same time, from ``CLIENTS`` clients."""
     found, lock, remaining = Replay(), Lock(), iter(list(visits))
 
     def work() -> None:
@@ -50,7 +49,7 @@ def replay(address: str, visits: Iterable[Visit], *, at_once: int = AT_ONCE) -> 
                     visit = next(remaining, None)
                 if visit is None:
                     return
-                sending = partial(send, address, visit, Barrier(at_once))
+                sending = partial(_answer, kind, address, visit, Barrier(at_once))
                 answers = [
                     each.result() for each in [clients.submit(sending) for _ in range(at_once)]
                 ]
@@ -67,37 +66,19 @@ def replay(address: str, visits: Iterable[Visit], *, at_once: int = AT_ONCE) -> 
     return found
 
 
-def send(address: str, visit: Visit, barrier: Barrier) -> Any:
-    """Return the JSON that the browser of ``visit`` gets, or the status of an error."""
-    connection = http.client.HTTPConnection(address, timeout=TIMEOUT)
-    headers = {"Cookie": f"sessionid={visit.cookie}"}
-    if visit.agent:
-        headers["User-Agent"] = visit.agent
+def post(address: str, path: str, body: Any) -> Any:
+    """Send JSON and return that of the answer."""
+    status, found = ask(address, path, {}, body, timeout=600)
+    assert status == 200, found
+    return found
+
+
+def _answer(kind: Kind, address: str, visit: Visit, barrier: Barrier) -> Any:
     try:
-        connection.connect()
-        barrier.wait()
-        connection.request("GET", "/who", headers=headers)
-        response = connection.getresponse()
-        body = response.read()
-        return json.loads(body) if response.status == 200 else f"status {response.status}"
+        return kind.answer(address, visit, barrier)
     except (OSError, http.client.HTTPException, BrokenBarrierError) as error:
         barrier.abort()
         return repr(error)
-    finally:
-        connection.close()
-
-
-def post(address: str, path: str, body: Any) -> Any:
-    """Send JSON and return that of the answer."""
-    connection = http.client.HTTPConnection(address, timeout=600)
-    try:
-        connection.request("POST", path, json.dumps(body), {"Content-Type": "application/json"})
-        response = connection.getresponse()
-        text = response.read()
-        assert response.status == 200, text[:1000]
-        return json.loads(text)
-    finally:
-        connection.close()
 
 
 def _note(found: Replay, visit: Visit, answers: list[Any]) -> None:

@@ -16,37 +16,29 @@ from typing import Any
 import django
 
 from tests.switching.real.site import plan
-from tests.switching.real.site.engines import Engine
+from tests.switching.real.site.engines import Engine, current
 
 
 def main() -> None:
     """Do what the docstring of this module says."""
     django.setup()
-    # Models can only be imported after that.
-    from django_sessions_plus.switching.sources.named import source_of  # noqa: PLC0415
-    from tests.switching.real.site.old_settings import ENGINE  # noqa: PLC0415
-
+    engine = current()
     visits = [plan.Visit(**each) for each in json.loads(Path(sys.argv[1]).read_text())]
-    source: Any = source_of(ENGINE.source)
     living = [visit.cookie for visit in visits if visit.state == plan.LIVING]
-    left: int | None = sum(source.find(cookie) is not None for cookie in living)
-    if ENGINE.is_in_cookies:
-        # Nobody can delete them there.
-        left = None
-        for visit in visits:
-            visit.cookie = source.token_for(visit.cookie) or visit.cookie
-    print(json.dumps({**compare(visits, ENGINE), "left": left}))
+    left = sum(map(engine.kind.is_left, living))
+    print(json.dumps({**compare(visits, engine), "left": left}))
 
 
 def compare(visits: list[plan.Visit], engine: Engine) -> dict[str, Any]:
     """Return how many rows there are, and what is wrong with them."""
-    from django_sessions_plus import sessions, tokens  # noqa: PLC0415
+    # Models can only be imported when Django is set up.
+    from django_sessions_plus import sessions  # noqa: PLC0415
 
     found = sessions.session_model()._default_manager.select_related("user")
     rows = {row.token_digest: row for row in found}
     count, differences = len(rows), []
     for visit in visits:
-        row = rows.pop(tokens.digest(visit.cookie), None)
+        row = rows.pop(engine.kind.digest(visit.cookie), None)
         if (row is None) == (visit.state == plan.LIVING):
             differences.append(f"{visit}: has {'no row' if row is None else 'a row'}")
         elif row is not None:
@@ -66,7 +58,7 @@ def differences_of(row: Any, visit: plan.Visit, engine: Engine) -> Iterator[str]
     knows = engine.longest_agent is not None
     if knows and row.ip_address not in (visit.ip, "127.0.0.1"):
         yield f"the address {row.ip_address}"
-    if engine.app == "qsessions" and not row.created_at < row.imported_at:
+    if engine.has_dates and not row.created_at < row.imported_at:
         yield "created_at"
     if row.remember is not (visit.expiry != 0):
         yield f"remember {row.remember}"

@@ -2,7 +2,16 @@
 
 from __future__ import annotations
 
+import os
 from dataclasses import dataclass, replace
+
+from tests.switching.real.site.kinds.base import Kind
+from tests.switching.real.site.kinds.cache import Cache
+from tests.switching.real.site.kinds.files import Files
+from tests.switching.real.site.kinds.rows import Rows
+from tests.switching.real.site.kinds.signed_cookies import SignedCookies
+
+ROWS = Rows()
 
 
 @dataclass(frozen=True)
@@ -14,19 +23,18 @@ class Engine:
     """What ``SESSION_ENGINE`` was."""
     source: str
     """What ``SESSIONS_PLUS_IMPORT_FROM`` names."""
-    app: str = "django.contrib.sessions"
+    kind: Kind = ROWS
+    """How clients hold their sessions, and what has to be so after the switch."""
+    apps: tuple[str, ...] = ("django.contrib.sessions",)
     middleware: str = "django.contrib.sessions.middleware.SessionMiddleware"
     package: str = "django"
     """The environment: sites with the same package share it."""
     requirements: tuple[str, ...] = ()
     longest_agent: int | None = None
     """How much of a user agent the engine stores; None if it stores none."""
+    has_dates: bool = False
+    """Whether it stores when a session began."""
     new_engine: str = "django_sessions_plus.backends.db"
-
-    @property
-    def is_in_cookies(self) -> bool:
-        """Tell whether the browsers have the sessions, so that nothing of one is left or kept."""
-        return self.source == "signed_cookies"
 
     @property
     def needs_cache(self) -> bool:
@@ -41,11 +49,12 @@ QSESSIONS = Engine(
     "django-qsessions db",
     "qsessions.backends.db",
     "qsessions",
-    app="qsessions",
+    apps=("qsessions",),
     middleware="qsessions.middleware.SessionMiddleware",
     package="qsessions",
     requirements=("django-qsessions>=2.1,<3",),
     longest_agent=300,
+    has_dates=True,
 )
 
 ENGINES = {
@@ -61,22 +70,28 @@ ENGINES = {
         title="Django cache",
         engine="django.contrib.sessions.backends.cache",
         source="cache",
+        kind=Cache(),
         new_engine=OUR_CACHED_DB,
     ),
     "django-file": replace(
-        DJANGO, title="Django file", engine="django.contrib.sessions.backends.file", source="file"
+        DJANGO,
+        title="Django file",
+        engine="django.contrib.sessions.backends.file",
+        source="file",
+        kind=Files(),
     ),
     "django-signed-cookies": replace(
         DJANGO,
         title="Django signed_cookies",
         engine="django.contrib.sessions.backends.signed_cookies",
         source="signed_cookies",
+        kind=SignedCookies(),
     ),
     "user-sessions": Engine(
         "django-user-sessions",
         "user_sessions.backends.db",
         "user_sessions",
-        app="user_sessions",
+        apps=("user_sessions",),
         middleware="user_sessions.middleware.SessionMiddleware",
         package="user-sessions",
         # It imports pkg_resources without asking for it.
@@ -91,3 +106,8 @@ ENGINES = {
         new_engine=OUR_CACHED_DB,
     ),
 }
+
+
+def current() -> Engine:
+    """Return the engine of the site that runs in this process."""
+    return ENGINES[os.environ["SITE_ENGINE"]]

@@ -26,5 +26,5 @@ if os.environ.get("SITE_STEP") != "1":
 SESSIONS_PLUS_IMPORT_FROM = [ENGINE.source]
 SESSIONS_PLUS_IMPORT_KEEP_SOURCE = os.environ.get("SITE_KEEP_SOURCE") == "1"
 
-# A view of the test, which ends sessions.
+# With views of the test, which begin and end sessions.
 ROOT_URLCONF = "tests.switching.real.site.new_urls"

@@ -4,11 +4,10 @@ import json
 
 from django.contrib.auth import get_user_model, login
 from django.http import HttpRequest, JsonResponse
-from django.urls import path
+from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
 
 from django_sessions_plus import sessions
-from tests.switching.real.site import urls
 
 
 @csrf_exempt
@@ -27,4 +26,8 @@ def sign_in(request: HttpRequest) -> JsonResponse:
     return JsonResponse(request.session.session_key, safe=False)
 
 
-urlpatterns = [path("sign-in", sign_in), *urls.urlpatterns, path("revoke", revoke)]
+urlpatterns = [
+    path("sign-in", sign_in),
+    path("revoke", revoke),
+    path("", include("tests.switching.real.site.urls")),
+]

@@ -1,7 +1,7 @@
 """The site as it was. Nothing here knows of this package.
 
 ``SITE_ENGINE`` names the engine, ``DATABASE_URL`` the database,
-``REDIS_URL`` and ``SITE_PREFIX`` the cache.
+``REDIS_URL`` and ``SITE_PREFIX`` the cache, ``SITE_FILES`` the directory for sessions in files.
 """
 
 import os
@@ -9,16 +9,16 @@ import os
 import dj_database_url
 import django
 
-from tests.switching.real.site.engines import ENGINES
+from tests.switching.real.site.engines import current
 
-ENGINE = ENGINES[os.environ["SITE_ENGINE"]]
+ENGINE = current()
 
 SECRET_KEY = "known to everybody, for it is used by this test and by nobody else"
 ALLOWED_HOSTS = ["*"]
 ROOT_URLCONF = "tests.switching.real.site.urls"
 USE_TZ = True
 
-INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", ENGINE.app]
+INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", *ENGINE.apps]
 
 MIDDLEWARE = [
     ENGINE.middleware,
@@ -28,7 +28,7 @@ MIDDLEWARE = [
 ]
 
 SESSION_ENGINE = ENGINE.engine
-SESSION_FILE_PATH = os.environ["SITE_FILES"]
+SESSION_FILE_PATH = os.environ.get("SITE_FILES")
 
 DATABASES = {"default": dj_database_url.config()}
 # The old site makes it, by Django's own means for a database of tests.

@@ -18,6 +18,8 @@ AGENTS = (
     f"{_CHROME} {'Embedded/1.0 (of a television)' * 4}",
     "",
 )
+FEWEST_BROKEN = 5
+"""As many as there are ways to damage a session."""
 STATES = LIVING, EXPIRED, BROKEN = "living", "expired", "broken"
 
 
@@ -35,15 +37,19 @@ class Visit:
     """What the site gave to ``set_expiry()``: seconds, 0 for the end of the browser."""
     cookie: str = field(default="", repr=False)
 
+    @property
+    def headers(self) -> dict[str, str]:
+        """Those that all requests of the browser have."""
+        return {"User-Agent": self.agent} if self.agent else {}
+
 
 def visits_of(count: int) -> Iterator[Visit]:
     """Yield ``count`` living sessions of ``count`` / 5 users, 5 % of them of nobody, and dead ones.
 
-    Besides, for each ten one that has expired, and for each hundred one that is broken.
+    Besides, for each ten one that has expired, and for each hundred one that is broken, but at least ``FEWEST_BROKEN``.
     """
     random = Random(count)
-    states = [LIVING] * count + [EXPIRED] * (count // 10) + [BROKEN] * (count // 100)
-    random.shuffle(states)
+    states = _states(count, random)
     living = 0
     for number, state in enumerate(states):
         living += state == LIVING
@@ -66,6 +72,13 @@ def users_of(count: int) -> int:
 def user_name(number: int) -> str:
     """Return the name of a user."""
     return f"user-{number}"
+
+
+def _states(count: int, random: Random) -> list[str]:
+    broken = max(count // 100, FEWEST_BROKEN)
+    states = [LIVING] * count + [EXPIRED] * (count // 10) + [BROKEN] * broken
+    random.shuffle(states)
+    return states
 
 
 def _address(random: Random) -> str:

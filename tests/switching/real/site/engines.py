@@ -8,8 +8,10 @@ from dataclasses import dataclass, replace
 from tests.switching.real.site.kinds.base import Kind
 from tests.switching.real.site.kinds.cache import Cache
 from tests.switching.real.site.kinds.files import Files
+from tests.switching.real.site.kinds.refresh_tokens import RefreshTokens
 from tests.switching.real.site.kinds.rows import Rows
 from tests.switching.real.site.kinds.signed_cookies import SignedCookies
+from tests.switching.real.site.kinds.tokens import Authtoken, Knox
 
 ROWS = Rows()
 
@@ -35,6 +37,11 @@ class Engine:
     has_dates: bool = False
     """Whether it stores when a session began."""
     new_engine: str = "django_sessions_plus.backends.db"
+    urls: str = "tests.switching.real.site.urls"
+    new_urls: str = "tests.switching.real.site.new_urls"
+    classes: tuple[str, ...] = ()
+    """The authentication classes of REST framework, if clients have tokens."""
+    new_classes: tuple[str, ...] = ()
 
     @property
     def needs_cache(self) -> bool:
@@ -55,6 +62,19 @@ QSESSIONS = Engine(
     requirements=("django-qsessions>=2.1,<3",),
     longest_agent=300,
     has_dates=True,
+)
+TOKENS = Engine(
+    "rest_framework.authtoken",
+    "django.contrib.sessions.backends.db",
+    "authtoken",
+    kind=Authtoken(),
+    apps=("django.contrib.sessions", "rest_framework", "rest_framework.authtoken"),
+    package="authtoken",
+    requirements=("djangorestframework>=3.16",),
+    has_dates=True,
+    urls="tests.switching.real.site.token_urls",
+    classes=("rest_framework.authentication.TokenAuthentication",),
+    new_classes=("django_sessions_plus.contrib.authtoken.TokenAuthentication",),
 )
 
 ENGINES = {
@@ -104,6 +124,39 @@ ENGINES = {
         title="django-qsessions cached_db",
         engine="qsessions.backends.cached_db",
         new_engine=OUR_CACHED_DB,
+    ),
+    "authtoken": TOKENS,
+    "knox": replace(
+        TOKENS,
+        title="django-rest-knox",
+        source="knox",
+        kind=Knox(),
+        apps=("django.contrib.sessions", "rest_framework", "knox"),
+        package="knox",
+        requirements=("django-rest-knox>=5,<6",),
+        classes=("knox.auth.TokenAuthentication",),
+        new_classes=("django_sessions_plus.contrib.knox.TokenAuthentication",),
+    ),
+    "simplejwt": Engine(
+        "simplejwt",
+        "django.contrib.sessions.backends.db",
+        "simplejwt",
+        kind=RefreshTokens(),
+        apps=(
+            "django.contrib.sessions",
+            "rest_framework",
+            "rest_framework_simplejwt.token_blacklist",
+        ),
+        package="simplejwt",
+        requirements=("djangorestframework-simplejwt>=5.5,<6",),
+        has_dates=True,
+        urls="tests.switching.real.site.jwt_urls",
+        new_urls="tests.switching.real.site.new_jwt_urls",
+        classes=("rest_framework_simplejwt.authentication.JWTAuthentication",),
+        new_classes=(
+            "django_sessions_plus.api.authentication.AccessTokenAuthentication",
+            "django_sessions_plus.contrib.simplejwt.JWTAuthentication",
+        ),
     ),
 }
 

@@ -6,7 +6,7 @@ from tests.switching.real.site.old_settings import *  # noqa: F403
 from tests.switching.real.site.old_settings import ENGINE, INSTALLED_APPS, MIDDLEWARE
 
 INSTALLED_APPS = [
-    *INSTALLED_APPS,
+    *(app for app in INSTALLED_APPS if app != "rest_framework"),
     "rest_framework",
     "django_sessions_plus",
     "django_sessions_plus.switching",
@@ -26,5 +26,10 @@ if os.environ.get("SITE_STEP") != "1":
 SESSIONS_PLUS_IMPORT_FROM = [ENGINE.source]
 SESSIONS_PLUS_IMPORT_KEEP_SOURCE = os.environ.get("SITE_KEEP_SOURCE") == "1"
 
+if ENGINE.new_classes:
+    REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": ENGINE.new_classes}
+# The test refreshes by one token more often than an app does.
+SESSIONS_PLUS_RATES = {"refresh": None}
+
 # With views of the test, which begin and end sessions.
-ROOT_URLCONF = "tests.switching.real.site.new_urls"
+ROOT_URLCONF = ENGINE.new_urls

@@ -8,6 +8,7 @@ from django.urls import include, path
 from django.views.decorators.csrf import csrf_exempt
 
 from django_sessions_plus import sessions
+from tests.switching.real.site.engines import current
 
 
 @csrf_exempt
@@ -29,5 +30,5 @@ def sign_in(request: HttpRequest) -> JsonResponse:
 urlpatterns = [
     path("sign-in", sign_in),
     path("revoke", revoke),
-    path("", include("tests.switching.real.site.urls")),
+    path("", include(current().urls)),
 ]

@@ -15,7 +15,7 @@ ENGINE = current()
 
 SECRET_KEY = "known to everybody, for it is used by this test and by nobody else"
 ALLOWED_HOSTS = ["*"]
-ROOT_URLCONF = "tests.switching.real.site.urls"
+ROOT_URLCONF = ENGINE.urls
 USE_TZ = True
 
 INSTALLED_APPS = ["django.contrib.auth", "django.contrib.contenttypes", *ENGINE.apps]
@@ -29,6 +29,9 @@ MIDDLEWARE = [
 
 SESSION_ENGINE = ENGINE.engine
 SESSION_FILE_PATH = os.environ.get("SITE_FILES")
+
+if ENGINE.classes:
+    REST_FRAMEWORK = {"DEFAULT_AUTHENTICATION_CLASSES": ENGINE.classes}
 
 DATABASES = {"default": dj_database_url.config()}
 # The old site makes it, by Django's own means for a database of tests.

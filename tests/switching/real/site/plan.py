@@ -36,6 +36,7 @@ class Visit:
     expiry: int | None = None
     """What the site gave to ``set_expiry()``: seconds, 0 for the end of the browser."""
     cookie: str = field(default="", repr=False)
+    """Or the token of an app."""
 
     @property
     def headers(self) -> dict[str, str]:
@@ -62,6 +63,19 @@ def visits_of(count: int) -> Iterator[Visit]:
             data=_data(random),
             expiry=None if is_anonymous else random.choice([None] * 8 + [0, 30 * 86400]),
         )
+
+
+def tokens_of(count: int, *, is_one_per_user: bool) -> Iterator[Visit]:
+    """Yield apps with tokens as ``visits_of()`` yields browsers, none of nobody, none with data.
+
+    They are of ``count`` / 5 users, or each of a user of its own.
+    """
+    random = Random(count)
+    states = _states(count, random)
+    users = len(states) if is_one_per_user else users_of(count)
+    for number, state in enumerate(states):
+        agent = AGENTS[number % len(AGENTS)]
+        yield Visit(user_name(number % users), state, agent, _address(random), data={})
 
 
 def users_of(count: int) -> int:

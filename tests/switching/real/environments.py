@@ -117,7 +117,6 @@ def build_wheel(directory: Path) -> Path:
     return next(directory.glob("*.whl"))
 
 
-@cache
 def environment(directory: Path, engine: Engine, database: str, wheel: Path | None) -> Path:
     """Return the Python of a site's environment, with the wheel for the site after the switch.
 
@@ -136,10 +135,17 @@ def environment(directory: Path, engine: Engine, database: str, wheel: Path | No
         subprocess.run([*install, DRIVERS[database]], check=True)
         (root / f"ready-{database}").touch()
     if wheel is not None:
-        subprocess.run([*install, str(wheel)], check=True)
-        # Of the same version as the one before, it would not be installed.
-        subprocess.run([*install, "--force-reinstall", "--no-deps", str(wheel)], check=True)
+        _install_wheel(python, wheel)
     return python
+
+
+@cache
+def _install_wheel(python: Path, wheel: Path) -> None:
+    """Install the wheel, once for all engines that share the environment."""
+    install = [str(python), "-m", "pip", "install", "-qq"]
+    subprocess.run([*install, str(wheel)], check=True)
+    # Of the same version as the one before, it would not be installed.
+    subprocess.run([*install, "--force-reinstall", "--no-deps", str(wheel)], check=True)
 
 
 def _wait_for(url: str, server: subprocess.Popen[bytes], log: Path) -> None:

@@ -11,9 +11,11 @@ prepare_machine() {
     missing+=(default-libmysqlclient-dev pkg-config gcc)
   command -v xgettext >/dev/null || missing+=(gettext)
   command -v chromium chromium-browser google-chrome >/dev/null || missing+=(chromium)
-  command -v firefox-esr firefox >/dev/null || missing+=(firefox-esr)
-  command -v WebKitWebDriver >/dev/null || missing+=(webkit2gtk-driver)
-  command -v Xvfb >/dev/null || missing+=(xvfb)
+  if [[ -n $CI_ALL ]]; then
+    command -v firefox-esr firefox >/dev/null || missing+=(firefox-esr)
+    command -v WebKitWebDriver >/dev/null || missing+=(webkit2gtk-driver)
+    command -v Xvfb >/dev/null || missing+=(xvfb)
+  fi
   command -v npm >/dev/null || missing+=(nodejs npm)
   [[ -n ${CI_POSTGRES_URL:-} ]] || answers 5432 || has_service postgresql || missing+=(postgresql)
   [[ -n ${CI_MARIADB_URL:-} ]] || answers 3306 || has_service mariadb || missing+=(mariadb-server)

@@ -1,29 +1,26 @@
-# The steps, the longest first so that none is waited for alone. Each says what it is for.
+# The steps. Each says what it is for. The first ones are the longest, so that none is waited for alone; the last
+# ones are those that a slow machine may leave out, because others have tried most of what they try.
 
 add_steps() {
   local python django path oldest='' newest='' pair
+  while read -r python django path; do
+    pair="$python $django $path"
+    [[ $django == 5.2 ]] && oldest=$pair
+    [[ $django == 6.1 ]] && newest=$pair
+  done <<<"$(pairs)"
+  [[ -n $oldest && -n $newest ]] || add python-versions too_few_pythons
   # The pages and the browser client, in Chromium.
   grep --recursive --quiet --include='*.py' 'mark\.browser' tests && add browser browser
   # Their main stories in the two other engines.
   [[ -z $CI_ALL ]] || add firefox engine firefox
   [[ -z $CI_ALL ]] || add webkit engine webkit
-  # The npm package does what it says in projects of others, types included.
-  add npm tool npm-test
-  # allauth's sign-ins, second factors and headless API work on our engine as on Django's.
-  add allauth-suite make --no-print-directory allauth-suite
-  # The API answers what its schema says, whatever it is sent.
-  add schemathesis tool schemathesis
   # What a contributor runs, and with it everything that repeats, on SQLite.
   add test-all test_all
-  # The suite with every other Python and Django. The newest have theirs on MariaDB and with a cache.
-  while read -r python django path; do
-    pair="$python $django $path"
-    [[ $django == 5.2 ]] && oldest=$pair
-    [[ $django == 6.1 ]] && newest=$pair
-    is_that_of_make_test "$python" "$django" && continue
-    [[ $django != 6.1 || -n $CI_ALL ]] && add "python$python-django$django" suite "$pair"
-  done <<<"$(pairs)"
-  [[ -n $oldest && -n $newest ]] || add python-versions too_few_pythons
+  # Style, format and the rules of CONTRIBUTING.md.
+  add lint tool lint
+  add types tool types
+  # What the documentation says is so.
+  add docs tool docs
   # The suite on each server and on the engine with a cache.
   if [[ -n $oldest ]]; then
     add_on postgresql "$oldest"
@@ -34,32 +31,42 @@ add_steps() {
     add_on mariadb "$newest"
     add_on cached-db "$newest"
     [[ -z $CI_ALL ]] || add_on postgresql "$newest"
-    # What must never happen, many times, where rows are contended for.
-    add races-postgresql races_on postgres_url ci_races "$newest"
-    add races-mariadb races_on mariadb_url ci_races "$newest"
-    # The two recipes of the documentation for PostgreSQL.
-    add partitioned partitioned "$newest"
-    add prepared prepared "$newest"
-    # What Django's next release would break: reported, not judged.
-    add django-main django_main "$newest"
-    # The catalogs beside those of the newest Django; test-all may have an older one.
-    add translations translations "$newest"
   fi
-  add_pair "$oldest"
-  add_pair "$newest"
   # The wheel and the README do what they say, in an empty environment.
   add packaging tool packaging
   # What teams use beside this package works beside it: a dozen packages as they are.
   add neighbours neighbours
   # Nobody is signed out by the switch from another engine, nor by the way back.
   add switching switching
-  add types tool types
   # The browser client without a browser.
   add js make --no-print-directory js
-  # What the documentation says is so.
-  add docs tool docs
-  # Style, format and the rules of CONTRIBUTING.md.
-  add lint tool lint
+  # The npm package does what it says in projects of others, types included.
+  add npm tool npm-test
+  add_pair "$oldest"
+  add_pair "$newest"
+  if [[ -n $newest ]]; then
+    # The catalogs beside those of the newest Django; test-all may have an older one.
+    add translations translations "$newest"
+    # What must never happen, many times, where rows are contended for.
+    add races-postgresql races_on postgres_url ci_races "$newest"
+    add races-mariadb races_on mariadb_url ci_races "$newest"
+  fi
+  # The API answers what its schema says, whatever it is sent.
+  add schemathesis tool schemathesis
+  # allauth's sign-ins, second factors and headless API work on our engine as on Django's.
+  add allauth-suite make --no-print-directory allauth-suite
+  # The suite with every other Python and Django. The newest have theirs on MariaDB and with a cache.
+  while read -r python django path; do
+    is_that_of_make_test "$python" "$django" && continue
+    [[ $django != 6.1 || -n $CI_ALL ]] && add "python$python-django$django" suite "$python $django $path"
+  done <<<"$(pairs)"
+  if [[ -n $newest ]]; then
+    # The two recipes of the documentation for PostgreSQL.
+    add partitioned partitioned "$newest"
+    add prepared prepared "$newest"
+    # What Django's next release would break: reported, not judged.
+    add django-main django_main "$newest"
+  fi
 }
 
 # add_pair "PYTHON DJANGO PATH": what is run with the oldest and with the newest versions: the engine

@@ -115,6 +115,8 @@ def test_a_source_that_cannot_be_listed_is_judged_by_its_last_import(alice, cloc
     assert len(found("cache")) == 1
 
 
+# The checks of a cache ask it, and here it is in the database.
+@pytest.mark.db_engine
 def test_that_check_queries_nothing_unless_it_may(alice, django_assert_num_queries):
     with after_switch(), django_assert_num_queries(0):
         run_checks(tags=["django_sessions_plus"])

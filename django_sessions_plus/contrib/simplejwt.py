@@ -47,7 +47,7 @@ _UNUSABLE = (TokenError, ArithmeticError, LookupError, OSError, TypeError, Value
 _NO_USER = (ArithmeticError, TypeError, ValueError, ValidationError)
 
 
-class JWTAuthentication(authentication.JWTAuthentication):
+class JWTAuthentication(authentication.JWTAuthentication):  # type: ignore[misc]  # its types are not used
     """Its class of the same name, for access tokens of before the switch; to be listed after those of this package.
 
     A token is refused if all sessions of its user have ended since it was issued: by "sign out everywhere", a new

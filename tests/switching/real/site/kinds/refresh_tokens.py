@@ -91,4 +91,4 @@ class RefreshTokens(Kind):
 def _parsed(token: str) -> Any:
     from rest_framework_simplejwt.tokens import RefreshToken
 
-    return RefreshToken(token)  # type: ignore[arg-type]
+    return RefreshToken(token)

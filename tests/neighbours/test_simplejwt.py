@@ -47,6 +47,7 @@ from django_sessions_plus.models import Session
 from django_sessions_plus.switching import exchanging, importing
 from django_sessions_plus.switching.models import ImportBarrier, ImportedKey
 from tests.backends.racing import racers, shared_database
+from tests.failing import FailingAt
 
 pytestmark = [pytest.mark.neighbours, pytest.mark.django_db(transaction=True)]
 
@@ -575,19 +576,6 @@ def test_an_old_token_opens_nothing_but_the_refresh(ada: User):
 # Secrets
 
 
-class FailingAt:
-    """Fail one statement, counted from 1."""
-
-    def __init__(self, number: int) -> None:
-        self.remaining = number
-
-    def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        self.remaining -= 1
-        if self.remaining == 0:
-            raise DatabaseError("the database has failed")
-        return execute(sql, params, many, context)
-
-
 def test_what_is_kept_of_a_token_does_not_show_it(ada: User):
     token = refresh_of(ada)
     old = simplejwt.read(token)
@@ -609,7 +597,7 @@ def test_no_token_is_in_a_frame_a_page_or_a_log_whichever_statement_fails(
         if is_exchanged:
             exchanged(token)
         client = Client(raise_request_exception=False)
-        failing = FailingAt(number)
+        failing = FailingAt(number, DatabaseError)
         with connection.execute_wrapper(failing):
             answer = post("/auth/token/refresh", client, refresh=token, attempt=ATTEMPT)
         if failing.remaining > 0:

@@ -16,7 +16,7 @@ from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_K
 from django.contrib.auth.models import User
 from django.core import mail, signing
 from django.core.cache import cache
-from django.db import OperationalError, connection
+from django.db import connection
 from django.http import HttpRequest
 from django.test import Client, override_settings
 from django.utils.log import AdminEmailHandler
@@ -28,6 +28,7 @@ from django_sessions_plus.switching import asking
 from django_sessions_plus.switching.models import ImportedKey
 from django_sessions_plus.switching.sources.named import source_of
 from tests.backends.racing import racers, shared_database
+from tests.failing import FailingAt
 from tests.switching.conftest import after_switch, before_switch, browser, key_of, old_rows
 
 # Django 6.0 deprecates pairs of name and address, which 5.2 demands.
@@ -295,19 +296,6 @@ def test_a_flood_of_unknown_tokens_takes_no_more_memory_than_that(alice, monkeyp
 
 
 # Secrets
-
-
-class FailingAt:
-    """Fail one statement, counted from 1, as a server that goes away."""
-
-    def __init__(self, number: int) -> None:
-        self.remaining = number
-
-    def __call__(self, execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
-        self.remaining -= 1
-        if self.remaining == 0:
-            raise OperationalError("server closed the connection unexpectedly")
-        return execute(sql, params, many, context)
 
 
 def responses_of_failures(key: str, path: str) -> Iterator[Any]:

@@ -34,6 +34,7 @@ from django_sessions_plus.accounts import attempts
 from django_sessions_plus.backends.caching import circuit
 from django_sessions_plus.backends.caching import rows as cached_rows
 from django_sessions_plus.backends.fastpath import compiled
+from django_sessions_plus.switching import asking
 from tests import flushing
 from tests.backends.drivers import AsyncSession, SyncSession
 
@@ -219,6 +220,14 @@ def _empty_cache() -> Iterator[None]:
     if settings.SESSION_ENGINE.endswith(".cached_db"):
         cache.clear()
     _close_redis_connections()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _busy_machine_is_no_slow_store() -> Iterator[None]:
+    """Let no test depend on how long a query takes, but for those that are about a slow store."""
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(asking, "SLOW", 600.0)
+        yield
 
 
 @pytest.fixture(autouse=True)

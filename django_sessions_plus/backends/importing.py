@@ -40,9 +40,6 @@ class Importer(Protocol):
     def is_importable(self, token: str) -> bool:
         """Return whether another engine has a session with this token."""
 
-    def forbid(self, digest: str, *, using: str) -> None:
-        """Forbid to import the session whose token has this digest."""
-
     def delete_in_source(self, digests: Iterable[str], *, using: str) -> None:
         """Delete the sessions with these token digests where they were imported from, if they were left there."""
 
@@ -138,10 +135,9 @@ def row_to_end(store: Any, digest: str | None) -> AbstractSession | None:
 
 def forbid_unasked(store: Any) -> None:
     """Forbid to import later the session that ``store`` could not load, because the other engine could not be asked."""
-    digest = store.uncommitted.unasked_digest if store.has_uncommitted else None
-    switch = importer() if digest else None
-    if switch is not None and digest:
-        switch.forbid(digest, using=store.rows.alias)
+    forbid = store.uncommitted.forbid_import if store.has_uncommitted else None
+    if forbid is not None:
+        forbid()
 
 
 def is_importable(token: str) -> bool:

@@ -30,8 +30,8 @@ class Uncommitted:
         """The token under which the row was imported from another engine; also if it could not be written."""
         self.import_again: ImportAgain | None = None
         """What imports the token of another package once more; set as ``imported_token`` is for a session."""
-        self.unasked_digest: str | None = None
-        """The digest of the presented token if the other engine could not be asked whether it has its session."""
+        self.forbid_import: Callable[[], None] | None = None
+        """What forbids to import the session of the presented token, if the other engine could not be asked for it."""
         self.before: AbstractSession | None = None
         """The row as it was before it was written."""
         self.ended: AbstractSession | None = None

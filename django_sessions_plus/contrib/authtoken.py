@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any, ClassVar, Literal
 
+from django.apps import apps
 from django.db import models
 from rest_framework import authentication
 
@@ -34,4 +35,7 @@ class TokenAuthentication(ImportedTokenAuthentication, authentication.TokenAuthe
         return found
 
 
-watch("authtoken", "authtoken.Token")
+# Without that app its model is abstract: a project has one of its own then, and Django reports a receiver for a
+# model that there is not (signals.E001).
+if apps.is_installed("rest_framework.authtoken"):
+    watch("authtoken", "authtoken.Token")

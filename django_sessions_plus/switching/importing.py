@@ -14,6 +14,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping
 from dataclasses import dataclass
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from django.db import DatabaseError, IntegrityError, router, transaction
@@ -68,7 +69,7 @@ def import_session(store: SessionStore) -> AbstractSession | None:
     named = [each for each in sources() if isinstance(each, SignedCookieSource) is is_cookie]
     if not named or digest in unknown_tokens:
         return None
-    is_certain = True
+    failed = []
     for source in named:
         try:
             found = ask(source, _presented(store))
@@ -77,10 +78,13 @@ def import_session(store: SessionStore) -> AbstractSession | None:
         except (UnreadableError, RefusedError) as error:
             logger.warning("A session of %s was not imported: %s.", source.name, error)
         else:
-            is_certain = is_certain and found is NoAnswer.UNKNOWN
-    row = _find_again(store, digest, is_certain=is_certain)
-    if row is None and not is_certain:
-        store.uncommitted.unasked_digest = digest
+            if found is NoAnswer.FAILED:
+                failed.append(source)
+    row = _find_again(store, digest, is_certain=not failed)
+    if row is None and failed:
+        # With several stores that fail at the same time, the session is deleted later in the first one only.
+        key = _key(store, failed[0], digest, is_kept=True)
+        store.uncommitted.forbid_import = partial(_forbid, key, using=store.rows.alias)
     return row
 
 
@@ -89,11 +93,19 @@ def _presented(store: SessionStore) -> str:
     return store.cookie_value or store.session_key or ""
 
 
-def forbid(digest: str, *, using: str) -> None:
-    """Forbid to import the session whose token has this digest: it has ended while its store could not be asked."""
+def _key(store: SessionStore, source: Source, digest: str, *, is_kept: bool) -> ImportedKey:
+    """Return what to write down of the token of ``store``, to delete it later if it ``is_kept`` in ``source``."""
+    key = ImportedKey(digest=digest, source=source.name)
+    if is_kept and source.can_keep:
+        key.sealed_key = seal(store.session_key or "", digest)
+    return key
+
+
+def _forbid(key: ImportedKey, *, using: str) -> None:
+    """Forbid to import the session of this key: it has ended while its store could not be asked."""
     try:
         with transaction.atomic(using=using):
-            ImportedKey.objects.using(using).create(digest=digest)
+            key.save(force_insert=True, using=using)
     except IntegrityError:
         # It was imported, or forbidden, before.
         pass
@@ -177,9 +189,7 @@ def _import(
     row = new_row(type(store), old, user=user, digest=digest, meta=store.meta)
     if is_dead(row, old, user, rows) or (source.has_copies and is_copy_of_ended(row, rows)):
         return _find_again(store, digest, is_certain=True)
-    key = ImportedKey(digest=digest, source=source.name)
-    if config.IMPORT_KEEP_SOURCE and source.can_keep:
-        key.sealed_key = seal(store.session_key or "", digest)
+    key = _key(store, source, digest, is_kept=bool(config.IMPORT_KEEP_SOURCE))
     try:
         is_ours = write(rows, row, key)
     except DatabaseError as error:
@@ -247,9 +257,19 @@ class _Imported:
             # All sessions of the user may have ended between the first look at the barriers and the commit.
             if is_forbidden(user, self.old.created_at, using=using):
                 sessions.revoke(row)
-        if not config.IMPORT_KEEP_SOURCE:
-            with best_effort(f"delete an imported session of {source.name}", using=source.alias):
-                source.delete(self.key)
+        if not config.IMPORT_KEEP_SOURCE and not self._delete_in_source():
+            with best_effort("write down what to delete later", using=using):
+                kept = ImportedKey.objects.using(using).filter(digest=row.token_digest)
+                kept.update(sealed_key=seal(self.key, row.token_digest) if source.can_keep else "")
         if user is not None:
             with best_effort("end the sessions beyond the limit", using=using):
                 sessions.enforce_limit(user, keep=row)
+
+    def _delete_in_source(self) -> bool:
+        """Delete the session in the other store; return whether that has succeeded."""
+        with best_effort(
+            f"delete an imported session of {self.source.name}", using=self.source.alias
+        ):
+            self.source.delete(self.key)
+            return True
+        return False

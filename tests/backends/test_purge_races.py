@@ -202,7 +202,10 @@ def test_ends_lock_in_the_order_in_which_the_limit_does(name: str | None):
 
 
 def _wait_for_somebody_who_waits() -> None:
-    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+    # Not pg_stat_activity, of which a transaction sees the same picture until its end.
+    waiting = (
+        "SELECT 1 FROM pg_locks WHERE NOT granted AND pg_backend_pid() = ANY(pg_blocking_pids(pid))"
+    )
     for _ in range(600):
         with connection.cursor() as cursor:
             cursor.execute("SELECT pg_sleep(0.1)")

@@ -134,10 +134,10 @@ class Browsers:
     def _ask(self, browser: list[str]) -> str:
         """Send one request and return what is wrong with the answer; empty if nothing is."""
         cookie, user = browser
-        connection = getattr(self._kept, "connection", None)
-        if connection is None:
-            connection = http.client.HTTPConnection(self.address, timeout=PATIENCE)
-            self._kept.connection = connection
+        is_kept = hasattr(self._kept, "connection")
+        if not is_kept:
+            self._kept.connection = http.client.HTTPConnection(self.address, timeout=PATIENCE)
+        connection = self._kept.connection
         try:
             connection.request("GET", "/who", headers={"Cookie": f"sessionid={cookie}"})
             response = connection.getresponse()
@@ -145,7 +145,11 @@ class Browsers:
             is_right = response.status == 200 and json.loads(text)["user"] == user
             return "" if is_right else f"{user}: {response.status} {text[:200]!r}"
         except (OSError, http.client.HTTPException) as error:
-            self._kept.connection = None
+            del self._kept.connection
+            if is_kept and isinstance(error, ConnectionError):
+                # The server closes a connection that was idle for a while, and may do so at this very
+                # moment. Browsers send the request again, over a new one.
+                return self._ask(browser)
             return f"{user}: {error!r}"
 
 

@@ -34,15 +34,17 @@ class Rows(Kind):
         _delete_copy(visit)
 
 
-def _store() -> Any:
+def _engine() -> Any:
     from django.conf import settings
 
-    module: Any = import_module(settings.SESSION_ENGINE)
-    return module.SessionStore
+    return import_module(settings.SESSION_ENGINE)
 
 
 def _rows(visit: Visit) -> Any:
-    return _store().get_model_class().objects.filter(pk=visit.cookie)
+    engine = _engine()
+    # The store of django-user-sessions does not extend Django's, and names its model in the module alone.
+    find_model = getattr(engine.SessionStore, "get_model_class", lambda: engine.Session)
+    return find_model().objects.filter(pk=visit.cookie)
 
 
 def _delete_copy(visit: Visit) -> None:
@@ -50,6 +52,6 @@ def _delete_copy(visit: Visit) -> None:
     from django.conf import settings
     from django.core.cache import caches
 
-    prefix = getattr(_store(), "cache_key_prefix", None)
+    prefix = getattr(_engine().SessionStore, "cache_key_prefix", None)
     if prefix is not None:
         caches[settings.SESSION_CACHE_ALIAS].delete(prefix + visit.cookie)

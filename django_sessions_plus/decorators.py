@@ -34,8 +34,11 @@ def fresh_session_required(view: View) -> View:
 
         @wraps(view)
         async def asynchronous(request: HttpRequest, *args: Any, **kwargs: Any) -> Any:
-            refusal = check(request, await request.auser())
-            return refusal or await view(request, *args, **kwargs)
+            user = await request.auser()
+            if not is_fresh(request, user) and (session := store_of(request)) is not None:
+                # The redirects are counted in its data.
+                await session.aload_if_needed()
+            return check(request, user) or await view(request, *args, **kwargs)
 
         return cast(View, asynchronous)
 

@@ -177,6 +177,13 @@ FAST_PATH_FAILED = Event(
     "The fast path does not work with this version of Django: %(error)s. The ORM is used instead.",
     ("error",),
 )
+LEASE_LAPSED = Event(
+    "lease_lapsed",
+    logging.WARNING,
+    "This process has heard of no ended sessions for more than 5 seconds: %(error)s. Until it does, sessions are read"
+    " from the database.",
+    ("error",),
+)
 SESSIONS_EXPORTED = Event(
     "sessions_exported",
     logging.INFO,

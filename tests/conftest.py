@@ -28,15 +28,17 @@ from hypothesis import HealthCheck
 from hypothesis import settings as hypothesis_settings
 from pytest_django import DjangoDbBlocker
 
-from django_sessions_plus import bookkeeping
+from django_sessions_plus import bookkeeping, sessions
 from django_sessions_plus import signals as all_signals
 from django_sessions_plus.accounts import attempts
 from django_sessions_plus.backends.caching import circuit
 from django_sessions_plus.backends.caching import rows as cached_rows
 from django_sessions_plus.backends.fastpath import compiled
+from django_sessions_plus.backends.leasing import listening, triggers
 from django_sessions_plus.switching import asking
 from tests import flushing
 from tests.backends.drivers import AsyncSession, SyncSession
+from tests.leasing import strict
 
 OpenSession = Callable[..., SyncSession]
 
@@ -52,7 +54,8 @@ hypothesis_settings.register_profile("thorough", **_EXAMPLES, derandomize=True, 
 hypothesis_settings.load_profile("suite")
 
 OWN_COMMANDS = {"docs", "style", "thorough"}
-HAS_CACHE = settings.SESSION_ENGINE.endswith(".cached_db")
+HAS_LEASES = settings.SESSION_ENGINE.endswith(".leased_db")
+HAS_CACHE = HAS_LEASES or settings.SESSION_ENGINE.endswith(".cached_db")
 
 _DAYS = count(20_000)
 _TRANSACTIONS = ("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK", "COMMIT", "SET ")
@@ -156,7 +159,11 @@ def django_db_setup(django_db_setup: None, django_db_blocker: DjangoDbBlocker) -
     with pytest.MonkeyPatch.context() as patch:
         with django_db_blocker.unblock():
             flushing.install(patch)
+            if HAS_LEASES and connection.vendor == "postgresql":
+                triggers.install(sessions.session_model(), "default")
+                strict.install(patch)
         yield
+        listening.stop_all()
     if connection.vendor == "postgresql":
         with django_db_blocker.unblock(), connection.cursor() as cursor:
             cursor.execute(

@@ -115,6 +115,7 @@ READ = {
 WITHOUT_MESSAGES = [app for app in settings.INSTALLED_APPS if "messages" not in app]
 
 CACHED = "django_sessions_plus.backends.cached_db"
+LEASED = {"SESSION_ENGINE": "django_sessions_plus.backends.leased_db"}
 NOT_CACHED = {"SESSION_ENGINE": "django_sessions_plus.backends.db"}
 SHARED_CACHE = cached_in(REDIS, OPTIONS=LIMITS)["CACHES"]
 # Settings that no check has anything to say of, in production either.
@@ -914,8 +915,24 @@ CASES: dict[str, Case] = {
             },
         ],
     ),
+    "W045": ([LEASED], [NOT_CACHED, {"SESSION_ENGINE": CACHED}]),
+    "W047": (
+        [LEASED | {"SESSIONS_PLUS_LEASE": timedelta(seconds=11)}],
+        [
+            LEASED | {"SESSIONS_PLUS_LEASE": timedelta(seconds=10)},
+            {"SESSIONS_PLUS_LEASE": timedelta(seconds=11)},
+        ],
+    ),
+    "W048": (
+        [LEASED | {"SESSIONS_PLUS_CACHE_AGE": timedelta(milliseconds=249)}],
+        [
+            LEASED | {"SESSIONS_PLUS_CACHE_AGE": timedelta(milliseconds=250)},
+            {"SESSIONS_PLUS_CACHE_AGE": timedelta(milliseconds=249)},
+        ],
+    ),
 }
-# W014 looks at models, I008 at rows; the others need key files, which tests/jwt/test_checks.py has.
+# W014 looks at models, I008 at rows; tests/leasing/test_checks.py has those of PostgreSQL; the others need key
+# files, which tests/jwt/test_checks.py has.
 TESTED = {
     *CASES,
     "W014",
@@ -933,6 +950,9 @@ TESTED = {
     "W018",
     "W042",
     "I008",
+    "W046",
+    "W049",
+    "I009",
 }
 
 

@@ -169,9 +169,11 @@ def test_settings_in_the_documentation_exist_and_raise_no_warning(file: Path, bl
     if file.stem == "switching":
         # The app of the previous engine, which a site has that switches.
         values["INSTALLED_APPS"] = [*settings.INSTALLED_APPS, "django.contrib.sessions"]
+    # The engine of that page wants PostgreSQL, which these tests have not.
+    expected = {"django_sessions_plus.W045"} if file.stem == "leases" else set()
     with override_settings(**values):
         found = checks.run_checks(tags=["django_sessions_plus"])
-    assert [message for message in found if message.level >= checks.WARNING] == []
+    assert {message.id for message in found if message.level >= checks.WARNING} <= expected
 
 
 def test_the_settings_of_the_readme_name_what_exists():

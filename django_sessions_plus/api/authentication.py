@@ -132,7 +132,7 @@ class SessionTokenAuthentication(BearerAuthentication):
         """
         store = put_session(request._request, bearer_credential(request))
         if self._is_left(request):
-            store.load_if_needed()
+            store.identify()
             if store.row is None and store.inactive_row is None:
                 return None
         return authenticate_session(request, store)

@@ -86,7 +86,7 @@ def authenticate_session(
         # Later code of the request must not use the refused session.
         store.forget()
         raise refusal(request, SessionEndedError(_reason_for(claims, store)))
-    if claims is not None and access.is_superseded(claims, row, store.load_if_needed()):
+    if claims is not None and access.is_superseded(claims, row, store.identify()):
         store.forget()
         raise refusal(request, AccessExpiredError())
     set_request_user(http_request, user)

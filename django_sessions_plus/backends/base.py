@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import logging
 import zlib
-from collections.abc import Mapping
+from collections.abc import Callable, Coroutine, Mapping
 from copy import copy
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -38,6 +38,9 @@ class BaseStore(SessionBase):
     if TYPE_CHECKING:
         row: AbstractSession | None
         _session_cache: dict[str, Any]
+        # Of SessionStore, which extends this class.
+        load_if_needed: Callable[[], dict[str, Any]]
+        aload_if_needed: Callable[[], Coroutine[Any, Any, dict[str, Any]]]
 
         # Django has these methods, but its type stubs do not.
         def _get_session(self, no_load: bool = False) -> dict[str, Any]: ...
@@ -81,6 +84,22 @@ class BaseStore(SessionBase):
     """The signed-in user, if known without a query; else None."""
 
     # Its data
+
+    @property
+    def known_data(self) -> Mapping[str, Any] | None:
+        """What is known of the data without a query; None if nothing is."""
+        return vars(self).get("_session_cache")
+
+    def identify(self) -> Mapping[str, Any]:
+        """Load what says who is signed in and until when, and return that part of the data at least.
+
+        Only ``backends.leased_db`` knows that part alone.
+        """
+        return self.load_if_needed()
+
+    async def aidentify(self) -> Mapping[str, Any]:
+        """See identify()."""
+        return await self.aload_if_needed()
 
     def encode(self, session_dict: dict[str, Any]) -> str:
         """Return the data as text: plain JSON, compressed above 2 KB.
@@ -225,7 +244,7 @@ class BaseStore(SessionBase):
 
     def cookie_age(self, now: datetime) -> int | None:
         """Return the Max-Age of the cookie in seconds, from the expiry of the row; None: it ends with the browser."""
-        if self.row is None or changes.expires_at_browser_close(self._session_cache, self):
+        if self.row is None or changes.expires_at_browser_close(self.known_data or {}, self):
             return None
         return round((self.row.expires_at - now).total_seconds())
 
@@ -233,7 +252,7 @@ class BaseStore(SessionBase):
     def is_cookie_outdated(self) -> bool:
         """Whether the browser's cookie is known to expire at another time than the row."""
         return self.row is not None and changes.is_cookie_outdated(
-            self.row, self._session_cache, self
+            self.row, self.known_data or {}, self
         )
 
     def _expiry_date(self, data: Mapping[str, Any], modification: datetime | None) -> datetime:

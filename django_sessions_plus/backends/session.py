@@ -479,9 +479,9 @@ class SessionStore(BaseStore):
 
     def due_columns(self) -> Columns:
         """Return the columns that a touch of the loaded session has to write now; usually none."""
-        if self.row is None or not hasattr(self, "_session_cache"):
+        if self.row is None or (data := self.known_data) is None:
             return {}
-        return changes.touched_columns(self.row, self._session_cache, self, timezone.now())
+        return changes.touched_columns(self.row, data, self, timezone.now())
 
     def save_columns(self, row: AbstractSession, data: dict[str, Any]) -> Columns:
         """Return the columns that a save of ``data`` has to write to ``row``."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from functools import lru_cache
 from types import SimpleNamespace
@@ -31,10 +31,11 @@ def user_of(session: SessionStore, request: HttpRequest | None = None) -> Any:
     As in ``django.contrib.auth.get_user``: the backend must be configured, the user active, and the
     session must have the user's current auth hash. If it has not, the session ends.
     """
-    data = session.load_if_needed()
+    data = session.identify()
     user = user_from_row(session, data) if data else AnonymousUser()
     if user is not None:
         return user
+    session.load_if_needed()
     # Django only uses the session of the request.
     asked = request or cast(HttpRequest, SimpleNamespace(session=session))
     # The data may contain a value that cannot be a user's primary key: then nobody is signed in.
@@ -47,10 +48,11 @@ def user_of(session: SessionStore, request: HttpRequest | None = None) -> Any:
 
 async def auser_of(session: SessionStore, request: HttpRequest) -> Any:
     """See user_of()."""
-    data = await session.aload_if_needed()
+    data = await session.aidentify()
     user = user_from_row(session, data) if data else AnonymousUser()
     if user is not None:
         return user
+    await session.aload_if_needed()
     with checking_user(session), suppress(ValidationError):
         found = await auth.aget_user(request)
         session.user = found
@@ -87,7 +89,7 @@ def ending_as(session: SessionStore, reason: str) -> Iterator[None]:
         session.end_reason = before
 
 
-def user_from_row(session: SessionStore, data: dict[str, Any]) -> Any:
+def user_from_row(session: SessionStore, data: Mapping[str, Any]) -> Any:
     """Return the user that was loaded with the row if Django would certainly return the same one.
 
     An ``AnonymousUser`` if there is no user in the data, or another one than in the row. None if only
@@ -118,7 +120,7 @@ def user_from_row(session: SessionStore, data: dict[str, Any]) -> Any:
     return user
 
 
-def _anonymous_or_undecided(session: SessionStore, data: dict[str, Any]) -> AnonymousUser | None:
+def _anonymous_or_undecided(session: SessionStore, data: Mapping[str, Any]) -> AnonymousUser | None:
     """Return None if data and row have the same user, so that Django has to decide; else an ``AnonymousUser``.
 
     With different users, the user in the data could neither see nor end the session. Modified

@@ -162,6 +162,16 @@ class Config:
         "That, and five seconds for clocks that differ, is also how long an ended session can be served if the cache "
         "cannot be told of the end, or loses it.",
     )
+    LEASE = Setting(
+        kinds.POSITIVE_DURATION,
+        timedelta(milliseconds=250),
+        "How long the engine leased_db may serve sessions from memory after it has last heard of all that ended.",
+    )
+    LEASE_SESSIONS = Setting(
+        kinds.COUNT,
+        10_000,
+        "How many sessions the engine leased_db keeps in the memory of each process.",
+    )
     REFRESH_GRACE = Setting(
         kinds.DURATION,
         timedelta(seconds=30),

@@ -31,6 +31,7 @@ def issued(*, ago=timedelta(0), row=None):
     return access.issue(row or Session.objects.get(), now=timezone.now() - ago).token
 
 
+@pytest.mark.db_engine
 def test_a_token_opens_views_at_one_query(service, django_assert_num_queries):
     for address in ("/mine", "session"):
         with django_assert_num_queries(1):

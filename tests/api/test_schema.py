@@ -267,6 +267,8 @@ print(sorted(name for name in sys.modules if "spectacular" in name or "api.schem
 """
 
 
+# The process has SQLite, where leases are impossible, and a check says so.
+@pytest.mark.db_engine
 @pytest.mark.slow
 def test_without_the_extra_nothing_is_missed_and_nothing_is_said():
     script = WITHOUT_THE_EXTRA.replace("/auth/session", "/auth/session")

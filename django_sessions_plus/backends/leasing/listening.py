@@ -1,0 +1,227 @@
+"""The thread of a process that hears what has ended, and extends the lease of its memory.
+
+It has a connection of its own, over which PostgreSQL sends what the triggers of ``triggers`` announce. Over that very
+connection it asks a question, the echo, four times per lease; the answer comes after all that was announced to it
+before. The lease is then extended to one length after the question was *sent*. So whatever holds up the answer, be it
+the network, the server, or this thread, lets the lease end, and the database is asked.
+
+The thread begins with the first session that a process looks for, and begins anew after a fork. While nobody asks for
+sessions it sends no echo, but goes on reading what is announced.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import select
+import threading
+from typing import TYPE_CHECKING, Any
+
+from django.db import connections, router
+
+from django_sessions_plus import events
+from django_sessions_plus.backends.leasing import triggers
+from django_sessions_plus.backends.leasing.memory import Memory, now
+from django_sessions_plus.conf import config
+from django_sessions_plus.conf.changes import on_setting_change
+
+if TYPE_CHECKING:
+    from django_sessions_plus.base_session import AbstractSession
+
+ECHOES = 4
+"""How many echoes are sent per lease."""
+FIRST_DELAY, LONGEST_DELAY = 0.1, 10.0
+"""Seconds until the next attempt, after a connection was lost or refused."""
+REPORTED_AFTER = 5.0
+"""Seconds without a lease after which that is logged."""
+
+APPLICATION_NAME = "sessions-plus-lease"
+"""What the connections are called in ``pg_stat_activity``."""
+
+# In seconds, but for the last: how soon a server is given up that no longer answers.
+_KEEPALIVES = {
+    "keepalives": 1,
+    "keepalives_idle": 5,
+    "keepalives_interval": 2,
+    "keepalives_count": 3,
+    "connect_timeout": 5,
+    "tcp_user_timeout": 10_000,
+}
+# Parameters of connections that Django wants for its own.
+_OF_DJANGO = ("context", "cursor_factory", "prepare_threshold")
+
+_listeners: dict[Any, Listener] = {}
+_lock = threading.Lock()
+
+
+def memory_of(model: type[AbstractSession]) -> Memory:
+    """Return the memory of this process for the rows of ``model``, and have a thread listen for it.
+
+    Without a database that can announce anything, it is one that serves nothing.
+    """
+    alias = router.db_for_write(model)
+    listener = _listeners.get((model, alias))
+    if listener is None or listener.memory.pid != os.getpid():
+        with _lock:
+            listener = _listeners.get((model, alias))
+            if listener is None or listener.memory.pid != os.getpid():
+                listener = _listeners[model, alias] = Listener(model, alias)
+                listener.start()
+    if listener.memory.valid_until <= now():
+        listener.wake()
+        # The thread itself cannot, while it waits for a server that does not answer.
+        listener.report_if_long()
+    return listener.memory
+
+
+class Listener:
+    """Hears for one memory. Begun by ``memory_of()``."""
+
+    def __init__(self, model: type[AbstractSession], alias: str) -> None:
+        self.model, self.alias = model, alias
+        self.length = config.LEASE.total_seconds()
+        self.memory = Memory(config.LEASE_SESSIONS, config.CACHE_AGE.total_seconds())
+        self.error: str | None = None
+        """Why there is no connection; None if there is one."""
+        self.heard_at = now()
+        """When the last echo was sent that was answered; before the first, when this began."""
+        self._connection: Any = None
+        self._woken_at = self.heard_at
+        self._is_over = self._is_asleep = self._is_reported = False
+        self._reading_end, self._writing_end = os.pipe()
+        os.set_blocking(self._writing_end, False)
+        os.set_blocking(self._reading_end, False)
+
+    def start(self) -> None:
+        """Begin to listen, in a thread that does not keep the process from ending."""
+        self.error = triggers.why_impossible(self.alias)
+        if self.error is not None:
+            # A system check says so.
+            self._is_reported = True
+            return
+        threading.Thread(target=self._run, name="sessions-plus-lease", daemon=True).start()
+
+    def stop(self) -> None:
+        """End the thread; the memory serves nothing any more."""
+        self._is_over = True
+        self.memory.stop()
+        self._is_asleep = True
+        self.wake()
+
+    def wake(self) -> None:
+        """Have a thread that sleeps send an echo now."""
+        if self._is_asleep:
+            self._is_asleep = False
+            self._woken_at = now()
+            # A full pipe wakes it as well.
+            with contextlib.suppress(OSError):
+                os.write(self._writing_end, b"w")
+
+    def _run(self) -> None:
+        delay = FIRST_DELAY
+        while not self._is_over:
+            began = now()
+            try:
+                self._listen()
+            except Exception as error:  # noqa: BLE001 - whatever a driver or a server raises; it is tried again
+                self.error = f"{type(error).__name__}: {error}"
+            finally:
+                self.memory.stop()
+                self._connection = None
+            delay = FIRST_DELAY if self.heard_at > began else min(2 * delay, LONGEST_DELAY)
+            if not self._is_over:
+                self.report_if_long()
+                select.select([self._reading_end], [], [], delay)
+        os.close(self._reading_end)
+        os.close(self._writing_end)
+
+    def report_if_long(self) -> None:
+        """Log once that nothing is heard, although somebody has been asking for sessions for a while."""
+        since = max(self.heard_at, self._woken_at)
+        if now() - since >= REPORTED_AFTER and not self._is_reported:
+            self._is_reported = True
+            events.LEASE_LAPSED.log(error=self.error or "the database does not answer")
+
+    def _listen(self) -> None:
+        with contextlib.closing(self._connect()) as connection:
+            self._connection = connection
+            connection.add_notify_handler(lambda notice: self.memory.hear(notice.payload))
+            connection.execute(f"LISTEN {triggers.CHANNEL}")
+            echo = triggers.echo(self.model, self.alias)
+            self.memory.start()
+            idle_since: float | None = None
+            while not self._is_over:
+                sent_at = now()
+                answer = connection.execute(*echo).fetchone()
+                triggers.expect_all(answer, connection.info.backend_pid)
+                self.memory.extend(sent_at + self.length)
+                self.heard_at, self.error, self._is_reported = sent_at, None, False
+                if self.memory.is_wanted:
+                    self.memory.is_wanted, idle_since = False, sent_at
+                is_idle = idle_since is None or sent_at - idle_since > self.length
+                self._wait(connection, is_idle=is_idle)
+
+    def _connect(self) -> Any:
+        database = connections[self.alias]
+        # Not database.connect(): that of this thread belongs to Django, and may go through a pooler.
+        parameters = {
+            **database.get_connection_params(),
+            **_KEEPALIVES,
+            "application_name": APPLICATION_NAME,
+        }
+        connection: Any = database.Database.connect(  # type: ignore[attr-defined]
+            **{name: value for name, value in parameters.items() if name not in _OF_DJANGO},
+            autocommit=True,
+        )
+        return connection
+
+    def _wait(self, connection: Any, *, is_idle: bool) -> None:
+        """Wait until the next echo is due: soon, or while nobody asks for a session, once something is announced."""
+        descriptors = [connection.fileno(), self._reading_end]
+        self._is_asleep = is_idle
+        # Somebody may have asked since, and have found that nobody had to be woken.
+        seconds = None if is_idle and not self.memory.is_wanted else self.length / ECHOES
+        select.select(descriptors, [], [], seconds)
+        self._is_asleep = False
+        with contextlib.suppress(BlockingIOError):
+            os.read(self._reading_end, 1024)
+
+
+def listeners() -> list[Listener]:
+    """Return those of this process."""
+    return [each for each in _listeners.values() if each.memory.pid == os.getpid()]
+
+
+def stop_all() -> None:
+    """Stop to listen; the next session that is looked for begins anew."""
+    with _lock:
+        for each in listeners():
+            each.stop()
+        _listeners.clear()
+
+
+def _forget_all() -> None:
+    # A snapshot holds what is true under the settings of its time, such as SECRET_KEY.
+    for each in listeners():
+        each.memory.hear("*")
+
+
+def _close_inherited() -> None:
+    """After a fork: close the connection of the parent, or the server would keep it when the parent ends.
+
+    And make a new lock, because a thread that there is no more may have the old one.
+    """
+    global _lock  # noqa: PLW0603 - the old one cannot be released
+    _lock = threading.Lock()
+    for each in _listeners.values():
+        with contextlib.suppress(Exception):
+            inherited = each._connection.fileno()
+            # Not close(), because the number may be given to another file before the driver closes it.
+            null = os.open(os.devnull, os.O_RDWR)
+            os.dup2(null, inherited)
+            os.close(null)
+
+
+os.register_at_fork(after_in_child=_close_inherited)
+on_setting_change(stop_all, "DATABASES", "SESSIONS_PLUS_LEASE", "SESSIONS_PLUS_LEASE_SESSIONS")
+on_setting_change(_forget_all)

@@ -1,0 +1,132 @@
+"""Rows with snapshots in the memory of the process. Writes, and reads of a session's data, go to the database.
+
+Of a touch nobody is told, so a snapshot may have an earlier time of last activity than its row. A write whose
+condition fails for that reason removes the snapshot, and the next request reads the row.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeVar
+from uuid import UUID
+
+from django.db import connections
+
+from django_sessions_plus.backends.leasing.memory import Memory, Ticket
+from django_sessions_plus.backends.leasing.snapshots import Snapshot, snapshot_of
+from django_sessions_plus.backends.rows import Rows
+from django_sessions_plus.backends.use import Columns, Condition
+
+if TYPE_CHECKING:
+    from django_sessions_plus.base_session import AbstractSession
+
+T = TypeVar("T")
+
+_OF_DATA = {"session_data", "version", "updated_at"}
+
+
+class LeasedRows(Rows):
+    """Finds and writes rows of one model, and keeps snapshots of them in ``memory``.
+
+    Each store needs its own instance, which remembers its last read.
+    """
+
+    def __init__(self, model: type[AbstractSession], memory: Memory) -> None:
+        super().__init__(model)
+        self.memory = memory
+        self._ticket: Ticket | None = None
+        self._found: AbstractSession | None = None
+
+    @property
+    def read_alias(self) -> str:
+        """The database for writes: a row from a replica that lags behind would be kept as if it were current."""
+        return self.alias
+
+    # Memory
+
+    def leased(self, key: str | UUID) -> Snapshot | None:
+        """Return the snapshot of the row with this digest or id, without a query; None if the database has to be asked.
+
+        None in a transaction, which has to see what it has written itself.
+        """
+        if self._is_in_any_transaction():
+            return None
+        return self.memory.find(key)
+
+    def keep(self, row: AbstractSession, data: Mapping[str, Any]) -> None:
+        """Keep a snapshot of the row that was just found, and of nothing that ``data`` does not say of its user."""
+        ticket, self._ticket = self._ticket, None
+        if ticket is None or row is not self._found:
+            # One that was imported from another engine may not be in the database.
+            return
+        snapshot = snapshot_of(row, data, ticket.at)
+        if snapshot is not None:
+            self.memory.keep(snapshot, ticket)
+
+    # Find
+
+    def find(self, digest: str, *, with_user: bool = False) -> AbstractSession | None:
+        """See Rows."""
+        self._begin()
+        self._found = super().find(digest, with_user=with_user)
+        return self._found
+
+    def find_by_id(self, session_id: UUID, *, with_user: bool = False) -> AbstractSession | None:
+        """See Rows."""
+        self._begin()
+        self._found = super().find_by_id(session_id, with_user=with_user)
+        return self._found
+
+    # Write
+
+    def update(
+        self,
+        row: AbstractSession,
+        columns: Columns,
+        condition: Condition | None = None,
+        *,
+        skip_locked: bool = False,
+    ) -> bool:
+        """See Rows. A save of nothing but data leaves the snapshot, which has none."""
+        is_written = False
+        try:
+            is_written = super().update(row, columns, condition, skip_locked=skip_locked)
+            return is_written
+        finally:
+            if not is_written or not columns.keys() <= _OF_DATA:
+                self._forget(row)
+
+    def merge(
+        self,
+        row: AbstractSession,
+        decide: Callable[[AbstractSession], tuple[Columns, T]],
+        *,
+        with_user: bool = False,
+    ) -> tuple[AbstractSession, Columns, T] | None:
+        """See Rows."""
+        try:
+            return super().merge(row, decide, with_user=with_user)
+        finally:
+            self._forget(row)
+
+    def end(self, row: AbstractSession, reason: str, actor: Any = None) -> AbstractSession | None:
+        """See Rows."""
+        try:
+            return super().end(row, reason, actor)
+        finally:
+            self._forget(row)
+
+    # Helpers
+
+    def _begin(self) -> None:
+        self._ticket = None if self._is_in_any_transaction() else self.memory.begin()
+
+    def _forget(self, row: AbstractSession) -> None:
+        self.memory.hear(f"s {row.pk}")
+
+    def _is_in_any_transaction(self) -> bool:
+        """Return whether a transaction is running, even one that was started without atomic()."""
+        # Not get_autocommit(), which connects, and which async code may not call.
+        connection: Any = connections[self.alias]
+        is_connected = connection.connection is not None
+        return connection.in_atomic_block or (is_connected and not connection.autocommit)

@@ -1,0 +1,126 @@
+"""Checks of the engine ``leased_db``: whether it can serve sessions from memory, and for how long."""
+
+from collections.abc import Collection
+from datetime import timedelta
+from typing import Any
+
+from django.db import DatabaseError, connections, router, transaction
+
+from django_sessions_plus.backends.leased_db import SessionStore
+from django_sessions_plus.backends.leasing import triggers
+from django_sessions_plus.checks.lookups import engine_of
+from django_sessions_plus.checks.registry import Problems, check, database_check, problem
+from django_sessions_plus.conf import PREFIX, config
+
+LONG = timedelta(seconds=10)
+"""How long a lease may be before it is warned of."""
+
+
+@check()
+def check_leases_are_possible() -> Problems:
+    """Find a database that cannot announce what has ended."""
+    model = _leased_model()
+    if model is None:
+        return
+    alias = router.db_for_write(model)
+    reason = triggers.why_impossible(alias)
+    if reason is None and all(table.kind == "s" for table in triggers.tables_of(model)):
+        reason = "users are in another database than sessions"
+    if reason is not None:
+        yield problem(
+            "W045",
+            f"The engine leased_db cannot serve sessions from memory, because {reason}: it reads them as"
+            " 'django_sessions_plus.backends.db' does.",
+            "Use PostgreSQL with psycopg 3 (pip install 'psycopg[binary]') for sessions and users, in one schema; or"
+            " set SESSION_ENGINE = 'django_sessions_plus.backends.db'.",
+        )
+
+
+@check()
+def check_atomic_requests() -> Problems:
+    """Find views that run in a transaction, in which nothing is served from memory."""
+    model = _leased_model()
+    if model is None:
+        return
+    alias = router.db_for_write(model)
+    if triggers.why_impossible(alias) is None and connections[alias].settings_dict.get(
+        "ATOMIC_REQUESTS"
+    ):
+        yield problem(
+            "W046",
+            f"ATOMIC_REQUESTS is on for the database {alias!r}: a transaction has to see what it has written itself, so"
+            " a view that asks for the user reads the session from the database.",
+            "Switch ATOMIC_REQUESTS off and use atomic() where it is needed; or set"
+            " SESSION_ENGINE = 'django_sessions_plus.backends.db'.",
+        )
+
+
+@check()
+def check_length_of_lease() -> Problems:
+    """Find a lease that is long, or that never comes into effect."""
+    if _leased_model() is None:
+        return
+    if config.LEASE > LONG:
+        yield problem(
+            "W047",
+            f"{PREFIX}LEASE is {config.LEASE}: a process that is cut off from the database serves ended sessions for"
+            " that long.",
+            "Leave it at a quarter of a second; a longer one saves nothing but a few small queries per process.",
+        )
+    if config.CACHE_AGE < config.LEASE:
+        yield problem(
+            "W048",
+            f"{PREFIX}CACHE_AGE is shorter than {PREFIX}LEASE: sessions are read from the database before the lease"
+            " ends.",
+            f"Let {PREFIX}CACHE_AGE be a minute or more, or {PREFIX}LEASE shorter.",
+        )
+
+
+@check()
+def check_pooler() -> Problems:
+    """Find a setting that Django advises for transaction poolers, through which nothing is heard."""
+    model = _leased_model()
+    if model is None:
+        return
+    alias = router.db_for_write(model)
+    values = connections[alias].settings_dict
+    if triggers.why_impossible(alias) is None and values.get("DISABLE_SERVER_SIDE_CURSORS"):
+        yield problem(
+            "I009",
+            f"DISABLE_SERVER_SIDE_CURSORS is on for the database {alias!r}, as Django advises for poolers such as"
+            " pgbouncer. Nothing can be heard through one, so the engine leased_db would read every session from the"
+            " database.",
+            "Connect to PostgreSQL directly. Silence this check if there is no pooler.",
+        )
+
+
+@database_check
+def check_triggers(databases: Collection[str]) -> Problems:
+    """Find tables without triggers, or with those of another version of this package."""
+    model = _leased_model()
+    if model is None:
+        return
+    alias = router.db_for_write(model)
+    if alias not in databases or triggers.why_impossible(alias) is not None:
+        return
+    try:
+        with transaction.atomic(using=alias):
+            states = triggers.states(model, alias)
+    except DatabaseError:
+        # Whoever may not read the catalogue learns it from the command.
+        return
+    # "migrate" runs the checks before it makes the tables.
+    fine = (triggers.INSTALLED, triggers.NO_TABLE)
+    found = [f"{name}: {state}" for name, state in states.items() if state not in fine]
+    if found:
+        yield problem(
+            "W049",
+            f"The engine leased_db needs triggers in the database {alias!r} ({', '.join(found)}): until they are"
+            " installed, sessions are read from the database.",
+            "Run 'manage.py sessions_lease install', or add the operation InstallLeaseTriggers to a migration.",
+        )
+
+
+def _leased_model() -> Any:
+    store = engine_of(SessionStore)
+    return None if store is None else store.get_model_class()

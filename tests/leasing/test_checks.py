@@ -1,0 +1,118 @@
+"""The checks of the engine that serves sessions from memory, which depend on the database."""
+
+from __future__ import annotations
+
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import DatabaseError, connection
+
+from django_sessions_plus.backends.leasing import triggers
+from django_sessions_plus.checks import leasing
+from django_sessions_plus.models import Session
+
+PREFIX = "django_sessions_plus."
+
+
+@pytest.fixture(autouse=True)
+def _leased(settings: Any) -> None:
+    settings.SESSION_ENGINE = "django_sessions_plus.backends.leased_db"
+
+
+@pytest.fixture
+def _possible(monkeypatch: pytest.MonkeyPatch) -> None:
+    """As on PostgreSQL."""
+    monkeypatch.setattr(triggers, "why_impossible", lambda alias: None)
+
+
+def ids(found: Any) -> list[str]:
+    return [message.id.removeprefix(PREFIX) for message in found]
+
+
+class UsersElsewhere:
+    """A router that keeps users in another database than sessions."""
+
+    def db_for_read(self, model: Any, **hints: Any) -> str | None:
+        return "other" if model._meta.label == "auth.User" else None
+
+    db_for_write = db_for_read
+
+
+@pytest.mark.usefixtures("_possible")
+def test_users_in_another_database_are_told_of(settings: Any):
+    assert leasing.check_leases_are_possible() == []
+    settings.DATABASE_ROUTERS = [UsersElsewhere()]
+    (message,) = leasing.check_leases_are_possible()
+    assert (message.id, "users" in message.msg) == (f"{PREFIX}W045", True)
+
+
+def test_psycopg_2_and_schemas_of_tenants_are_told_of(monkeypatch: pytest.MonkeyPatch):
+    database: Any = SimpleNamespace(vendor="postgresql", Database=object())
+    monkeypatch.setattr(triggers, "connections", {"default": database})
+    (message,) = leasing.check_leases_are_possible()
+    assert "psycopg 3 is not installed" in message.msg
+    database.Database = SimpleNamespace(AsyncConnection=object)
+    assert leasing.check_leases_are_possible() == []
+    database.set_tenant = None
+    (message,) = leasing.check_leases_are_possible()
+    assert "a schema for each tenant" in message.msg
+
+
+@pytest.mark.parametrize(
+    ("setting", "find", "code"),
+    [
+        ("ATOMIC_REQUESTS", leasing.check_atomic_requests, "W046"),
+        ("DISABLE_SERVER_SIDE_CURSORS", leasing.check_pooler, "I009"),
+    ],
+)
+def test_settings_of_the_database_that_keep_sessions_out_of_memory_are_told_of(
+    monkeypatch: pytest.MonkeyPatch, settings: Any, setting: str, find: Any, code: str
+):
+    monkeypatch.setitem(connection.settings_dict, setting, True)
+    monkeypatch.setattr(triggers, "why_impossible", lambda alias: None)
+    assert ids(find()) == [code]
+    monkeypatch.setitem(connection.settings_dict, setting, False)
+    assert find() == []
+    monkeypatch.setitem(connection.settings_dict, setting, True)
+    # Nor is there anything to tell of where nothing is served from memory anyway.
+    monkeypatch.setattr(triggers, "why_impossible", lambda alias: "it cannot")
+    assert find() == []
+    monkeypatch.setattr(triggers, "why_impossible", lambda alias: None)
+    settings.SESSION_ENGINE = "django_sessions_plus.backends.db"
+    assert find() == []
+
+
+@pytest.mark.django_db
+@pytest.mark.usefixtures("_possible")
+def test_a_catalogue_that_cannot_be_read_is_no_problem(monkeypatch: pytest.MonkeyPatch):
+    def refuse(model: Any, alias: str) -> Any:
+        raise DatabaseError
+
+    monkeypatch.setattr(triggers, "states", refuse)
+    assert leasing.check_triggers(databases=["default"]) == []
+
+
+@pytest.mark.django_db
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="triggers are made on PostgreSQL")
+def test_triggers_that_are_missing_are_told_of_where_the_database_may_be_asked(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+):
+    assert leasing.check_triggers() == leasing.check_triggers(databases=["other"]) == []
+    (message,) = leasing.check_triggers(databases=["default"])
+    assert message.id == f"{PREFIX}W049"
+    assert "auth_user: missing" in message.msg
+    triggers.install(Session, "default")
+    assert leasing.check_triggers(databases=["default"]) == []
+    with connection.cursor() as cursor:
+        cursor.execute("ALTER TABLE auth_user DISABLE TRIGGER USER")
+    (message,) = leasing.check_triggers(databases=["default"])
+    assert "(auth_user: disabled)" in message.msg
+    # Before the first "migrate" there is nothing that could have triggers.
+    monkeypatch.setattr(Session._meta, "db_table", "not_made_yet")
+    monkeypatch.setattr(User._meta, "db_table", "not_made_yet_either")
+    assert leasing.check_triggers(databases=["default"]) == []
+    monkeypatch.undo()
+    settings.SESSION_ENGINE = "django_sessions_plus.backends.db"
+    assert leasing.check_triggers(databases=["default"]) == []

@@ -121,6 +121,33 @@ BARS: tuple[Bar, ...] = (
         ratio(PREPARED, COOKIE, "read", base="stock_unprepared"),
     ),
     Bar("read user, MariaDB", 0.40, 0.30, ratio(MARIADB, COOKIE, "read")),
+    Bar(
+        "leased_db, read user, PostgreSQL",
+        0.15,
+        0.10,
+        ratio(POSTGRESQL, COOKIE, "read", who="plus_leased"),
+    ),
+    Bar(
+        "leased_db, async view with `auser()`, PostgreSQL",
+        0.50,
+        0.42,
+        ratio(POSTGRESQL, ASYNC, "async_read", who="plus_leased"),
+    ),
+    *(
+        Bar(
+            f"leased_db, DRF, {label} against simplejwt's stateless, PostgreSQL",
+            1.15,
+            1.0,
+            ratio(
+                POSTGRESQL,
+                API,
+                "api",
+                who=f"api_plus_leased_{credentials}",
+                base="api_jwt_stateless",
+            ),
+        )
+        for credentials, label in (("jwt", "checked JWT"), ("bearer", "session token"))
+    ),
     Bar("write one key, SQLite", 0.40, 0.30, ratio(SQLITE, COOKIE, "write")),
     Bar("write one key, PostgreSQL", 0.62, 0.45, ratio(POSTGRESQL, COOKIE, "write")),
     Bar("unknown cookie, SQLite", 0.55, 0.30, ratio(SQLITE, COOKIE, "unknown")),

@@ -45,6 +45,8 @@ class Contender:
     flavours: tuple[str, ...] = FLAVOURS
     always_due: bool = False
     """Whether its sessions are due to be touched from the start."""
+    has_leases: bool = False
+    """Whether its database announces what has ended, for the engine ``leased_db``."""
     as_flavour: str | None = None
     """The flavour it is run on instead of the suite's."""
 
@@ -103,6 +105,14 @@ def _api(
 
 
 _CACHED = "django.contrib.sessions.backends.cached_db"
+_LEASED: dict[str, Any] = {
+    "engine": "django_sessions_plus.backends.leased_db",
+    "requires": ("django_sessions_plus.backends.leased_db",),
+    "flavours": (POSTGRESQL,),
+    "has_leases": True,
+    # Of its sessions each is asked for a few times only, and a run takes longer than a minute.
+    "settings": {"SESSIONS_PLUS_CACHE_AGE": timedelta(hours=1)},
+}
 _ALLAUTH = ("allauth", "allauth.account")
 # A run must not outlast the tokens.
 _DAY_LONG = {"SESSIONS_PLUS_JWT_ACCESS_AGE": timedelta(days=1)}
@@ -142,6 +152,11 @@ CONTENDERS: tuple[Contender, ...] = (
         engine="django_sessions_plus.backends.cached_db",
         cache="redis",
         requires=("django_sessions_plus.backends.cached_db",),
+    ),
+    _plus(
+        "plus_leased",
+        "**django-sessions-plus leased_db**",
+        **_LEASED,
     ),
     Contender("stock_db", "stock db", "django", (COOKIE, ASYNC)),
     Contender(
@@ -248,6 +263,20 @@ CONTENDERS: tuple[Contender, ...] = (
         "django_sessions_plus.api.authentication.AccessTokenAuthentication",
         credentials="plus_jwt",
         settings=_DAY_LONG,
+    ),
+    *(
+        _api(
+            _plus,
+            f"api_plus_leased_{name}",
+            f"**django-sessions-plus leased_db, {label}**",
+            f"django_sessions_plus.api.authentication.{authentication}",
+            credentials=credentials,
+            **{**_LEASED, "settings": _LEASED["settings"] | _DAY_LONG},
+        )
+        for name, credentials, label, authentication in (
+            ("jwt", "plus_jwt", "checked JWT", "AccessTokenAuthentication"),
+            ("bearer", "bearer", "session token", "SessionTokenAuthentication"),
+        )
     ),
     _api(
         _plus,

@@ -8,6 +8,8 @@ from itertools import islice
 from statistics import median
 from typing import Any
 
+from django.utils.module_loading import import_string
+
 from benchmarks import credentials, keys, loads
 from benchmarks.clocks import Stopwatch, server_pids
 from benchmarks.config import MARIADB, SQLITE, is_local
@@ -39,6 +41,9 @@ def open_site(site: Site, scenarios: list[str]) -> dict[str, str]:
     numbers = keys.pool(site.sizes.sessions, site.sizes.pool)
     if site.contender.load == "plus":
         loads.refresh(numbers, always_due=site.contender.always_due)
+    if site.contender.has_leases:
+        import_string("benchmarks.leases.install_triggers")()
+        _wait_for_lease(site)
     failures = {}
     for name in scenarios:
         try:
@@ -58,6 +63,7 @@ def batch(site: Site, name: str, count: int, seed: int) -> dict[str, float | Non
     """Serve ``count`` requests and return what they cost, in seconds."""
     wanted = scenario(name)
     prepared = [site.driver.prepare(one) for one in _requests(site, wanted, count, seed)]
+    _wait_for_lease(site)
     answers: list[Answer] = []
     # The collector runs as in production; what it costs is the contender's own. It only
     # must not have to clean up after the batch before.
@@ -72,6 +78,7 @@ def count(site: Site, name: str) -> dict[str, Any]:
     """Return the statements and Redis round trips of one request, its like having been served before."""
     wanted = scenario(name)
     visited = keys.pool(site.sizes.sessions, site.sizes.pool)[0]
+    _wait_for_lease(site)
     with counting() as counter:
         for _ in range(2):
             counter.reset()
@@ -152,3 +159,9 @@ def _request(site: Site, wanted: Scenario, number: int) -> Request:
         return Request(wanted.path, credentials.cookie(make(site.next_unknown)))
     headers = credentials.headers_of(site.contender.credentials, number, site.sizes)
     return Request(wanted.path, headers)
+
+
+def _wait_for_lease(site: Site) -> None:
+    if site.contender.has_leases:
+        # By its path, because other contenders have not installed this package.
+        import_string("benchmarks.leases.wait_for_lease")()

@@ -10,6 +10,7 @@
 #   BENCH_ROWS=1000000     how many rows "make bench" lets a table grow to; ten million without it
 #   SESSIONS=10000         how many living sessions each site of "make switching" has; 300 without it
 #   ENGINES="django-db"    the engines that "make switching" tries; all without it
+#   TORTURE_ARGS="--revocations 100000"   more arguments for "make torture-lease"; about two minutes without them
 
 VENV ?= .venv
 PORT ?= 8000
@@ -18,6 +19,7 @@ PYTEST_ARGS ?=
 BENCH_ROWS ?= 10000000
 SESSIONS ?= 300
 ENGINES ?=
+TORTURE_ARGS ?=
 export PORT
 
 # The drivers of the servers that are asked for, and no others.
@@ -36,7 +38,7 @@ PYTEST = $(PY) -m pytest $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-switch demo-react port react js npm npm-test codes test test-all lint format types translations docs cov browser firefox webkit schemathesis wheel packaging django-suite allauth-suite run-allauth-suite neighbours run-neighbours switching run-switching bench bench-quick clean
+.PHONY: help demo demo-switch demo-react port react js npm npm-test codes test test-all lint format types translations docs cov browser firefox webkit schemathesis wheel packaging django-suite allauth-suite run-allauth-suite neighbours run-neighbours switching run-switching torture-lease run-torture-lease bench bench-quick clean
 
 help:
 	@echo "make demo          run the example site on http://127.0.0.1:$(PORT)/"
@@ -60,6 +62,7 @@ help:
 	@echo "make allauth-suite run the tests of django-allauth on this engine"
 	@echo "make neighbours    try thirteen packages that are used beside this one"
 	@echo "make switching     switch real sites from other session engines to this one and back"
+	@echo "make torture-lease try to have the engine leased_db accept what has ended; needs PostgreSQL's programs"
 	@echo "make bench         compare with other packages and write docs/performance.md; bench-quick prints a glance"
 	@echo "make wheel         build the distributions into dist/"
 	@echo "make packaging     install the wheel and follow the README with it"
@@ -158,6 +161,13 @@ run-neighbours: $(READY)-neighbours
 
 run-switching: | $(PY)
 	@$(PY) -m tests.switching.real.run --sessions $(SESSIONS) --environments $(VENV)/sites $(ENGINES)
+
+# It starts a server of its own; the address only says which driver is needed.
+torture-lease:
+	@$(MAKE) --no-print-directory run-$@ DATABASE_URL=postgres://
+
+run-torture-lease: $(READY)-test
+	@$(PY) -m tests.leasing.torture $(TORTURE_ARGS)
 
 # MariaDB's driver is built from source. Without a compiler the rest is measured.
 bench: $(READY)-bench

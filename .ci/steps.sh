@@ -51,6 +51,11 @@ add_steps() {
     add races-postgresql races_on postgres_url ci_races "$newest"
     add races-mariadb races_on mariadb_url ci_races "$newest"
   fi
+  if [[ -n $oldest ]]; then
+    # Nothing that has ended is served from memory: the suite with an echo before each read, and under faults.
+    add leased leased "$oldest"
+    add torture-lease make --no-print-directory torture-lease
+  fi
   # The API answers what its schema says, whatever it is sent.
   add schemathesis tool schemathesis
   # allauth's sign-ins, second factors and headless API work on our engine as on Django's.
@@ -156,6 +161,16 @@ cached_db() {
   local python
   python=$(environment "$@")
   SESSIONS_TEST_ENGINE=cached_db "$python" -m pytest -n 2
+}
+
+# leased PYTHON DJANGO PATH: the engine that serves who is signed in from memory. Its own tests are in the suite
+# on PostgreSQL.
+leased() {
+  local python url
+  python=$(environment "$@")
+  url=$(postgres_url)
+  SESSIONS_TEST_ENGINE=leased_db DATABASE_URL="$url/ci_leased" "$python" -m pytest -n 2 \
+    tests/backends tests/flows tests/jwt tests/api tests/accounts tests/pages
 }
 
 # on_redis PYTHON DJANGO PATH: that engine on Redis; with the oldest Django, by the oldest redis-py as well.

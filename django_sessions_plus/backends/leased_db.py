@@ -11,7 +11,7 @@ import uuid
 from asyncio import get_running_loop
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.db import connections
 from django.utils.functional import cached_property
@@ -23,6 +23,11 @@ from django_sessions_plus.backends.leasing.listening import memory_of
 from django_sessions_plus.backends.leasing.rows import LeasedRows
 from django_sessions_plus.backends.twins import async_twin, in_thread
 from django_sessions_plus.backends.use import NO_META
+from django_sessions_plus.exceptions import StaleSessionError
+
+if TYPE_CHECKING:
+    # Not at run time: the engine must be importable while apps are still loading.
+    from django_sessions_plus.base_session import AbstractSession
 
 
 class SessionStore(DBStore):
@@ -30,6 +35,10 @@ class SessionStore(DBStore):
 
     identity: Mapping[str, Any] | None = None
     """What the memory knows of the data, while the data itself is not loaded."""
+    is_loading = False
+    """Whether a thread is reading the row, so that no other coroutine of the request may open it meanwhile."""
+    has_ended_meanwhile = False
+    """Whether the session that the memory knew had ended when its data was read."""
 
     @cached_property
     def rows(self) -> LeasedRows:
@@ -40,7 +49,8 @@ class SessionStore(DBStore):
     @property
     def known_data(self) -> Mapping[str, Any] | None:
         """See BaseStore; also what the memory knows."""
-        return self.identity if self.identity is not None else super().known_data
+        data = super().known_data
+        return self.identity if data is None else data
 
     def identify(self) -> Mapping[str, Any]:
         """See BaseStore; without a query if the memory has the row."""
@@ -60,47 +70,100 @@ class SessionStore(DBStore):
 
     def _get_session(self, no_load: bool = False) -> dict[str, Any]:
         # Django would not load the data of a session that has no token, because it was opened by its id.
-        if self.identity is not None and not no_load:
-            self._session_cache = self._load_beside() if _is_in_event_loop() else self.load()
+        if self._is_data_missing and not no_load:
+            if _is_in_event_loop():
+                self._load_beside()
+            else:
+                self.load()
         return super()._get_session(no_load)
 
     # Django's property calls Django's method.
     _session = property(_get_session)
 
     async def _aget_session(self, no_load: bool = False) -> dict[str, Any]:
-        if self.identity is not None and not no_load:
-            data = await self.aload()
-            if super().known_data is None:
-                self._session_cache = data
+        if self._is_data_missing and not no_load:
+            await self.aload()
         return await super()._aget_session(no_load)
 
-    def _load_beside(self) -> dict[str, Any]:
+    @property
+    def _is_data_missing(self) -> bool:
+        """Whether only the memory has been asked. Other engines have loaded the data by then."""
+        return self.identity is not None and super().known_data is None
+
+    def _load_beside(self) -> None:
         """Load the data in a thread that nobody else uses, while the event loop waits.
 
         For async code that has awaited the user and then reads the session without awaiting: with Django's
         engines that works, because the data was loaded with the user.
         """
 
-        def load() -> dict[str, Any]:
+        def load() -> None:
             try:
-                return self.load()
+                self.load()
             finally:
                 connections.close_all()
 
         with ThreadPoolExecutor(1) as pool:
-            return pool.submit(load).result()
+            pool.submit(load).result()
 
     def load(self) -> dict[str, Any]:
         """See SessionStore. If the session that the memory knew has ended since, the request becomes anonymous."""
-        leased, self.identity = self.row if self.identity is not None else None, None
-        data = super().load()
+        leased = self.row if self.identity is not None else None
+        self.is_loading = True
+        try:
+            data = super().load()
+        finally:
+            self.is_loading = False
         self._keep(data)
-        is_gone = leased is not None and (self.row is None or self.row.user_id != leased.user_id)
-        if is_gone and self.on_end is not None:
-            self.on_end()
+        # The policy for another network may have ended it just now, and has forgotten the identity then.
+        if leased is not None and self.identity is not None and not self._is_still(leased):
+            data = self._end_meanwhile()
+        # At once: another coroutine that finds neither of them would take the session for an empty one.
+        if super().known_data is None:
+            self._session_cache = data
+        self.identity = None
         return data
 
     aload = async_twin(load)
+
+    def _is_still(self, leased: AbstractSession) -> bool:
+        return self.row is not None and self.row.user_id == leased.user_id
+
+    def _end_meanwhile(self) -> dict[str, Any]:
+        if self.row is not None:
+            # It has another user now.
+            self.forget_and_keep_cookie()
+        elif self.on_end is not None:
+            self.on_end()
+        self.has_ended_meanwhile = True
+        return {}
+
+    def mark_authenticated(self, user: Any = None) -> None:
+        """See SessionStore. The data is loaded first, by the token that the client has."""
+        if self._is_data_missing:
+            self._get_session()
+        super().mark_authenticated(user)
+
+    def create(self) -> None:
+        """See SessionStore. As with other engines, the data goes along once somebody has asked for the user."""
+        if self._is_data_missing:
+            self._get_session()
+        super().create()
+
+    acreate = async_twin(create)
+
+    def save(self, must_create: bool = False) -> None:
+        """See SessionStore.
+
+        Raises:
+            StaleSessionError: also if the session has ended between the user and the data. A new session would
+                have what the view has written for the user whom the memory knew.
+        """
+        if self.has_ended_meanwhile and self.row is None and not must_create:
+            raise StaleSessionError
+        super().save(must_create)
+
+    asave = async_twin(save)
 
     def open_by_id(self, session_id: uuid.UUID, *, from_primary: bool = False) -> bool:
         """See SessionStore; without a query if the memory has the row."""
@@ -124,14 +187,16 @@ class SessionStore(DBStore):
 
     def forget(self, *, modified: bool = False) -> None:
         """See SessionStore."""
-        self.identity = None
+        self.identity, self.has_ended_meanwhile = None, False
         super().forget(modified=modified)
 
     def _open_leased(self) -> bool:
         """Return whether the memory knows the session of this store, which then has its row."""
         if self.identity is not None:
             return True
-        if super().known_data is not None or not tokens.is_well_formed(self.session_key):
+        if self.is_loading or super().known_data is not None or not _is_load_ours(type(self)):
+            return False
+        if not tokens.is_well_formed(self.session_key):
             return False
         return self._set_leased(tokens.digest(self.session_key))
 
@@ -161,6 +226,11 @@ class SessionStore(DBStore):
     def _keep(self, data: Mapping[str, Any]) -> None:
         if self.row is not None:
             self.rows.keep(self.row, data)
+
+
+def _is_load_ours(store: type[SessionStore]) -> bool:
+    """Return whether no engine of the project has a ``load()`` of its own, which may refuse sessions."""
+    return store.load is SessionStore.load and store.aload is SessionStore.aload
 
 
 def _is_in_event_loop() -> bool:

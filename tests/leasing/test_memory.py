@@ -35,7 +35,9 @@ def memory(clock: Clock) -> Memory:
     return found
 
 
-def snapshot(digest: str = "d", *, user: str = "7", session_id: UUID | None = None) -> Snapshot:
+def snapshot(
+    digest: str = "d", *, user: str | None = "7", session_id: UUID | None = None
+) -> Snapshot:
     return Snapshot(
         session_id=session_id or uuid4(),
         digest=digest,
@@ -129,7 +131,7 @@ def test_nothing_else_is_removed(memory):
 def test_all_sessions_of_a_user_are_removed_and_those_of_nobody_stay(memory):
     keep(memory, snapshot("one"))
     keep(memory, snapshot("two"))
-    keep(memory, snapshot("nobody", user=""))
+    keep(memory, snapshot("nobody", user=None))
     memory.hear("u 7")
     assert memory.find("one") is None
     assert memory.find("two") is None

@@ -29,6 +29,9 @@ if TYPE_CHECKING:
 REMEMBERED = 10_000
 """How many announcements are remembered, to be compared with the reads that were running when they came."""
 
+LONGEST = 1000
+"""How many bytes of an announcement are sent, and characters remembered; a longer one concerns all."""
+
 # One that also counts while the machine sleeps; Linux alone has it.
 _CLOCK = getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC)
 
@@ -130,7 +133,7 @@ class Memory:
             self._remove(snapshot.session_id)
             self._snapshots[snapshot.session_id] = snapshot
             self._ids[snapshot.digest] = snapshot.session_id
-            if snapshot.user_key:
+            if snapshot.user_key is not None:
                 self._ids_of_users.setdefault(snapshot.user_key, set()).add(snapshot.session_id)
             while len(self._snapshots) > self.size:
                 self._remove(next(iter(self._snapshots)))
@@ -139,9 +142,13 @@ class Memory:
     # Heard
 
     def hear(self, announcement: str) -> None:
-        """Remove what an announcement concerns: ``s <id of a session>``, ``u <key of a user>``, or ``*`` for all."""
+        """Remove what an announcement concerns: ``s <id of a session>``, ``u <key of a user>``, or ``*`` for all.
+
+        Every role of the database may announce something: what is no announcement of ours concerns all.
+        """
         if self._is_inherited:
             return
+        announcement = _understood(announcement)
         with self._lock:
             self._heard += 1
             self.figures.heard += 1
@@ -181,7 +188,9 @@ class Memory:
         since = self._heard - ticket.heard
         if ticket.connection != self._connection or since > REMEMBERED:
             return True
-        concerning = {f"s {snapshot.session_id}", f"u {snapshot.user_key}"}
+        concerning = {f"s {snapshot.session_id}"}
+        if snapshot.user_key is not None:
+            concerning.add(f"u {snapshot.user_key}")
         latest = (self._recent[-1 - back] for back in range(since))
         return any(each in concerning or each[:2] not in ("s ", "u ") for each in latest)
 
@@ -191,8 +200,8 @@ class Memory:
             return
         if self._ids.get(snapshot.digest) == session_id:
             del self._ids[snapshot.digest]
-        others = self._ids_of_users.get(snapshot.user_key)
-        if others is not None:
+        if snapshot.user_key in self._ids_of_users:
+            others = self._ids_of_users[snapshot.user_key]
             others.discard(session_id)
             if not others:
                 del self._ids_of_users[snapshot.user_key]
@@ -201,3 +210,16 @@ class Memory:
         self._snapshots.clear()
         self._ids.clear()
         self._ids_of_users.clear()
+
+
+def _understood(announcement: str) -> str:
+    """Return the announcement in the form that the triggers send, or ``*`` for any other."""
+    kind, space, key = announcement.partition(" ")
+    if not space or kind not in ("s", "u") or len(announcement) > LONGEST:
+        return "*"
+    if kind == "u":
+        return announcement
+    try:
+        return f"s {UUID(key)}"
+    except ValueError:
+        return "*"

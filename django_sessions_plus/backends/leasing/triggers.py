@@ -24,6 +24,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections, router, transaction
 from django.db.backends.utils import names_digest
 
+from django_sessions_plus.backends.leasing.memory import LONGEST
 from django_sessions_plus.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -47,6 +48,9 @@ _OF_TABLES = (
     "(tgrelid = ANY(%(tables)s::regclass[]) OR tgrelid IN"
     " (SELECT inhrelid FROM pg_inherits WHERE inhparent = ANY(%(tables)s::regclass[])))"
 )
+
+# What the connections of django-tenants and django-pgschemas have.
+_OF_SCHEMAS = ("set_tenant", "_handle_search_path")
 
 # In seconds: how long statements of requests wait behind the installation, which waits for a long transaction.
 _LOCK_TIMEOUT = 5
@@ -78,15 +82,19 @@ class Table:
         emptied = " ".join(
             f"before.{column} := NULL; after.{column} := NULL;" for column in self.silent
         )
-        announcement = "'*'" if self.kind == "*" else f"'{self.kind} ' || OLD.{self.key}::text"
+        # concat() writes a key as clients read it; a cast to text would take the spaces from one of type char(n).
+        key = "'*'" if self.kind == "*" else f"pg_catalog.concat('{self.kind} ', OLD.{self.key})"
+        notify = f"PERFORM pg_catalog.pg_notify('{CHANNEL}',"
         # *= compares what is stored, and so needs no operator of the columns' types, which json does not have.
+        # PostgreSQL fails a statement that announces more than 8,000 bytes, and a user may have chosen the key.
         return (
-            "DECLARE before record; after record; BEGIN"
-            f" IF TG_OP = 'TRUNCATE' THEN PERFORM pg_notify('{CHANNEL}', '*'); RETURN NULL; END IF;"
+            "DECLARE before record; after record; what text; BEGIN"
+            f" IF TG_OP = 'TRUNCATE' THEN {notify} '*'); RETURN NULL; END IF;"
             f" IF TG_OP = 'UPDATE' THEN before := OLD; after := NEW; {emptied}"
-            " IF before *= after THEN RETURN NULL; END IF; END IF;"
-            f" PERFORM pg_notify('{CHANNEL}', {announcement}); RETURN NULL;"
-            f" EXCEPTION WHEN undefined_column THEN PERFORM pg_notify('{CHANNEL}', '*'); RETURN NULL; END"
+            " IF before OPERATOR(pg_catalog.*=) after THEN RETURN NULL; END IF; END IF;"
+            f" what := {key}; IF pg_catalog.octet_length(what) > {LONGEST} THEN what := '*'; END IF;"
+            f" {notify} what); RETURN NULL;"
+            f" EXCEPTION WHEN undefined_column THEN {notify} '*'); RETURN NULL; END"
         )
 
     @property
@@ -154,8 +162,8 @@ def why_impossible(alias: str) -> str | None:
         return f"the database {alias!r} is not PostgreSQL"
     if not hasattr(getattr(connection, "Database", None), "AsyncConnection"):
         return "psycopg 3 is not installed"
-    if hasattr(connection, "set_tenant"):
-        # As that of django-tenants: a session of one tenant would be found in memory by another.
+    if any(hasattr(connection, name) for name in _OF_SCHEMAS):
+        # A session of one tenant would be found in memory by another.
         return f"the database {alias!r} has a schema for each tenant"
     return None
 
@@ -167,6 +175,8 @@ def install_sql(table: Table) -> Iterator[str]:
     yield (
         f"CREATE OR REPLACE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql AS $body$ {table.body} $body$"
     )
+    # Whoever may create functions could have made one of this name, and would remain the owner of what all writers run.
+    yield f"ALTER FUNCTION {function}() OWNER TO CURRENT_USER"
     when = f" WHEN ({table.condition})" if table.condition else ""
     for trigger, event in (
         (names["update"], f"UPDATE ON {name} FOR EACH ROW{when}"),

@@ -166,7 +166,7 @@ def test_a_session_whose_password_was_changed_is_left_to_django(user):
 def test_an_anonymous_session_is_kept():
     found = snapshot_of(row_of(None), {"basket": [1], "_session_expiry": 300}, 1.0)
     assert found is not None
-    assert (found.user_key, found.identity) == ("", {"_session_expiry": 300})
+    assert (found.user_key, found.identity) == (None, {"_session_expiry": 300})
     assert found.instance().user_id is None
 
 

@@ -8,10 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from copy import deepcopy
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from decimal import Decimal
 from functools import lru_cache
+from types import MappingProxyType
 from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
@@ -46,7 +47,7 @@ class Columns:
 
     model: Any
     names: tuple[str, ...]
-    values: tuple[Any, ...]
+    values: tuple[Any, ...] = field(repr=False)
     is_changeable: bool
     """Whether a value, such as that of a ``JSONField``, can be changed in place, so that each instance needs a copy."""
 
@@ -77,11 +78,11 @@ class Snapshot:
     """A row, its user, and who is signed in to it, as they were when the database was read."""
 
     session_id: UUID
-    digest: str
-    user_key: str
-    """The primary key of the user as text; empty if nobody is signed in."""
-    identity: Mapping[str, Any]
-    """Those of ``IDENTITY_KEYS`` that the session's data has."""
+    digest: str = field(repr=False)
+    user_key: str | None
+    """The primary key of the user as text; None if nobody is signed in."""
+    identity: Mapping[str, Any] = field(repr=False)
+    """Those of ``IDENTITY_KEYS`` that the session's data has. All requests share it, so nobody can change it."""
     alias: str
     read_at: float
     """On the clock of the memory."""
@@ -116,8 +117,8 @@ def snapshot_of(row: AbstractSession, data: Mapping[str, Any], read_at: float) -
         session_id=row.pk,
         digest=row.token_digest,
         # Not the row's: where case makes no difference to the database, it may differ from what is announced.
-        user_key="" if user is None else str(user.pk),
-        identity=identity,
+        user_key=None if user is None else str(user.pk),
+        identity=MappingProxyType(identity),
         alias=row._state.db,
         read_at=read_at,
         row=Columns.of(row, without="session_data"),

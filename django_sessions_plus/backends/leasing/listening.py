@@ -131,7 +131,7 @@ class Listener:
             delay = FIRST_DELAY if self.heard_at > began else min(2 * delay, LONGEST_DELAY)
             if not self._is_over:
                 self.report_if_long()
-                select.select([self._reading_end], [], [], delay)
+                _wait_until_readable([self._reading_end], delay)
         os.close(self._reading_end)
         os.close(self._writing_end)
 
@@ -181,10 +181,21 @@ class Listener:
         self._is_asleep = is_idle
         # Somebody may have asked since, and have found that nobody had to be woken.
         seconds = None if is_idle and not self.memory.is_wanted else self.length / ECHOES
-        select.select(descriptors, [], [], seconds)
+        _wait_until_readable(descriptors, seconds)
         self._is_asleep = False
         with contextlib.suppress(BlockingIOError):
             os.read(self._reading_end, 1024)
+
+
+def _wait_until_readable(descriptors: list[int], seconds: float | None) -> None:
+    if not hasattr(select, "poll"):
+        select.select(descriptors, [], [], seconds)
+        return
+    # select() refuses numbers above 1023, which a process with as many WebSockets has.
+    poll = select.poll()
+    for each in descriptors:
+        poll.register(each, select.POLLIN)
+    poll.poll(None if seconds is None else seconds * 1000)
 
 
 def listeners() -> list[Listener]:
@@ -214,6 +225,8 @@ def _close_inherited() -> None:
     global _lock  # noqa: PLW0603 - the old one cannot be released
     _lock = threading.Lock()
     for each in _listeners.values():
+        # A descendant may get the number of the process that has ended.
+        each.memory.pid = -1
         with contextlib.suppress(Exception):
             inherited = each._connection.fileno()
             # Not close(), because the number may be given to another file before the driver closes it.
@@ -223,5 +236,13 @@ def _close_inherited() -> None:
 
 
 os.register_at_fork(after_in_child=_close_inherited)
-on_setting_change(stop_all, "DATABASES", "SESSIONS_PLUS_LEASE", "SESSIONS_PLUS_LEASE_SESSIONS")
+on_setting_change(
+    stop_all,
+    *(
+        "DATABASES",
+        "SESSIONS_PLUS_LEASE",
+        "SESSIONS_PLUS_LEASE_SESSIONS",
+        "SESSIONS_PLUS_CACHE_AGE",
+    ),
+)
 on_setting_change(_forget_all)

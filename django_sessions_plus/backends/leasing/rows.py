@@ -22,6 +22,9 @@ if TYPE_CHECKING:
 
 T = TypeVar("T")
 
+# Of PGTransactionStatusType. Between them are those of a transaction.
+_IDLE, _UNKNOWN = 0, 4
+
 _OF_DATA = {"session_data", "version", "updated_at"}
 
 
@@ -125,8 +128,16 @@ class LeasedRows(Rows):
         self.memory.hear(f"s {row.pk}")
 
     def _is_in_any_transaction(self) -> bool:
-        """Return whether a transaction is running, even one that was started without atomic()."""
+        """Return whether a transaction is running, even one that was started without atomic(), or by raw SQL."""
         # Not get_autocommit(), which connects, and which async code may not call.
         connection: Any = connections[self.alias]
         is_connected = connection.connection is not None
-        return connection.in_atomic_block or (is_connected and not connection.autocommit)
+        return connection.in_atomic_block or (
+            is_connected and (not connection.autocommit or _is_begun(connection.connection))
+        )
+
+
+def _is_begun(connection: Any) -> bool:
+    """Return whether the server is in a transaction, as psycopg knows without asking it; False for other drivers."""
+    status = getattr(getattr(connection, "pgconn", None), "transaction_status", _IDLE)
+    return bool(_IDLE < status < _UNKNOWN)

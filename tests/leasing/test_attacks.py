@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import os
 import resource
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -343,3 +344,52 @@ def test_a_process_with_thousands_of_connections_can_listen(db):
         os.close(listener._reading_end)
         os.close(listener._writing_end)
         resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@on_postgresql
+def test_nobody_else_keeps_the_function_that_all_writers_run():
+    function = triggers.tables_of(Session)[0].function
+    with connection.cursor() as cursor:
+        cursor.execute("CREATE ROLE sessions_lease_mallory")
+        cursor.execute(
+            f"CREATE FUNCTION {function}() RETURNS trigger LANGUAGE plpgsql SECURITY DEFINER"
+            f" AS 'BEGIN RETURN NULL; END'; ALTER FUNCTION {function}() OWNER TO sessions_lease_mallory"
+        )
+        try:
+            triggers.install(Session, "default")
+            cursor.execute(
+                "SELECT proowner::regrole::text = CURRENT_USER, prosecdef FROM pg_proc WHERE proname = %s",
+                [function],
+            )
+            assert cursor.fetchall() == [(True, False)]
+        finally:
+            triggers.remove(Session, "default")
+            cursor.execute(
+                f"DROP FUNCTION IF EXISTS {function}(); DROP ROLE sessions_lease_mallory"
+            )
+
+
+class Note(str):
+    """A text that can be changed in place, as a field of another package may return it."""
+
+    mark = ""
+
+
+def snapshot_with(value: Any) -> Any:
+    user = User(pk=7, password="x", first_name=value)
+    row = Session(user=user, expires_at=timezone.now() + timedelta(days=1))
+    row._state.db = connection.alias
+    row._state.fields_cache["user"] = user
+    return snapshot_of(row, {"_auth_user_hash": user.get_session_auth_hash()}, 1.0)
+
+
+def test_a_value_that_cannot_be_copied_fails_no_request():
+    assert snapshot_with("Ada") is not None
+    assert snapshot_with(threading.Lock()) is None
+
+
+def test_no_two_requests_share_a_value_that_can_be_changed():
+    snapshot = snapshot_with(Note("Ada"))
+    one, two = snapshot.instance().user.first_name, snapshot.instance().user.first_name
+    one.mark = "seen by one request"
+    assert two.mark == ""

@@ -62,7 +62,8 @@ class Columns:
             if field.attname in loaded and field.attname != without
         )
         values = tuple(loaded[name] for name in names)
-        is_changeable = not all(isinstance(value, _UNCHANGEABLE) for value in values)
+        # Not isinstance(): an instance of a subclass may have attributes.
+        is_changeable = not all(type(value) in _UNCHANGEABLE for value in values)
         return cls(
             type(instance), names, deepcopy(values) if is_changeable else values, is_changeable
         )
@@ -113,6 +114,11 @@ def snapshot_of(row: AbstractSession, data: Mapping[str, Any], read_at: float) -
     if user is not None and identity.get(HASH_SESSION_KEY) != present:
         # It is one of an earlier SECRET_KEY, or the session has to end: Django decides that.
         return None
+    try:
+        columns = Columns.of(row, without="session_data")
+        of_user = None if user is None else Columns.of(user)
+    except Exception:  # noqa: BLE001 - what copying a value raises that another package's field returns
+        return None
     return Snapshot(
         session_id=row.pk,
         digest=row.token_digest,
@@ -121,8 +127,8 @@ def snapshot_of(row: AbstractSession, data: Mapping[str, Any], read_at: float) -
         identity=MappingProxyType(identity),
         alias=row._state.db,
         read_at=read_at,
-        row=Columns.of(row, without="session_data"),
-        user=None if user is None else Columns.of(user),
+        row=columns,
+        user=of_user,
     )
 
 

@@ -9,8 +9,9 @@ column that a trigger names, so every migration that does would fail; and column
 well. If one that the function does name is gone, it announces everything instead of failing the statement.
 
 TRUNCATE announces everything. The triggers are ``ENABLE ALWAYS``, so that
-``session_replication_role = replica`` does not silence them. DETACH and DROP of a partition, and two-phase commit,
-announce nothing; then the age of a snapshot is the bound.
+``session_replication_role = replica`` does not silence them. DETACH and DROP of a partition, and ALTER TABLE that
+rewrites a column, announce nothing; then the age of a snapshot is the bound. PostgreSQL refuses PREPARE TRANSACTION
+after an announcement.
 
 Longer than other modules, because what makes the triggers and what asks for them have to agree.
 """

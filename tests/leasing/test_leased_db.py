@@ -70,6 +70,9 @@ def test_under_asgi_too_and_without_a_thread(browser, memory, monkeypatch):
     assert queries(async_to_sync(ask)) == ("ada", 0)
 
 
+@pytest.mark.skipif(
+    connection.vendor == "sqlite", reason="Django closes no connection to a database in memory"
+)
 def test_async_code_may_read_the_data_without_awaiting_once_the_user_is_known(browser, memory):
     browser.get("/count")
     assert who(browser) == "ada"

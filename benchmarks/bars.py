@@ -142,11 +142,11 @@ BARS: tuple[Bar, ...] = (
                 POSTGRESQL,
                 API,
                 "api",
-                who=f"api_plus_leased_{credentials}",
+                who=f"api_plus_leased_{name}",
                 base="api_jwt_stateless",
             ),
         )
-        for credentials, label in (("jwt", "checked JWT"), ("bearer", "session token"))
+        for name, label in (("jwt", "checked JWT"), ("bearer", "session token"))
     ),
     Bar("write one key, SQLite", 0.40, 0.30, ratio(SQLITE, COOKIE, "write")),
     Bar("write one key, PostgreSQL", 0.62, 0.45, ratio(POSTGRESQL, COOKIE, "write")),

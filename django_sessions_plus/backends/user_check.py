@@ -35,6 +35,7 @@ def user_of(session: SessionStore, request: HttpRequest | None = None) -> Any:
     user = user_from_row(session, data) if data else AnonymousUser()
     if user is not None:
         return user
+    # Django reads the data, and checking_user() puts back what it changes there.
     session.load_if_needed()
     # Django only uses the session of the request.
     asked = request or cast(HttpRequest, SimpleNamespace(session=session))

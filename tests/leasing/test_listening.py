@@ -135,12 +135,12 @@ def test_a_touch_and_data_and_a_last_login_elsewhere_leave_the_memory_as_it_is(l
 @on_postgresql
 def test_a_connection_that_is_cut_empties_the_memory_and_is_made_anew(leases):
     client = signed_in()
-    connected = leases._connection
+    connected = leases._connections
     elsewhere(
         "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
         " WHERE application_name = 'sessions-plus-lease' AND datname = current_database()"
     )
-    until(lambda: leases._connection >= connected + 2)
+    until(lambda: leases._connections >= connected + 2)
     until(lambda: leases.valid_until > now())
     assert len(leases) == 0
     assert listener().error is None

@@ -36,7 +36,7 @@ REPORTED_AFTER = 5.0
 """Seconds without a lease after which that is logged."""
 
 APPLICATION_NAME = "sessions-plus-lease"
-"""What the connections are called in ``pg_stat_activity``."""
+"""What the connections are called in ``pg_stat_activity``, and the threads."""
 
 # In seconds, but for the last: how soon a server is given up that no longer answers.
 _KEEPALIVES = {
@@ -61,10 +61,10 @@ def memory_of(model: type[AbstractSession]) -> Memory:
     """
     alias = router.db_for_write(model)
     listener = _listeners.get((model, alias))
-    if listener is None or listener.memory.pid != os.getpid():
+    if listener is None or listener.memory.is_inherited:
         with _lock:
             listener = _listeners.get((model, alias))
-            if listener is None or listener.memory.pid != os.getpid():
+            if listener is None or listener.memory.is_inherited:
                 listener = _listeners[model, alias] = Listener(model, alias)
                 listener.start()
     if listener.memory.valid_until <= now():
@@ -99,7 +99,7 @@ class Listener:
             # A system check says so.
             self._is_reported = True
             return
-        threading.Thread(target=self._run, name="sessions-plus-lease", daemon=True).start()
+        threading.Thread(target=self._run, name=APPLICATION_NAME, daemon=True).start()
 
     def stop(self) -> None:
         """End the thread; the memory serves nothing any more."""
@@ -163,7 +163,7 @@ class Listener:
 
     def _connect(self) -> Any:
         database = connections[self.alias]
-        # Not database.connect(): that of this thread belongs to Django, and may go through a pooler.
+        # Not database.connect(), whose connection may come from a pool and go back to it.
         parameters = {
             **database.get_connection_params(),
             **_KEEPALIVES,
@@ -200,7 +200,7 @@ def _wait_until_readable(descriptors: list[int], seconds: float | None) -> None:
 
 def listeners() -> list[Listener]:
     """Return those of this process."""
-    return [each for each in _listeners.values() if each.memory.pid == os.getpid()]
+    return [each for each in _listeners.values() if not each.memory.is_inherited]
 
 
 def stop_all() -> None:

@@ -88,8 +88,7 @@ class Memory:
         self._snapshots: OrderedDict[UUID, Snapshot] = OrderedDict()
         self._ids: dict[str, UUID] = {}
         self._ids_of_users: dict[str, set[UUID]] = {}
-        self._connection = 0
-        self._heard = 0
+        self._connections = 0
         self._recent: deque[str] = deque(maxlen=REMEMBERED)
 
     # Served
@@ -99,7 +98,7 @@ class Memory:
         asked_at = self.clock()
         self.is_wanted = True
         # First of all, so that a thread that is stopped below serves nothing that it might not have served now.
-        if asked_at >= self.valid_until or self._is_inherited:
+        if asked_at >= self.valid_until or self.is_inherited:
             self.figures.lapses += 1
             return None
         with self._lock:
@@ -117,14 +116,14 @@ class Memory:
     def begin(self) -> Ticket | None:
         """Return a ticket for a read of the database that begins now; None if its result may not be kept."""
         at = self.clock()
-        if at >= self.valid_until or self._is_inherited:
+        if at >= self.valid_until or self.is_inherited:
             return None
         with self._lock:
-            return Ticket(self._connection, self._heard, at)
+            return Ticket(self._connections, self.figures.heard, at)
 
     def keep(self, snapshot: Snapshot, ticket: Ticket) -> bool:
         """Keep what was read with ``ticket``, unless it may be outdated; return whether it is kept."""
-        if self._is_inherited:
+        if self.is_inherited:
             return False
         with self._lock:
             if self._is_outdated(snapshot, ticket):
@@ -146,11 +145,10 @@ class Memory:
 
         Every role of the database may announce something: what is no announcement of ours concerns all.
         """
-        if self._is_inherited:
+        if self.is_inherited:
             return
         announcement = _understood(announcement)
         with self._lock:
-            self._heard += 1
             self.figures.heard += 1
             self._recent.append(announcement)
             kind, _, key = announcement.partition(" ")
@@ -170,7 +168,7 @@ class Memory:
         """Begin to hear over a new connection: what was announced before may have been missed."""
         with self._lock:
             self.valid_until = 0.0
-            self._connection += 1
+            self._connections += 1
             self._recent.clear()
             self._clear()
 
@@ -180,13 +178,13 @@ class Memory:
         return len(self._snapshots)
 
     @property
-    def _is_inherited(self) -> bool:
+    def is_inherited(self) -> bool:
         """Whether this process was forked from the one whose memory this is. A thread of that may have the lock."""
         return os.getpid() != self.pid
 
     def _is_outdated(self, snapshot: Snapshot, ticket: Ticket) -> bool:
-        since = self._heard - ticket.heard
-        if ticket.connection != self._connection or since > REMEMBERED:
+        since = self.figures.heard - ticket.heard
+        if ticket.connection != self._connections or since > REMEMBERED:
             return True
         concerning = {f"s {snapshot.session_id}"}
         if snapshot.user_key is not None:

@@ -14,6 +14,7 @@ from django.db import connections
 
 from django_sessions_plus.backends.leasing.memory import Memory, Ticket
 from django_sessions_plus.backends.leasing.snapshots import Snapshot, snapshot_of
+from django_sessions_plus.backends.leasing.triggers import SILENT_FIELDS
 from django_sessions_plus.backends.rows import Rows
 from django_sessions_plus.backends.use import Columns, Condition
 
@@ -25,7 +26,8 @@ T = TypeVar("T")
 # Of PGTransactionStatusType. Between them are those of a transaction.
 _IDLE, _UNKNOWN = 0, 4
 
-_OF_DATA = {"session_data", "version", "updated_at"}
+# The next touch compares the time of last activity.
+_OF_DATA = {*SILENT_FIELDS} - {"last_seen_at"}
 
 
 class LeasedRows(Rows):

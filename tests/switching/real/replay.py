@@ -38,7 +38,7 @@ class Replay:
         return self.requests / max(self.seconds, 0.001)
 
 
-def replay(kind: Kind, address: str, visits: Iterable[Visit], *, at_once: int = AT_ONCE) -> Replay:
+def replay(kind: Kind, address: str, visits: Iterable[Visit], *, at_once: int = 1) -> Replay:
     """Send each cookie or token ``at_once`` times at the same time, from ``CLIENTS`` clients."""
     found, lock, remaining = Replay(), Lock(), iter(list(visits))
 

@@ -1,6 +1,6 @@
 """Switch real sites from other session engines to this one, and back, and count who is still signed in.
 
-    python -m tests.switching.real.run [--sessions N] [ENGINE...]
+    python -m tests.switching.real.run [--sessions N] [--at-once N] [ENGINE...]
 
 For each engine an old site, in an environment that has its package and not this one, fills a database by
 real sign-ins. The new site, with the wheel, is what docs/switching.md says. Two processes of it get all
@@ -32,7 +32,7 @@ from tests.switching.real.environments import (
     copy_site,
     environment,
 )
-from tests.switching.real.replay import post, replay
+from tests.switching.real.replay import AT_ONCE, post, replay
 from tests.switching.real.site import plan
 from tests.switching.real.site.engines import ENGINES, Engine
 from tests.switching.real.site.plan import Visit
@@ -66,26 +66,27 @@ def main() -> int:
                 continue
             sites, title = _sites(key, options.environments.resolve(), wheel, work)
             verdicts.append(judging.Verdict(title))
-            _try(sites, verdicts[-1], options.sessions)
+            _try(sites, verdicts[-1], options.sessions, options.at_once)
     passed = sum(verdict.passed for verdict in verdicts)
     failed = sum(verdict.failed for verdict in verdicts)
     print(f"{passed} passed, {failed} failed")
     return 1 if failed or not passed else 0
 
 
-def switch(sites: Sites, verdict: judging.Verdict, count: int) -> None:
+def switch(sites: Sites, verdict: judging.Verdict, count: int, at_once: int) -> None:
     """Fill the old site, switch, replay all cookies, sign out half of the users, replay once more."""
     visits, kind = _fill_and_switch(sites, verdict, count), sites.engine.kind
     with sites.new.served() as address:
-        judging.judge_replay(verdict, "switched", visits, replay(kind, address, visits))
+        found = replay(kind, address, visits, at_once=at_once)
+        judging.judge_replay(verdict, "switched", visits, found)
         judging.judge_rows(verdict, _compared(sites), count, kind.left(count, is_kept=False))
         ended = _revoke_half(address, verdict, visits)
-        found = replay(kind, address, ended, at_once=1)
+        found = replay(kind, address, ended)
         judging.judge_replay(verdict, "half revoked", ended, found)
     judging.judge_log(verdict, "switched", sites.new.log(), visits, kind)
 
 
-def switch_and_go_back(sites: Sites, verdict: judging.Verdict, count: int) -> None:
+def switch_and_go_back(sites: Sites, verdict: judging.Verdict, count: int, at_once: int) -> None:
     """Do the same with the source kept, and serve the old site again."""
     sites = replace(
         sites,
@@ -93,7 +94,7 @@ def switch_and_go_back(sites: Sites, verdict: judging.Verdict, count: int) -> No
     )
     visits, kind = _fill_and_switch(sites, verdict, count), sites.engine.kind
     with sites.new.served() as address:
-        found = replay(kind, address, visits, at_once=2)
+        found = replay(kind, address, visits, at_once=min(2, at_once))
         judging.judge_replay(verdict, "switched, source kept", visits, found)
         judging.judge_rows(verdict, _compared(sites), count, kind.left(count, is_kept=True))
         ended = _revoke_half(address, verdict, visits)
@@ -105,7 +106,7 @@ def switch_and_go_back(sites: Sites, verdict: judging.Verdict, count: int) -> No
     if kind.needs_package_after_going_back:
         back = replace(sites.new, variables={**sites.new.variables, "SITE_STEP": "1"})
     with back.served() as address:
-        found = replay(kind, address, whole, at_once=1)
+        found = replay(kind, address, whole)
         judging.judge_replay(verdict, "switched back", whole, found)
         begun = [
             replace(visits[0], user=plan.user_name(0), data={}, cookie=cookie, state="new")
@@ -116,10 +117,10 @@ def switch_and_go_back(sites: Sites, verdict: judging.Verdict, count: int) -> No
         verdict.expect("switched back, sessions of the new site let in", len(opened), expected)
 
 
-def _try(sites: Sites, verdict: judging.Verdict, count: int) -> None:
+def _try(sites: Sites, verdict: judging.Verdict, count: int, at_once: int) -> None:
     for story in (switch, switch_and_go_back):
         try:
-            story(sites, verdict, count)
+            story(sites, verdict, count, at_once)
         except FailedError as error:
             verdict.fail(str(error))
         finally:
@@ -187,6 +188,8 @@ def _options() -> argparse.Namespace:
     parser = argparse.ArgumentParser(description=(__doc__ or "").partition("\n")[0])
     parser.add_argument("engine", nargs="*", choices=[*ENGINES, []], help="default: all")
     parser.add_argument("--sessions", type=int, default=300, help="how many are living")
+    text = "how many clients send the same cookie at the same time; 1 for a run of thousands"
+    parser.add_argument("--at-once", type=int, default=AT_ONCE, choices=(1, 2, 4), help=text)
     default = Path(".venv-switching/sites")
     parser.add_argument("--environments", type=Path, default=default, help="where they are made")
     return parser.parse_args()

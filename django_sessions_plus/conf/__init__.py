@@ -1,8 +1,8 @@
 """Every setting of the package, declared once: name, default, what it means.
 
-A setting is read from ``django.conf.settings`` each time it is asked for, so
-``override_settings`` works and nothing is frozen at import. Django's own
-``SESSION_*`` settings are honoured where they are used and not repeated here.
+A setting is read from ``django.conf.settings`` when it is first asked for, never at import, and kept until Django's
+signal ``setting_changed``, so ``override_settings`` works. Django's own ``SESSION_*`` settings are honoured where they
+are used and not repeated here.
 
 Longer than other modules, because all settings stand in one place.
 """
@@ -12,6 +12,7 @@ from datetime import timedelta
 from typing import Any
 
 from django_sessions_plus.conf import kinds
+from django_sessions_plus.conf.changes import on_setting_change
 from django_sessions_plus.conf.kinds import Lifetimes, RateName, Rates
 from django_sessions_plus.conf.setting import PREFIX as PREFIX
 from django_sessions_plus.conf.setting import Setting as Setting
@@ -320,3 +321,5 @@ def declared() -> dict[str, Setting[Any]]:
 
 
 config = Config()
+
+on_setting_change(vars(config).clear)

@@ -4,6 +4,7 @@ from datetime import timedelta
 from typing import Any, get_args
 
 import pytest
+from django.apps import apps
 from django.core.exceptions import ImproperlyConfigured
 from django.test import override_settings
 
@@ -155,6 +156,31 @@ def test_a_setting_has_its_default_until_it_is_set():
 
 def test_a_default_is_of_the_kind_of_its_setting():
     assert [each.name for each in SETTINGS if not each.kind.accepts(each.default)] == []
+
+
+def test_a_value_is_kept_until_the_setting_changes(settings: Any):
+    settings.SESSIONS_PLUS_FRESH_AGE = SECOND
+    assert config.FRESH_AGE == SECOND
+    assert vars(config)["FRESH_AGE"] == SECOND
+    with override_settings(SESSIONS_PLUS_FRESH_AGE=2 * SECOND):
+        assert config.FRESH_AGE == 2 * SECOND
+    assert config.FRESH_AGE == SECOND
+
+
+def test_a_value_is_not_kept_while_apps_may_still_assign_settings(
+    settings: Any, monkeypatch: pytest.MonkeyPatch
+):
+    settings.SESSIONS_PLUS_FRESH_AGE = SECOND
+    monkeypatch.setattr(apps, "ready", False)
+    assert config.FRESH_AGE == SECOND
+    assert "FRESH_AGE" not in vars(config)
+
+
+def test_a_wrong_value_is_not_kept(settings: Any):
+    settings.SESSIONS_PLUS_FRESH_AGE = 1
+    for _ in range(2):
+        with pytest.raises(ConfigurationError):
+            assert config.FRESH_AGE
 
 
 def test_a_wrong_value_is_an_error_that_names_the_setting():

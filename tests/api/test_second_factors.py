@@ -13,7 +13,7 @@ from django.contrib.auth.models import User
 from django.contrib.auth.signals import user_logged_in
 from django.core.exceptions import PermissionDenied
 from django.db import DatabaseError
-from django.test import Client, RequestFactory
+from django.test import Client, RequestFactory, override_settings
 from django.urls import NoReverseMatch, reverse
 
 from django_sessions_plus.accounts.second_factors import (
@@ -191,15 +191,17 @@ class TestThePage:
 
 class TestLeftOut:
     @pytest.mark.parametrize("method", ["get", "post", "delete", "options"])
-    def test_the_setting_is_asked_at_each_request(self, ada, settings, method):
+    def test_the_setting_is_asked_at_each_request(self, ada, method):
         for _ in range(2):
-            settings.SESSIONS_PLUS_SIGN_IN = False
-            answer = Client().generic(
-                method.upper(), "/auth/sign-in", json.dumps(BODY), content_type="application/json"
-            )
+            with override_settings(SESSIONS_PLUS_SIGN_IN=False):
+                answer = Client().generic(
+                    method.upper(),
+                    "/auth/sign-in",
+                    json.dumps(BODY),
+                    content_type="application/json",
+                )
             assert (answer.status_code, code(answer)) == (404, "not_found")
             assert not Session.objects.exists()
-            del settings.SESSIONS_PLUS_SIGN_IN
             answer = ApiClient().sign_in()
             assert answer.status_code == 200
             Session.objects.all().delete()

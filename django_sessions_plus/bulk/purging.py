@@ -4,7 +4,7 @@ Expired anonymous sessions are deleted at once, ended and expired sign-ins after
 ``SESSIONS_PLUS_RETENTION``. Before that, a sign-in that has expired is marked as ended by its
 timeout, and its data is wiped (``expiring``). A piece is a range of ``expires_at`` and one short
 transaction. The next piece begins where the last one ended: to search for the oldest rows
-again would read all index entries that are deleted and not yet cleaned up.
+again would read all index entries that are deleted and not yet cleaned up. ``oldest`` bounds the first search.
 
 Any number of processes may purge at once. Rows that another process is deleting are skipped
 where the database can do that, and each row is counted by the process that deleted or marked it.
@@ -28,6 +28,7 @@ from django.utils import timezone
 from django_sessions_plus.bulk.deleting import delete
 from django_sessions_plus.bulk.expiring import mark_expired
 from django_sessions_plus.bulk.locking import without_index
+from django_sessions_plus.bulk.oldest import Memory, oldest_expiry, oldest_first
 from django_sessions_plus.conf import config
 from django_sessions_plus.querysets import SessionQuerySet
 
@@ -42,6 +43,9 @@ Progress = Callable[[int], None]
 
 # How many rows a purge after a request takes.
 HANDFUL = 100
+
+# Seconds that it may look for the oldest of them: the thread has requests to serve.
+HANDFUL_SECONDS = 0.1
 
 # Counting stops here: otherwise the count could take longer than the purge.
 MAX_COUNT = 1_000_000
@@ -124,12 +128,24 @@ async def apurge(
     return work.figures
 
 
-def purge_handful(rows: Rows, kind: Kind) -> int:
-    """Purge up to ``HANDFUL`` rows of one kind and return how many; skips locked rows."""
+def purge_handful(rows: Rows, kind: Kind, memory: Memory | None = None) -> int:
+    """Purge up to ``HANDFUL`` rows of one kind and return how many; skips locked rows.
+
+    ``memory`` is for calls with all rows of a model: they go on where the last one was.
+    """
     rows = rows.for_writing().quietly()
-    oldest = rows.order_by(*_oldest_first(kind, rows.db))
-    now = timezone.now()
-    return _take(kind, oldest, purgeable(now)[kind], now, limit=HANDFUL)[0]
+    now, key = timezone.now(), (rows.model, rows.db, kind)
+    (condition, until) = next((each, until) for name, each, until in _kinds(now) if name == kind)
+    rows = rows.order_by(*oldest_first(kind, rows.db))
+    since = None if memory is None else memory.since(key)
+    oldest = oldest_expiry(rows.filter(condition), until, since=since, seconds=HANDFUL_SECONDS)
+    if memory is not None:
+        # Rows that were due and locked are found again: they are not older than what was found.
+        memory.keep(key, oldest or until)
+    if oldest is None:
+        return 0
+    due = condition & Q(expires_at__gte=oldest, expires_at__lte=until)
+    return _take(kind, rows, due, now, limit=HANDFUL)[0]
 
 
 def count_purgeable(rows: Rows, *, now: datetime | None = None) -> dict[Kind, int]:
@@ -212,18 +228,20 @@ class _Work:
 
     def _all_pieces(self, now: datetime) -> Iterator[tuple[Kind, Q]]:
         for kind, condition, until in _kinds(now):
-            for piece in self._pieces_of(condition, until, _oldest_first(kind, self.rows.db)):
+            for piece in self._pieces_of(condition, until, oldest_first(kind, self.rows.db)):
                 yield kind, piece
 
     def _pieces_of(self, condition: Q, until: datetime, order: tuple[str, ...]) -> Iterator[Q]:
         """Cut the expired rows into ranges of ``expires_at``, none with more rows than a batch."""
         end = Q(expires_at__lte=until)
-        oldest = self._read_column(condition & end, order, slice(1), order[-1])
-        if not oldest:
+        began = monotonic()
+        oldest = oldest_expiry(self.rows.filter(condition).order_by(*order), until)
+        self.figures.longest = max(self.figures.longest, monotonic() - began)
+        if oldest is None:
             return
         # Exactly one lower and one upper bound. With two, SQLite may use the wrong one and read to
         # the end; without one, PostgreSQL expects many rows, and may read the whole table.
-        rest = condition & Q(expires_at__gte=oldest[0])
+        rest = condition & Q(expires_at__gte=oldest)
         while len(border := self._batch_boundary(rest & end, *order)) == 2:
             last, following = border
             if last < following:
@@ -265,14 +283,6 @@ class _Work:
         found = list(rows[positions])
         self.figures.longest = max(self.figures.longest, monotonic() - began)
         return found
-
-
-def _oldest_first(kind: Kind, alias: str) -> tuple[str, ...]:
-    # With this order PostgreSQL uses the index on user and expiry. Otherwise it reads every retained
-    # sign-in to find the anonymous rows among them. MariaDB would sort the rows, so not there.
-    if kind == "anonymous" and connections[alias].vendor == "postgresql":
-        return ("user_id", "expires_at")
-    return ("expires_at",)
 
 
 def _stop(

@@ -19,6 +19,7 @@ from django.db import connections
 
 from django_sessions_plus.bookkeeping import log_failure
 from django_sessions_plus.bulk import purging
+from django_sessions_plus.bulk.oldest import Memory
 from django_sessions_plus.conf import config
 from django_sessions_plus.conf.changes import on_setting_change
 from django_sessions_plus.conf.engine import engine
@@ -29,6 +30,9 @@ from django_sessions_plus.querysets import SessionQuerySet
 # wait long because it has requests to serve.
 SQLITE_TIMEOUT = 100
 
+# Of this process, so that not each purge steps over what those before it have deleted.
+_memory = Memory()
+
 _UID = "django_sessions_plus.purge_after_request"
 
 logger = logging.getLogger(__name__)
@@ -36,6 +40,7 @@ logger = logging.getLogger(__name__)
 
 def connect() -> None:
     """Connect the receiver of ``request_finished``, or disconnect it, as the setting says."""
+    _memory.forget()
     if _chance():
         request_finished.connect(purge_after_request, dispatch_uid=_UID)
     else:
@@ -73,7 +78,7 @@ def purge_some(sessions: SessionQuerySet[Any], kind: purging.Kind) -> int:
     was_open = connection.connection is not None
     try:
         with _short_timeout(connection):
-            return purging.purge_handful(rows, kind)
+            return purging.purge_handful(rows, kind, _memory)
     finally:
         # Django has already closed the connections that it closes after a request.
         if was_open:

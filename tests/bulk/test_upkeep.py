@@ -162,6 +162,7 @@ def test_a_database_that_fails_is_logged_and_nobodys_error(
     settings: Any, lot: Lot, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ):
     settings.SESSIONS_PLUS_PURGE_CHANCE = 1
+    store(1)
 
     def fail(*args: Any, **kwargs: Any) -> None:
         raise OperationalError("gone")
@@ -178,6 +179,7 @@ def test_a_busy_sqlite_is_no_failure(
     settings: Any, lot: Lot, monkeypatch: pytest.MonkeyPatch, caplog: Any
 ):
     settings.SESSIONS_PLUS_PURGE_CHANCE = 1
+    store(1)
     caplog.set_level(logging.DEBUG, "django_sessions_plus")
 
     def fail(*args: Any, **kwargs: Any) -> None:
@@ -210,6 +212,7 @@ def test_sqlite_is_waited_for_only_shortly_and_as_ever_after(
         return 0, 0
 
     monkeypatch.setattr(purging, "delete", note)
+    store(1)
     with suppress(OperationalError):
         upkeep.purge_some(Session.objects.all(), "anonymous")
     assert seen == [upkeep.SQLITE_TIMEOUT]

@@ -6,6 +6,7 @@ At most the newest ``MAX_COUNT`` rows are read; if there are more, the number is
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -15,8 +16,10 @@ from django.utils.formats import number_format
 from django.utils.translation import gettext, pgettext
 
 from django_sessions_plus import tokens
+from django_sessions_plus.admin import bounds
 from django_sessions_plus.admin.filters import ENDED, SPANS
 from django_sessions_plus.admin.periods import PARAMETER, local_date, start_of
+from django_sessions_plus.bulk.time_limit import TimeIsUpError, time_limit
 from django_sessions_plus.policy import EndReason
 
 MAX_COUNT = 10_000
@@ -71,8 +74,7 @@ def _begun_since(rows: Any, moment: datetime) -> dict[str, int]:
     # user signed in later.
     newest = rows.filter(pk__gte=tokens.first_id(moment)).order_by("-pk")
     read = newest.values("user_id")[: MAX_COUNT + 1]
-    found: dict[str, int] = read.aggregate(read=Count("*"), signed_in=Count("user_id"))
-    return found
+    return _in_time(read, read=Count("*"), signed_in=Count("user_id"))
 
 
 def _ends_since(rows: Any, now: datetime) -> dict[str, int]:
@@ -80,8 +82,17 @@ def _ends_since(rows: Any, now: datetime) -> dict[str, int]:
     over = rows.filter(expires_at__gt=now - SPANS["week"], expires_at__lte=now)
     read = over.order_by("-expires_at").values("end_reason")[: MAX_COUNT + 1]
     reasons = (EndReason.REVOKED.value, EndReason.REFRESH_REUSED.value)
-    found: dict[str, int] = read.aggregate(
+    return _in_time(
+        read,
         read=Count("*"),
         **{reason: Count("end_reason", filter=Q(end_reason=reason)) for reason in reasons},
     )
-    return found
+
+
+def _in_time(rows: Any, **counts: Count) -> dict[str, int]:
+    """Return the counts; zeros, and more than ``MAX_COUNT`` rows read, if that takes too long."""
+    # Few rows are read, but PostgreSQL steps over those that were deleted and not yet vacuumed.
+    with suppress(TimeIsUpError), time_limit(rows.db, bounds.SECONDS):
+        found: dict[str, int] = rows.aggregate(**counts)
+        return found
+    return dict.fromkeys(counts, 0) | {"read": MAX_COUNT + 1}

@@ -29,11 +29,11 @@ from django.utils.translation import gettext, gettext_lazy, ngettext
 
 from django_sessions_plus import sessions
 from django_sessions_plus.admin import results, superusers
-from django_sessions_plus.admin.dashboard import MAX_COUNT, at_least
+from django_sessions_plus.admin.dashboard import at_least
 from django_sessions_plus.admin.ending import EndSessionsMixin
 from django_sessions_plus.admin.filters import StateFilter
 from django_sessions_plus.admin.forms import focus_first_error
-from django_sessions_plus.admin.listing import count_up_to
+from django_sessions_plus.admin.listing import count_in_time
 from django_sessions_plus.backends import importing
 from django_sessions_plus.backends.configured import invalidation_delay
 
@@ -196,9 +196,9 @@ class SignEveryoneOutMixin(EndSessionsMixin):
             **shown,
         }
         if "note" not in shown:
-            found = count_up_to(self._other_sessions(request))
-            context["found"] = found
-            context["shown"] = at_least(found, found > MAX_COUNT)
+            found, is_more = count_in_time(self._other_sessions(request))
+            context["found"] = max(found, int(is_more))
+            context["shown"] = at_least(found, is_more)
         request.current_app = self.admin_site.name
         return TemplateResponse(request, self.everyone_template, context)
 

@@ -19,6 +19,7 @@ from django.utils.translation import gettext
 from django.utils.translation import gettext_lazy as _
 
 from django_sessions_plus.admin import cells, timeline, user_search
+from django_sessions_plus.admin.bounds import ENDED_FIRST
 from django_sessions_plus.admin.ending import SECRET_COLUMNS
 from django_sessions_plus.admin.everyone import SignEveryoneOutMixin
 from django_sessions_plus.admin.filters import (
@@ -33,7 +34,7 @@ from django_sessions_plus.admin.filters import (
     user_query,
 )
 from django_sessions_plus.admin.issuing import IssueTokenMixin
-from django_sessions_plus.admin.listing import ENDED_FIRST, BoundedPaginator, SessionChangeList
+from django_sessions_plus.admin.listing import BoundedPaginator, SessionChangeList
 from django_sessions_plus.policy import Status
 from django_sessions_plus.presentation import wording
 

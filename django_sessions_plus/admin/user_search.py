@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable
+from contextlib import suppress
 from typing import Any
 
 from django.contrib.auth import get_user_model
@@ -16,8 +17,9 @@ from django.db import models
 from django.db.models import Q, QuerySet
 from django.utils.text import smart_split, unescape_string_literal
 
-from django_sessions_plus.admin import networks
+from django_sessions_plus.admin import bounds, networks
 from django_sessions_plus.base_session import AbstractSession
+from django_sessions_plus.bulk.time_limit import TimeIsUpError, time_limit
 from django_sessions_plus.devices import parse_ip
 
 MAX_KEYS = 1000
@@ -84,9 +86,12 @@ def of_users(queryset: Sessions, condition: Q, *, negated: bool = False) -> Sess
     people = (
         get_user_model()._base_manager.filter(condition).order_by().values_list("pk", flat=True)
     )
-    keys: Any = list(people[: MAX_KEYS + 1])
-    if len(keys) > MAX_KEYS:
+    keys: Any = None
+    with suppress(TimeIsUpError), time_limit(people.db, bounds.SECONDS):
+        keys = list(people[: MAX_KEYS + 1])
+    if keys is None or len(keys) > MAX_KEYS:
         # With so many users, matching sessions are found soon in any order, so a subquery is fast enough.
+        # If it took too long to find the users, the time of the list is limited as well.
         keys = people if people.db == queryset.db else list(people)
     if negated:
         return queryset.filter(user__isnull=False).exclude(user__in=keys)

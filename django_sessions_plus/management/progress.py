@@ -17,6 +17,8 @@ from django.core.management.base import OutputWrapper
 WIDTH = 30
 # Seconds between two drawings.
 INTERVAL = 0.1
+# Seconds that a statement may take to find the total of a bar.
+SECONDS_TO_COUNT = 0.3
 # The exit status that a shell reports for a command that was stopped by Ctrl-C.
 INTERRUPTED = 128 + signal.SIGINT
 

@@ -290,11 +290,17 @@ def test_the_list_costs_the_same_for_any_number_of_rows(client, params):
         ) as queries:
             page(client, **params)
         costs.append(len(queries))
-    assert costs[0] == costs[1] == costs[2] <= 10
+    # What is more than a page is counted.
+    assert costs[0] == costs[1]
+    assert costs[2] - costs[1] in (0, 1)
+    # Without what tells PostgreSQL how long a statement may take.
+    ours = [q for q in queries if re.match(r"SELECT (?!.*set_config)", q["sql"])]
+    assert len(ours) <= 11
 
 
 def test_the_list_never_counts_without_a_bound(client, alice):
-    make_session(alice)
+    for _ in range(51):
+        make_session(alice)
     with CaptureQueriesContext(connection) as queries:
         page(client)
         page(client, q="alice", staff="no", state="all", _facets="True")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from argparse import ArgumentParser
+from contextlib import suppress
 from dataclasses import asdict
 from datetime import timedelta
 from typing import Any
@@ -14,9 +15,11 @@ from django.core.management.base import CommandError
 from django_sessions_plus.backends.configured import own_engine
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.bulk import purging
+from django_sessions_plus.bulk.time_limit import TimeIsUpError, time_limit
 from django_sessions_plus.management.numbers import add_max_seconds, positive
 from django_sessions_plus.management.progress import (
     INTERRUPTED,
+    SECONDS_TO_COUNT,
     Bar,
     add_json,
     add_no_progress,
@@ -126,8 +129,11 @@ def _refuse_what_needs_ours(options: dict[str, Any]) -> None:
 
 
 def _total(rows: Any) -> int | None:
-    counts = purging.count_purgeable(rows).values()
-    return None if max(counts) >= purging.MAX_COUNT else sum(counts)
+    # Without a total the bar shows the number alone.
+    with suppress(TimeIsUpError), time_limit(rows.for_writing().db, SECONDS_TO_COUNT):
+        counts = purging.count_purgeable(rows).values()
+        return None if max(counts) >= purging.MAX_COUNT else sum(counts)
+    return None
 
 
 def _at_least(count: int) -> str:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 from django.conf import settings
@@ -14,9 +14,11 @@ from django.core.management.base import BaseCommand, CommandError
 from django_sessions_plus import sessions
 from django_sessions_plus.backends.configured import invalidation_delay, own_engine
 from django_sessions_plus.bulk import purging
+from django_sessions_plus.bulk.time_limit import TimeIsUpError, time_limit
 from django_sessions_plus.management import consent, users
 from django_sessions_plus.management.progress import (
     INTERRUPTED,
+    SECONDS_TO_COUNT,
     Bar,
     Interrupt,
     add_json,
@@ -176,16 +178,23 @@ def _end(users: list[Any] | None, reason: str, count: _Count) -> None:
 
 
 def _total(users: list[Any] | None) -> int | None:
-    count = _count_up_to_bound(users)
-    return count if count < purging.MAX_COUNT else None
+    # Without a total the bar shows the number alone. The count may take longer than to end them.
+    with suppress(TimeIsUpError), time_limit(_active(users).db, SECONDS_TO_COUNT):
+        count = _count_up_to_bound(users)
+        return count if count < purging.MAX_COUNT else None
+    return None
 
 
 def _count_up_to_bound(users: list[Any] | None) -> int:
+    count: int = _active(users)[: purging.MAX_COUNT].count()
+    return count
+
+
+def _active(users: list[Any] | None) -> Any:
     rows = sessions.session_model().objects.for_writing().active().filter(user__isnull=False)
     if users is not None:
         rows = rows.filter(user__in=[user.pk for user in users])
-    count: int = rows[: purging.MAX_COUNT].count()
-    return count
+    return rows
 
 
 def _users(options: dict[str, Any]) -> list[Any] | None:

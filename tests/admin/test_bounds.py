@@ -1,0 +1,189 @@
+"""What the list shows where it would take too long to search all sessions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django.contrib.auth.models import User
+from django.db import connection
+from django.test import Client
+from django.test.utils import CaptureQueriesContext
+from django.utils import timezone
+
+from django_sessions_plus.admin import bounds
+from django_sessions_plus.bulk.time_limit import TimeIsUpError
+from django_sessions_plus.models import Session
+from tests.admin.site import LIST, make_ended, make_session, page, shown
+
+pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.admin.site")]
+
+NOTE = "Searching all sessions takes too long."
+TABLE = Session._meta.db_table
+
+
+@contextmanager
+def too_long(is_too_long: Callable[[str], bool]) -> Iterator[list[str]]:
+    """Have the database stop the statements about sessions that this is true of; gives all of them."""
+    seen: list[str] = []
+
+    def execute_or_stop(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if f"FROM {connection.ops.quote_name(TABLE)}" in sql and "token_digest" not in sql:
+            seen.append(sql)
+            if is_too_long(sql):
+                raise TimeIsUpError
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(execute_or_stop):
+        yield seen
+
+
+def is_whole(sql: str) -> bool:
+    """Return whether it may read all rows, not just those after a border; the border itself is a position."""
+    return "OFFSET" not in sql and ">=" not in sql
+
+
+@pytest.fixture
+def few(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Have the latest three sessions searched."""
+    monkeypatch.setattr(bounds, "MAX_READ", 3)
+
+
+@pytest.mark.usefixtures("few")
+def test_only_the_latest_are_searched_and_the_page_says_so(client: Client, alice: User):
+    rows = [make_session(alice) for _ in range(5)]
+    with too_long(is_whole):
+        answer = page(client)
+    html = answer.content.decode()
+    latest = Session.objects.order_by("-pk").values_list("pk", flat=True)[:3]
+    assert shown(answer) == {*latest}
+    assert rows[0].pk not in shown(answer)
+    assert NOTE in html
+    assert "These are among the latest 3" in html
+    assert f"{len(shown(answer))}+ sessions" in html
+
+
+@pytest.mark.usefixtures("few")
+def test_of_a_period_the_latest_are_searched(client: Client, alice: User):
+    for _ in range(5):
+        make_session(alice)
+    with too_long(lambda sql: "OFFSET" not in sql and sql.count(">=") < 2) as seen:
+        html = page(client, began=f"{timezone.now():%Y}", state="all").content.decode()
+    assert NOTE in html
+    # That of the list; the card of all active sessions has one of its own.
+    border = next(sql for sql in seen if "OFFSET" in sql)
+    assert ">=" in border
+
+
+@pytest.mark.usefixtures("few")
+def test_of_ended_sessions_the_last_to_end_are_searched(client: Client, alice: User):
+    ended = [make_ended(alice) for _ in range(5)]
+    for age, row in enumerate(ended):
+        # The oldest sessions were the last to end.
+        Session.objects.filter(pk=row.pk).update(expires_at=timezone.now() - timedelta(hours=age))
+    with too_long(is_whole):
+        answer = page(client, state="ended")
+    assert shown(answer) == {row.pk for row in ended[:3]}
+    assert NOTE in answer.content.decode()
+
+
+def test_if_even_that_takes_too_long_nothing_is_listed_and_the_page_says_so(client, alice):
+    make_session(alice)
+    with too_long(lambda sql: True):
+        answer = page(client)
+    assert not shown(answer)
+    assert NOTE in answer.content.decode()
+    assert "0+ sessions" in answer.content.decode()
+
+
+@pytest.mark.parametrize(("read", "count"), [(3, 3), (60, 0)])
+def test_a_page_beyond_the_latest_is_no_redirect(client, alice, monkeypatch, read, count):
+    """One page is shown whatever page is asked for, as Django does; of two there is no third."""
+    monkeypatch.setattr(bounds, "MAX_READ", read)
+    for _ in range(120):
+        make_session(alice)
+    with too_long(is_whole):
+        answer = page(client, p=3)
+    assert answer.status_code == 200
+    assert len(shown(answer)) == count
+
+
+def test_few_matches_are_found_by_one_statement(client, alice):
+    """They may take the whole table to find: the count would read it a second time."""
+    make_session(alice)
+    with too_long(lambda sql: False) as seen:
+        assert shown(page(client, q="alice"))
+    # The other one finds the oldest session.
+    assert len([sql for sql in seen if not sql.endswith("LIMIT 1")]) == 1
+
+
+def test_a_full_page_is_counted(client, alice):
+    for _ in range(51):
+        make_session(alice)
+    html = page(client, q="alice").content.decode()
+    assert "51 sessions" in html
+
+
+def test_where_all_can_be_searched_there_is_no_note(client, alice):
+    make_session(alice)
+    assert NOTE not in page(client).content.decode()
+
+
+def test_the_first_session_is_not_looked_for_longer_than_that(client, alice):
+    make_session(alice)
+    with too_long(lambda sql: sql.endswith("LIMIT 1")):
+        answer = page(client)
+    assert shown(answer)
+    # The year before is offered instead.
+    assert f"began={timezone.now().year - 1}" in answer.content.decode()
+
+
+def test_a_count_that_takes_too_long_is_shown_as_at_least_none(client, alice):
+    make_session(alice)
+    with too_long(lambda sql: "COUNT(" in sql):
+        html = page(client, state="all").content.decode()
+    assert html.count(">0+<") >= 3
+
+
+def test_the_page_that_signs_everyone_out_counts_in_time(client, alice):
+    make_session(alice)
+    with too_long(lambda sql: True):
+        html = client.get(f"{LIST}everyone/").content.decode()
+    assert "0+" in html
+
+
+def test_users_who_cannot_be_found_in_time_are_searched_with_the_sessions(client, alice):
+    row = make_session(alice)
+    users = connection.ops.quote_name(User._meta.db_table)
+
+    def stop(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if f"FROM {users}" in sql and "LIMIT 1001" in sql:
+            raise TimeIsUpError
+        return execute(sql, params, many, context)
+
+    with connection.execute_wrapper(stop):
+        assert shown(page(client, q="ali")) == {row.pk}
+
+
+@pytest.mark.skipif(connection.vendor == "sqlite", reason="its limit is not part of a statement")
+def test_the_database_is_told_the_limits(client, alice):
+    make_session(alice)
+    with CaptureQueriesContext(connection) as queries:
+        page(client)
+    mark = {"postgresql": "statement_timeout", "mysql": "max_statement_time"}[connection.vendor]
+    # The list, its counts and the first session.
+    assert sum(mark in query["sql"] for query in queries) >= 4
+
+
+def test_the_limits_are_for_the_list_alone(client, alice):
+    """A write that were stopped would be undone."""
+    make_session(alice)
+    page(client)
+    with connection.cursor() as cursor:
+        if connection.vendor == "postgresql":
+            cursor.execute("SHOW statement_timeout")
+            assert cursor.fetchone()[0] == "0"
+        assert not connection.execute_wrappers

@@ -21,7 +21,7 @@ from django_sessions_plus import sessions, tokens
 from django_sessions_plus.admin import bounds, dashboard, periods
 from django_sessions_plus.admin.bounds import ENDED_FIRST
 from django_sessions_plus.admin.dashboard import MAX_COUNT
-from django_sessions_plus.admin.filters import StateFilter, UserFilter
+from django_sessions_plus.admin.filters import ENDED, StateFilter, UserFilter
 from django_sessions_plus.bulk.time_limit import TimeIsUpError, time_limit
 
 if TYPE_CHECKING:
@@ -139,7 +139,8 @@ class SessionChangeList(ChangeList):
         # There may be fewer pages of these than the one that is asked for.
         too_much = (TimeIsUpError, IncorrectLookupParameters)
         with suppress(*too_much), time_limit(self.queryset.db, bounds.LAST_SECONDS):
-            self.queryset = bounds.latest(self.queryset, self.period)
+            are_ended = self.params.get(StateFilter.parameter_name) == ENDED
+            self.queryset = bounds.latest(self.queryset, self.period, are_ended=are_ended)
             self._read(request)
             return
         self.queryset, self.page_num = self.queryset.none(), 1

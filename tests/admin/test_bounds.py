@@ -14,6 +14,7 @@ from django.test import Client
 from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
+from django_sessions_plus import tokens
 from django_sessions_plus.admin import bounds
 from django_sessions_plus.bulk.time_limit import TimeIsUpError
 from django_sessions_plus.models import Session
@@ -52,15 +53,26 @@ def few(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(bounds, "MAX_READ", 3)
 
 
+def begun_in_turn(user: User, expiries: list[int]) -> list[Session]:
+    """Return sessions that began one second after the other, and expire after so many days."""
+    now = timezone.now()
+    return [
+        make_session(
+            user,
+            id=tokens.first_id(now + timedelta(seconds=number)),
+            expires_at=now + timedelta(days=days),
+        )
+        for number, days in enumerate(expiries, start=1)
+    ]
+
+
 @pytest.mark.usefixtures("few")
 def test_only_the_latest_are_searched_and_the_page_says_so(client: Client, alice: User):
-    rows = [make_session(alice) for _ in range(5)]
+    rows = begun_in_turn(alice, [14] * 5)
     with too_long(is_whole):
         answer = page(client)
     html = answer.content.decode()
-    latest = Session.objects.order_by("-pk").values_list("pk", flat=True)[:3]
-    assert shown(answer) == {*latest}
-    assert rows[0].pk not in shown(answer)
+    assert shown(answer) == {row.pk for row in rows[2:]}
     assert NOTE in html
     assert "These are among the latest 3" in html
     assert f"{len(shown(answer))}+ sessions" in html
@@ -88,6 +100,19 @@ def test_of_ended_sessions_the_last_to_end_are_searched(client: Client, alice: U
         answer = page(client, state="ended")
     assert shown(answer) == {row.pk for row in ended[:3]}
     assert NOTE in answer.content.decode()
+
+
+@pytest.mark.usefixtures("few")
+@pytest.mark.parametrize("order", ["7", "-7"])
+def test_their_order_is_the_one_that_was_chosen_without_its_index(client, alice, order):
+    """By its index PostgreSQL would read on through all older sessions."""
+    rows = begun_in_turn(alice, [9, 1, 3, 2])
+    with too_long(is_whole) as seen:
+        answer = page(client, o=order, state="users")
+    found = [row.pk for row in answer.context["cl"].result_list]
+    by_expiry = [rows[1].pk, rows[3].pk, rows[2].pk]
+    assert found == (by_expiry if order == "7" else by_expiry[::-1])
+    assert any("ORDER BY COALESCE" in sql for sql in seen)
 
 
 def test_if_even_that_takes_too_long_nothing_is_listed_and_the_page_says_so(client, alice):

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import partial
 from typing import Any
 
@@ -15,7 +17,8 @@ from django.urls import reverse
 from django.utils import timezone
 
 from django_sessions_plus import sessions
-from django_sessions_plus.admin import dashboard, listing
+from django_sessions_plus.admin import bounds, dashboard, listing
+from django_sessions_plus.bulk.time_limit import TimeIsUpError
 from django_sessions_plus.models import Session
 from tests.scale.plans import SCAN, SEEK, WALK, Plan, plans_of
 
@@ -56,12 +59,19 @@ def found(client: Client, **query: Any) -> list[Plan]:
 
 
 def listed(client: Client, **query: Any) -> tuple[Plan, Plan]:
-    """Return the plans of the list's count, which goes no further than it may, and of the page."""
+    """Return the plans of the list's count, which goes no further than it may, and of the page.
+
+    Where all fit on a page nothing else is counted, and the page stands for the count.
+    """
     plans = found(client, **query)
-    count = next(plan for plan in plans if plan.sql.startswith("SELECT COUNT(*) FROM"))
-    (page,) = [
+    # The first is read to see whether there are more.
+    *_, page = [
         plan for plan in plans if "COUNT(" not in plan.sql and not plan.sql.endswith(" LIMIT 1")
     ]
+    counts = [plan for plan in plans if plan.sql.startswith("SELECT COUNT(*) FROM")]
+    if not counts:
+        return page, page
+    count = counts[0]
     assert re.search(rf"FROM \(SELECT .* LIMIT {MAX_COUNT + 1}\) ", count.sql)
     return count, page
 
@@ -119,6 +129,30 @@ def test_the_counts_above_the_list_read_the_ends_of_indexes(client):
         assert f" LIMIT {MAX_COUNT + 1})" in plan.sql
     # The list has counted who is active already.
     assert len(plans) == 5
+
+
+@pytest.mark.parametrize(
+    "query", [{}, {"o": "7"}, {"access": "token"}, {"o": "-7", "state": "all"}]
+)
+def test_the_latest_sessions_are_the_end_of_the_primary_key(client, monkeypatch, query):
+    """What is searched if a search of all takes too long: to the planner, a few of many."""
+    monkeypatch.setattr(bounds, "MAX_READ", MAX_COUNT)
+    calls = []
+
+    @contextmanager
+    def stopped_once(alias: str, seconds: float) -> Iterator[None]:
+        calls.append(alias)
+        if len(calls) == 1:
+            raise TimeIsUpError
+        yield
+
+    monkeypatch.setattr(listing, "time_limit", stopped_once)
+    plans = found(client, **query)
+    assert plans[0].of(Session) == [NEWEST]
+    assert f"OFFSET {MAX_COUNT - 1}" in plans[0].sql
+    # SQLite holds no statistics of how many keys lie behind one of them.
+    by_expiry = [EXPIRY] if connection.vendor == "sqlite" and "o" in query else [KEY]
+    assert plans[1].of(Session) in ([KEY], by_expiry)
 
 
 @pytest.mark.skipif(connection.vendor != "postgresql", reason="others tell no costs of that kind")

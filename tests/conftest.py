@@ -31,10 +31,13 @@ from pytest_django import DjangoDbBlocker
 from django_sessions_plus import bookkeeping, sessions
 from django_sessions_plus import signals as all_signals
 from django_sessions_plus.accounts import attempts
+from django_sessions_plus.admin import bounds
 from django_sessions_plus.backends.caching import circuit
 from django_sessions_plus.backends.caching import rows as cached_rows
 from django_sessions_plus.backends.fastpath import compiled
 from django_sessions_plus.backends.leasing import listening, triggers
+from django_sessions_plus.bulk import oldest, purging
+from django_sessions_plus.management.commands import clearsessions, revoke_sessions
 from django_sessions_plus.switching import asking
 from tests import flushing
 from tests.backends.drivers import AsyncSession, SyncSession
@@ -186,6 +189,22 @@ _connection_pools: WeakSet[Any] = WeakSet()
 def _close_redis_connections() -> None:
     for pool in list(_connection_pools):
         pool.disconnect()
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _reads_have_time() -> Iterator[None]:
+    """Have no read stopped because the machine is busy. Tests of the limits stop reads by themselves."""
+    with pytest.MonkeyPatch.context() as patch:
+        for module, name in (
+            (oldest, "SECONDS"),
+            (purging, "HANDFUL_SECONDS"),
+            (bounds, "SECONDS"),
+            (bounds, "LAST_SECONDS"),
+            (clearsessions, "SECONDS_TO_COUNT"),
+            (revoke_sessions, "SECONDS_TO_COUNT"),
+        ):
+            patch.setattr(module, name, 60.0)
+        yield
 
 
 @pytest.fixture(scope="session", autouse=True)

@@ -7,6 +7,7 @@ import signal
 import threading
 import uuid
 from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from importlib import import_module
 from typing import Any
@@ -19,6 +20,7 @@ from django.utils import timezone
 
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.bulk import deleting, ending, purging
+from django_sessions_plus.bulk.time_limit import TimeIsUpError
 from django_sessions_plus.management import progress
 from django_sessions_plus.management.commands import clearsessions
 from django_sessions_plus.models import Session
@@ -387,3 +389,28 @@ class TestInterrupt:
         thread.start()
         thread.join()
         assert heard == [False]
+
+
+@pytest.mark.parametrize("command", [["clearsessions"], ["revoke_sessions", "--all", "--no-input"]])
+def test_a_bar_does_without_a_total_that_takes_long_to_count(
+    command: list[str], monkeypatch: pytest.MonkeyPatch, db: None
+):
+    totals: list[int | None] = []
+    module = import_module(f"django_sessions_plus.management.commands.{command[0]}")
+
+    class Noted(module.Bar):  # type: ignore[misc, name-defined]
+        def __init__(self, stream: Any, total: int | None) -> None:
+            totals.append(total)
+            super().__init__(stream, total)
+
+    @contextmanager
+    def stopped(alias: str, seconds: float) -> Iterator[None]:
+        yield
+        raise TimeIsUpError
+
+    monkeypatch.setattr(module, "Bar", Noted)
+    monkeypatch.setattr(module, "is_shown", lambda stream, options: True)
+    call_command(*command, stdout=io.StringIO())
+    monkeypatch.setattr(module, "time_limit", stopped)
+    call_command(*command, stdout=io.StringIO())
+    assert totals == [0, None]

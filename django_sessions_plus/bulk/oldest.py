@@ -36,15 +36,15 @@ _HALVINGS = 3
 
 
 def oldest_expiry(
-    due: Rows, until: datetime, *, since: datetime | None = None, seconds: float = SECONDS
+    due: Rows, until: datetime, *, since: datetime | None = None, seconds: float | None = None
 ) -> datetime | None:
     """Return the expiry of the first of ``due``, in their order, that expired by ``until``; None if there is none.
 
     Rows that expired before ``since`` are not looked for. If deleted rows are in the way for longer
-    than ``seconds``, the answer is the oldest that was found from the other end, and rows before that are
-    left to a later purge.
+    than ``seconds`` (default: ``SECONDS``), the answer is the oldest that was found from the other
+    end, and rows before that are left to a later purge.
     """
-    due = due.filter(expires_at__lte=until)
+    due, seconds = due.filter(expires_at__lte=until), SECONDS if seconds is None else seconds
     with suppress(TimeIsUpError):
         return _first(due, since, seconds)
     return _from_the_end(due, until, seconds)

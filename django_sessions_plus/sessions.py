@@ -239,8 +239,9 @@ def enforce_limit(user: Any, *, keep: AbstractSession) -> int:
     if not ending.has_more_than(limit, mine):
         return 0
     with transaction.atomic(using=mine.db):
-        ids = ending.least_recently_seen(mine, keep=keep.pk, limit=limit)
-        return _end(_named(ids), EndReason.LIMIT, None)
+        found = ending.least_recently_seen(mine, keep=keep.pk, limit=limit)
+        batches = ending.locked_in_batches(mine, found, reason=EndReason.LIMIT, actor=None)
+        return _count(batches)
 
 
 def _rows() -> SessionQuerySet[AbstractSession]:
@@ -279,8 +280,13 @@ def _end(
     actor: Any,
     progress: Progress | None = None,
 ) -> int:
+    return _count(ending.in_batches(sets, reason=reason, actor=actor), progress)
+
+
+def _count(batches: Iterable[ending.Batch], progress: Progress | None = None) -> int:
+    """Return how many sessions the batches end, and empty the stores of this request whose sessions are among them."""
     ended = 0
-    for batch in ending.in_batches(sets, reason=reason, actor=actor):
+    for batch in batches:
         for store in opened.stores_of_request():
             if store.row is not None and batch.has_ended(store.row.pk):
                 store.forget()

@@ -174,18 +174,20 @@ class TestRevokeOthersAndAll:
         assert len(updates) == 3
 
     def test_what_somebody_else_ends_meanwhile_is_neither_counted_nor_told(
-        self, ada, told, monkeypatch
+        self, ada, told, monkeypatch, caplog
     ):
         mine, theirs = make_session(ada), make_session(ada)
-        lock_in_order = ending.lock_in_order
+        end_batch = ending._end_batch
 
-        def lock_late(rows):
+        def end_late(*args, **options):
             Session.objects.filter(pk=theirs.pk).end(reason="limit")
-            return lock_in_order(rows)
+            return end_batch(*args, **options)
 
-        monkeypatch.setattr(ending, "lock_in_order", lock_late)
-        assert sessions.revoke_all(ada) == 1
+        monkeypatch.setattr(ending, "_end_batch", end_late)
+        with caplog.at_level("INFO", "django_sessions_plus"):
+            assert sessions.revoke_all(ada) == 1
         assert [event["session"].pk for event in told] == [mine.pk]
+        assert [record.session_id for record in caplog.records] == [str(mine.pk)]
         theirs.refresh_from_db()
         assert theirs.end_reason == "limit"
 
@@ -296,29 +298,53 @@ class TestBulk:
         assert done == [10, 20, 25]
 
     @pytest.mark.db_engine
-    @pytest.mark.parametrize(("is_heard", "each"), [(False, 2), (True, 3)])
-    def test_statements_are_as_few_as_the_batches_and_none_is_larger(self, ada, is_heard, each):
-        for _ in range(35):
+    @pytest.mark.parametrize(("is_heard", "each"), [(False, 2), (True, 4)])
+    @pytest.mark.parametrize("number", [35, 40])
+    def test_statements_are_as_few_as_the_batches_and_none_is_larger(
+        self, ada, is_heard, each, number
+    ):
+        for _ in range(number):
             make_session(ada)
-        touched = []
+        touched, heard = [], []
 
         def note(execute, sql, params, many, context):
             result = execute(sql, params, many, context)
             touched.append(context["cursor"].rowcount)
             return result
 
-        def hear(**said):
-            pass
+        def hear(session, user, **said):
+            heard.append((session.session_data, session.user_agent, session.user, user.username))
 
         if is_heard:
             session_ended.connect(hear)
         with CaptureQueriesContext(connection) as queries, connection.execute_wrapper(note):
-            assert sessions.revoke_all(ada) == 35
+            assert sessions.revoke_all(ada) == number
         session_ended.disconnect(hear)
+        assert len(heard) == (number if is_heard else 0)
         statements = [query["sql"] for query in queries if query["sql"][:6] in {"SELECT", "UPDATE"}]
         locks = connection.features.has_select_for_update
         assert len(statements) == 4 * (each + locks)
-        assert max(touched) == 10
+        # The list of the next rows asks for one more: whether there is another batch.
+        assert max(touched) <= 10 + 1
+        assert not any(
+            "session_data" in sql for sql in statements if sql.startswith("SELECT") and not is_heard
+        )
+
+    @pytest.mark.db_engine
+    def test_what_is_locked_is_logged_without_another_query(self, ada, caplog):
+        rows = {str(make_session(ada).pk) for _ in range(20)}
+        visit = make_session()
+        with (
+            caplog.at_level("INFO", "django_sessions_plus"),
+            CaptureQueriesContext(connection) as queries,
+        ):
+            assert sessions.revoke_many(Session.objects.all()) == 21
+        assert {record.session_id for record in caplog.records} == rows
+        assert str(visit.pk) not in {record.session_id for record in caplog.records}
+        if connection.features.has_select_for_update:
+            reads = [query["sql"] for query in queries if query["sql"].startswith("SELECT")]
+            # Three batches: each is listed and locked. MariaDB also lists what it deletes.
+            assert len(reads) == 2 * 3 - 1 + (connection.vendor == "mysql")
 
     @pytest.mark.parametrize(("is_heard", "count"), [(False, 0), (True, 5)])
     def test_rows_are_loaded_only_if_somebody_listens(self, ada, request, is_heard, count):

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from django.db import transaction
+from django.db import connections, transaction
 from django.db.models import Q
 from django.utils import timezone
 
@@ -21,7 +21,8 @@ from django_sessions_plus.bookkeeping import best_effort
 from django_sessions_plus.bulk.deleting import delete_by_keys
 from django_sessions_plus.bulk.locking import (
     KEYS_PER_STATEMENT,
-    lock_in_order,
+    batched,
+    locked_by_key,
     locked_values,
     without_index_on_mysql,
 )
@@ -56,14 +57,15 @@ def has_more_than(limit: int, rows: Rows) -> bool:
     return rows.active()[: limit + 1].count() > limit
 
 
-def least_recently_seen(rows: Rows, *, keep: uuid.UUID, limit: int) -> list[uuid.UUID]:
+def least_recently_seen(rows: Rows, *, keep: uuid.UUID, limit: int) -> list[tuple[uuid.UUID, Any]]:
     """Return which of one user's active sessions have to end so that ``limit`` are left; never ``keep``.
 
-    Needs a transaction. All are locked: otherwise two parallel sign-ins could end each other's session.
+    Each as its id and its user's, in the order of ids. Needs a transaction. All are locked: otherwise two
+    parallel sign-ins could end each other's session.
     """
-    active = locked_values(rows, active_at(timezone.now()), "last_seen_at", "pk")
-    active.sort(key=lambda values: (values[1] == keep, values))
-    return sorted(key for _, key in active[: max(0, len(active) - limit)])
+    active = locked_values(rows, active_at(timezone.now()), "last_seen_at", "pk", "user_id")
+    active.sort(key=lambda values: (values[1] == keep, values[:2]))
+    return sorted(values[1:] for values in active[: max(0, len(active) - limit)])
 
 
 def in_batches(sets: Iterable[Rows], *, reason: str, actor: Any) -> Iterator[Batch]:
@@ -73,51 +75,84 @@ def in_batches(sets: Iterable[Rows], *, reason: str, actor: Any) -> Iterator[Bat
     """
     for rows in sets:
         rest = rows.active().order_by("pk")
-        while found := list(rest.values_list("pk", "user_id")[:KEYS_PER_STATEMENT]):
-            batch = rows.model.objects.using(rows.db).filter(pk__in=[key for key, _ in found])
-            yield _end_batch(batch, dict(found), reason, actor)
-            if len(found) < KEYS_PER_STATEMENT:
+        # One more than the batch has, so that the last batch is known as such without another query.
+        while found := list(rest.values_list("pk", "user_id")[: KEYS_PER_STATEMENT + 1]):
+            users = dict(found[:KEYS_PER_STATEMENT])
+            yield _end_batch(_named(rows, users), users, reason, actor)
+            if len(found) <= KEYS_PER_STATEMENT:
                 break
-            rest = rest.filter(pk__gt=found[-1][0])
+            rest = rest.filter(pk__gt=found[KEYS_PER_STATEMENT - 1][0])
 
 
-def _end_batch(batch: Rows, users: dict[uuid.UUID, Any], reason: str, actor: Any) -> Batch:
+def locked_in_batches(
+    rows: Rows, found: list[tuple[uuid.UUID, Any]], *, reason: str, actor: Any
+) -> Iterator[Batch]:
+    """End sessions as ``in_batches()`` does, which the running transaction has locked: ``(id, id of its user)``."""
+    for part in batched(found):
+        users = dict(part)
+        yield _end_batch(_named(rows, users), users, reason, actor, is_locked=True)
+
+
+def _named(rows: Rows, keys: Iterable[uuid.UUID]) -> Rows:
+    named: Rows = rows.model.objects.using(rows.db).filter(pk__in=list(keys))
+    return named
+
+
+def _end_batch(
+    batch: Rows, users: dict[uuid.UUID, Any], reason: str, actor: Any, *, is_locked: bool = False
+) -> Batch:
+    """End the rows of ``batch``; ``users`` are their ids with those of their users, as they were read or locked."""
     now, ended, deleted = timezone.now(), 0, 0
-    user_ids = set(users.values())
+    ids = frozenset(users)
 
-    def active(rows: Rows, extra: Q) -> Rows:
-        return rows.filter(without_index_on_mysql(active_at(now) & extra, batch.db))
+    def active(extra: Q) -> Rows:
+        return _named(batch, users).filter(without_index_on_mysql(active_at(now) & extra, batch.db))
 
     with transaction.atomic(using=batch.db, savepoint=False):
-        # The UPDATE itself would lock in another order than other processes do.
-        rows = lock_in_order(active(batch, Q())) if len(users) > 1 else batch
-        if user_ids - {None}:
-            signed_in = active(rows, Q(user__isnull=False))
-            ended = signed_in.update(**end_columns(reason, actor, now))
-        if None in user_ids:
+        if not is_locked and len(users) > 1 and _has_locks(batch):
+            # The UPDATE itself would lock in another order than other processes do.
+            condition = without_index_on_mysql(active_at(now), batch.db)
+            users = dict(locked_by_key(batch, [*users], "pk", "user_id", condition=condition))
+            is_locked = True
+        signed_in = {key: user_id for key, user_id in users.items() if user_id is not None}
+        if signed_in:
+            ended = active(Q(user__isnull=False)).update(**end_columns(reason, actor, now))
+        if len(signed_in) < len(users):
             # Ended rows are kept as a record of a sign-in, and here nobody was signed in.
-            deleted = delete_by_keys(active(rows, Q(user=None)))
+            deleted = delete_by_keys(active(Q(user=None)))
     our_end = {"ended_at": now}
     if ended and (events.SESSION_ENDED.is_enabled or session_ended.has_listeners(batch.model)):
         # The sessions have ended, even if sending the signals fails.
         with best_effort("send the signals of ended sessions", using=batch.db):
-            _send(batch.filter(**our_end), reason, actor)
-    return Batch(batch, frozenset(users), ended + deleted, our_end)
+            known = signed_in if is_locked and ended == len(signed_in) else None
+            _log(batch.filter(**our_end), known, reason, actor)
+            _send(batch.filter(**our_end), ended, reason, actor)
+    return Batch(batch, ids, ended + deleted, our_end)
 
 
-def _send(ended: Rows, reason: str, actor: Any) -> None:
-    if events.SESSION_ENDED.is_enabled:
-        for key, user_id in ended.values_list("pk", "user_id"):
-            events.SESSION_ENDED.log_after_commit(
-                using=ended.db,
-                session_id=key,
-                user_id=user_id,
-                reason=reason,
-                actor_id=getattr(actor, "pk", actor),
-            )
+def _has_locks(rows: Rows) -> bool:
+    return connections[rows.db].features.has_select_for_update
+
+
+def _log(ended: Rows, users: dict[uuid.UUID, Any] | None, reason: str, actor: Any) -> None:
+    """Log the end of each row; ``users`` are their ids with those of their users, None if a query has to tell."""
+    if not events.SESSION_ENDED.is_enabled:
+        return
+    for key, user_id in ended.values_list("pk", "user_id") if users is None else users.items():
+        events.SESSION_ENDED.log_after_commit(
+            using=ended.db,
+            session_id=key,
+            user_id=user_id,
+            reason=reason,
+            actor_id=getattr(actor, "pk", actor),
+        )
+
+
+def _send(ended: Rows, count: int, reason: str, actor: Any) -> None:
+    """Send the signal for each row. Receivers get all columns: one that was left out would be a query for each row."""
     if not session_ended.has_listeners(ended.model):
         return
-    for session in _with_users(ended):
+    for session in _with_users(ended, count):
         send_after_commit(
             session_ended,
             using=ended.db,
@@ -129,8 +164,9 @@ def _send(ended: Rows, reason: str, actor: Any) -> None:
         )
 
 
-def _with_users(rows: Rows) -> Rows:
-    # Users may be in another database, so that no join is possible.
-    if rows.model.are_users_in(rows.db):
+def _with_users(rows: Rows, count: int) -> Rows:
+    # Users may be in another database, so that no join is possible. Many rows are mostly of one user, who
+    # is loaded once, by a query more, instead of with every row.
+    if count == 1 and rows.model.are_users_in(rows.db):
         return rows.select_related("user")
     return rows.prefetch_related("user")

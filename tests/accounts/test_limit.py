@@ -7,14 +7,16 @@ from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
+from django.db import connection
 from django.test import Client
 
 from django_sessions_plus import sessions
 from django_sessions_plus.bulk import ending, locking
 from django_sessions_plus.models import Session
 from django_sessions_plus.policy import EndReason
+from django_sessions_plus.signals import session_ended
 from tests.accounts.test_receivers import sign_in
-from tests.conftest import Clock
+from tests.conftest import Clock, Told
 
 MANY = 1200
 
@@ -91,7 +93,32 @@ def test_the_limit_reads_no_data_and_costs_a_constant_number_of_statements_per_b
         costs.append(len(executed))
         left = set(sessions.list_for(alice).values_list("pk", flat=True))
         assert left == {rows[0].pk, rows[-1].pk, rows[-2].pk}
-    assert costs[1] - costs[0] == costs[2] - costs[1] <= 2 * 5
+    # What was locked to be compared is neither listed nor locked again: one UPDATE for each batch.
+    assert costs[1] - costs[0] == costs[2] - costs[1] == 2 * (1 + (connection.vendor == "mysql"))
+
+
+def test_the_end_of_each_session_beyond_the_limit_is_told_and_logged_once(
+    alice: User,
+    clock: Clock,
+    settings: Any,
+    told: Told,
+    caplog: pytest.LogCaptureFixture,
+    django_capture_on_commit_callbacks: Any,
+):
+    settings.SESSIONS_PLUS_MAX_PER_USER = 2
+    rows = store(alice, 5, clock.now())
+    with (
+        caplog.at_level("INFO", "django_sessions_plus"),
+        django_capture_on_commit_callbacks(execute=True),
+    ):
+        assert sessions.enforce_limit(alice, keep=rows[0]) == 3
+    ended = sorted(row.pk for row in rows[1:4])
+    assert sorted(said["session"].pk for said in told.of(session_ended)) == ended
+    for said in told.of(session_ended):
+        assert (said["user"], said["reason"], said["actor"]) == (alice, EndReason.LIMIT, None)
+        assert said["session"].end_reason == EndReason.LIMIT
+    logged = [(record.session_id, record.user_id) for record in caplog.records]  # type: ignore[attr-defined]
+    assert logged == [(str(key), str(alice.pk)) for key in ended]
 
 
 def test_a_limit_that_comes_late_ends_what_is_far_beyond_it(

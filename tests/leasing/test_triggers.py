@@ -15,6 +15,7 @@ from django.utils import timezone
 
 from django_sessions_plus import sessions
 from django_sessions_plus.backends.leasing import triggers
+from django_sessions_plus.backends.leasing.channels import UnheardError
 from django_sessions_plus.bulk import purging
 from django_sessions_plus.models import Session
 from tests.backends.drivers import SyncSession, sign_in
@@ -481,15 +482,15 @@ def test_the_echo_finds_what_is_missing_and_who_answers(installed: Ear):
 
     ask()
     # A pooler tells each client a number of its own, and its servers answer with theirs.
-    with pytest.raises(triggers.UnheardError, match="pooler"):
+    with pytest.raises(UnheardError, match="pooler"):
         ask(pid + 1)
-    with pytest.raises(triggers.UnheardError, match="standby"):
+    with pytest.raises(UnheardError, match="standby"):
         triggers.expect_all((0, True, pid), pid)
     sql("ALTER TABLE auth_user DISABLE TRIGGER USER")
-    with pytest.raises(triggers.UnheardError, match="3 triggers"):
+    with pytest.raises(UnheardError, match="3 triggers"):
         ask()
     triggers.remove(Session, "default")
-    with pytest.raises(triggers.UnheardError, match="6 triggers"):
+    with pytest.raises(UnheardError, match="6 triggers"):
         ask()
 
 

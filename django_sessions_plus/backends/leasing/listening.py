@@ -1,9 +1,9 @@
 """The thread of a process that hears what has ended, and extends the lease of its memory.
 
-It has a connection of its own, over which PostgreSQL sends what the triggers of ``triggers`` announce. Over that very
-connection it asks a question, the echo, four times per lease; the answer comes after all that was announced to it
-before. The lease is then extended to one length after the question was *sent*. So whatever holds up the answer, be it
-the network, the server, or this thread, lets the lease end, and the database is asked.
+It has a connection of its own, over which its channel sends what is announced. Over that very connection it asks a
+question, the echo, four times per lease; the answer comes after all that was announced before. The lease is then
+extended to one length after the question was *sent*. So whatever holds up the answer, be it the network, the server, or
+this thread, lets the lease end, and the database is asked.
 
 The thread begins with the first session that a process looks for, and begins anew after a fork. While nobody asks for
 sessions it sends no echo, but goes on reading what is announced.
@@ -17,10 +17,11 @@ import select
 import threading
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections, router
+from django.db import router
 
 from django_sessions_plus import events
-from django_sessions_plus.backends.leasing import triggers
+from django_sessions_plus.backends.leasing.channels import Channel, Connection
+from django_sessions_plus.backends.leasing.database_channel import DatabaseChannel
 from django_sessions_plus.backends.leasing.memory import Memory, now
 from django_sessions_plus.conf import config
 from django_sessions_plus.conf.changes import on_setting_change
@@ -35,20 +36,7 @@ FIRST_DELAY, LONGEST_DELAY = 0.1, 10.0
 REPORTED_AFTER = 5.0
 """Seconds without a lease after which that is logged."""
 
-APPLICATION_NAME = "sessions-plus-lease"
-"""What the connections are called in ``pg_stat_activity``, and the threads."""
-
-# In seconds, but for the last: how soon a server is given up that no longer answers.
-_KEEPALIVES = {
-    "keepalives": 1,
-    "keepalives_idle": 5,
-    "keepalives_interval": 2,
-    "keepalives_count": 3,
-    "connect_timeout": 5,
-    "tcp_user_timeout": 10_000,
-}
-# Parameters of connections that Django wants for its own.
-_OF_DJANGO = ("context", "cursor_factory", "prepare_threshold")
+THREAD_NAME = "sessions-plus-lease"
 
 _listeners: dict[Any, Listener] = {}
 _lock = threading.Lock()
@@ -78,14 +66,14 @@ class Listener:
     """Hears for one memory. Begun by ``memory_of()``."""
 
     def __init__(self, model: type[AbstractSession], alias: str) -> None:
-        self.model, self.alias = model, alias
+        self.channel: Channel = DatabaseChannel(model, alias)
         self.length = config.LEASE.total_seconds()
         self.memory = Memory(config.LEASE_SESSIONS, config.CACHE_AGE.total_seconds())
         self.error: str | None = None
         """Why there is no connection; None if there is one."""
         self.heard_at = now()
         """When the last echo was sent that was answered; before the first, when this began."""
-        self._connection: Any = None
+        self._connection: Connection | None = None
         self._woken_at = self.heard_at
         self._is_over = self._is_asleep = self._is_reported = False
         self._reading_end, self._writing_end = os.pipe()
@@ -94,12 +82,12 @@ class Listener:
 
     def start(self) -> None:
         """Begin to listen, in a thread that does not keep the process from ending."""
-        self.error = triggers.why_impossible(self.alias)
+        self.error = self.channel.why_impossible()
         if self.error is not None:
             # A system check says so.
             self._is_reported = True
             return
-        threading.Thread(target=self._run, name=APPLICATION_NAME, daemon=True).start()
+        threading.Thread(target=self._run, name=THREAD_NAME, daemon=True).start()
 
     def stop(self) -> None:
         """End the thread; the memory serves nothing any more."""
@@ -140,20 +128,16 @@ class Listener:
         since = max(self.heard_at, self._woken_at)
         if now() - since >= REPORTED_AFTER and not self._is_reported:
             self._is_reported = True
-            events.LEASE_LAPSED.log(error=self.error or "the database does not answer")
+            events.LEASE_LAPSED.log(error=self.error or "the server does not answer")
 
     def _listen(self) -> None:
-        with contextlib.closing(self._connect()) as connection:
+        with contextlib.closing(self.channel.connect(self.memory)) as connection:
             self._connection = connection
-            connection.add_notify_handler(lambda notice: self.memory.hear(notice.payload))
-            connection.execute(f"LISTEN {triggers.CHANNEL}")
-            echo = triggers.echo(self.model, self.alias)
             self.memory.start()
             idle_since: float | None = None
             while not self._is_over:
                 sent_at = now()
-                answer = connection.execute(*echo).fetchone()
-                triggers.expect_all(answer, connection.info.backend_pid)
+                connection.echo()
                 self.memory.extend(sent_at + self.length)
                 self.heard_at, self.error, self._is_reported = sent_at, None, False
                 if self.memory.is_wanted:
@@ -161,21 +145,7 @@ class Listener:
                 is_idle = idle_since is None or sent_at - idle_since > self.length
                 self._wait(connection, is_idle=is_idle)
 
-    def _connect(self) -> Any:
-        database = connections[self.alias]
-        # Not database.connect(), whose connection may come from a pool and go back to it.
-        parameters = {
-            **database.get_connection_params(),
-            **_KEEPALIVES,
-            "application_name": APPLICATION_NAME,
-        }
-        connection: Any = database.Database.connect(  # type: ignore[attr-defined]
-            **{name: value for name, value in parameters.items() if name not in _OF_DJANGO},
-            autocommit=True,
-        )
-        return connection
-
-    def _wait(self, connection: Any, *, is_idle: bool) -> None:
+    def _wait(self, connection: Connection, *, is_idle: bool) -> None:
         """Wait until the next echo is due: soon, or while nobody asks for a session, once something is announced."""
         descriptors = [connection.fileno(), self._reading_end]
         self._is_asleep = is_idle
@@ -228,7 +198,7 @@ def _close_inherited() -> None:
         # A descendant may get the number of the process that has ended.
         each.memory.pid = -1
         with contextlib.suppress(Exception):
-            inherited = each._connection.fileno()
+            inherited = each._connection.fileno()  # type: ignore[union-attr]
             # Not close(), because the number may be given to another file before the driver closes it.
             null = os.open(os.devnull, os.O_RDWR)
             os.dup2(null, inherited)

@@ -25,6 +25,7 @@ from typing import TYPE_CHECKING, Any
 from django.db import connections, router, transaction
 from django.db.backends.utils import names_digest
 
+from django_sessions_plus.backends.leasing.channels import UnheardError
 from django_sessions_plus.backends.leasing.memory import LONGEST
 from django_sessions_plus.exceptions import ConfigurationError
 
@@ -243,10 +244,6 @@ def echo(model: type[AbstractSession], alias: str) -> tuple[str, dict[str, Any]]
     )
     parameters = {"number": len(names), "tables": [table.name for table in tables], "names": names}
     return sql, parameters
-
-
-class UnheardError(Exception):
-    """Not everything that ends would be heard over this connection."""
 
 
 def expect_all(answer: Any, connected_to: int) -> None:

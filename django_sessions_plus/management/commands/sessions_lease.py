@@ -13,7 +13,7 @@ from django.db import DatabaseError, connections, router
 from django_sessions_plus.backends.configured import own_engine
 from django_sessions_plus.backends.leased_db import SessionStore
 from django_sessions_plus.backends.leasing import triggers
-from django_sessions_plus.backends.leasing.listening import APPLICATION_NAME
+from django_sessions_plus.backends.leasing.database_channel import APPLICATION_NAME
 from django_sessions_plus.management.progress import add_json, write_json
 
 QUEUE_ALARM = 0.1

@@ -1,0 +1,52 @@
+"""What a channel is: the way by which a process hears what has ended elsewhere. No I/O."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from django_sessions_plus.backends.leasing.memory import Memory
+    from django_sessions_plus.base_session import AbstractSession
+
+
+class Connection(ABC):
+    """A connection over which announcements come, in the order in which they were made. For one thread.
+
+    Each method raises what its driver raises. It never connects anew by itself: whoever does might miss something.
+    """
+
+    @abstractmethod
+    def echo(self) -> None:
+        """Return once the memory has heard all that was announced before this was called.
+
+        Raises:
+            UnheardError: not everything that ends would be heard over this connection.
+        """
+
+    @abstractmethod
+    def fileno(self) -> int:
+        """Return the descriptor that is readable when something was announced."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Close the connection."""
+
+
+class Channel(ABC):
+    """Announces what changes of the sessions of ``model`` in the database ``alias``, and connects to hear of it."""
+
+    def __init__(self, model: type[AbstractSession], alias: str) -> None:
+        self.model, self.alias = model, alias
+
+    @abstractmethod
+    def why_impossible(self) -> str | None:
+        """Return why nothing can be heard here; None if it can. No I/O."""
+
+    @abstractmethod
+    def connect(self, memory: Memory) -> Connection:
+        """Return a new connection, which passes on what it hears to ``memory``."""
+
+
+class UnheardError(Exception):
+    """Not everything that ends would be heard over this connection."""

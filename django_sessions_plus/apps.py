@@ -16,10 +16,12 @@ class SessionsPlusConfig(AppConfig):
         # Imported here because they import models.
         from django_sessions_plus import checks  # noqa: F401, PLC0415
         from django_sessions_plus.accounts import receivers  # noqa: PLC0415
+        from django_sessions_plus.backends.leasing import users  # noqa: PLC0415
         from django_sessions_plus.bulk import upkeep  # noqa: PLC0415
 
         receivers.connect()
         upkeep.connect()
+        users.connect()
         if apps.is_installed("drf_spectacular"):
             # Optional: importing it registers its extensions of drf-spectacular.
             from django_sessions_plus.api import schema  # noqa: F401, PLC0415

@@ -8,12 +8,14 @@ Longer than other modules, because every column stands here with what it means.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from datetime import datetime
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
-from django.db import models, router
+from django.db import connections, models, router, transaction
 from django.utils import timezone
 from django.utils.translation import gettext_lazy as _
 
@@ -153,25 +155,31 @@ class AbstractSession(models.Model):
 
     def save(self, *args: Any, **kwargs: Any) -> None:
         """Save as Django does, and invalidate the cached copies of a row that existed before."""
-        is_new = self._state.adding
-        super().save(*args, **kwargs)
-        if not is_new:
-            self._invalidate_copies()
+        with nullcontext() if self._state.adding else self._invalidated_copies(kwargs):
+            super().save(*args, **kwargs)
 
     def delete(self, *args: Any, **kwargs: Any) -> tuple[int, dict[str, int]]:
         """Delete as Django does, invalidate the cached copies, and delete what an import has left in its source."""
-        deleted = super().delete(*args, **kwargs)
-        self._invalidate_copies()
+        with self._invalidated_copies(kwargs):
+            deleted = super().delete(*args, **kwargs)
         if self.imported_at is not None:
             # By its path, because it builds on this module.
             importing = import_module("django_sessions_plus.backends.importing")
             importing.delete_in_source(self, self._state.db or router.db_for_write(type(self)))
         return deleted
 
-    def _invalidate_copies(self) -> None:
-        store = copying_store(type(self))
-        if store is not None:
-            store.invalidate([self.token_digest], self._state.db or router.db_for_write(type(self)))
+    @contextmanager
+    def _invalidated_copies(self, options: dict[str, Any]) -> Iterator[None]:
+        """Invalidate the copies before what the block writes is committed, in a transaction of its own if needed."""
+        if (store := copying_store(type(self))) is None:
+            yield
+            return
+        # As Django chooses it.
+        using = options.get("using") or router.db_for_write(type(self), instance=self)
+        atomic = nullcontext if connections[using].in_atomic_block else transaction.atomic
+        with atomic(using):
+            yield
+            store.invalidate([self.token_digest], using)
 
     @classmethod
     def get_session_store_class(cls) -> type[SessionBase]:

@@ -158,11 +158,11 @@ class SessionQuerySet(models.QuerySet[Row]):
 
 
 def copying_store(model: type[models.Model]) -> Any:
-    """Return the configured engine's store class if it caches copies of this model's rows; else None."""
+    """Return the configured engine's store class if it has to be told of changes of this model's rows; else None."""
     store: Any = engine()
     if not hasattr(store, "invalidate") or store.get_model_class() is not model:
         return None
-    return store
+    return store if store.needs_invalidation() else None
 
 
 def active_at(now: datetime) -> Q:

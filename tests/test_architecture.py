@@ -316,7 +316,7 @@ def test_no_module_is_too_long_to_read():
     # Cut into several classes, Django's contract would have to be read in all of them at once.
     assert lengths.pop("backends.session") < 615
     # Whoever looks for a setting finds it here.
-    assert lengths.pop("conf") < 330
+    assert lengths.pop("conf") < 350
     assert {name: lines for name, lines in lengths.items() if lines > LONGEST_MODULE} == {}
 
 

@@ -140,7 +140,7 @@ NAMES: list[tuple[str, set[str], Callable[[], bool]]] = [
     ("querysets.py", {"_chain", "_clone", "_db"}, cloned_querysets),
     ("middleware.py", {"_cached_user", "_acached_user"}, cached_users),
     ("http/hidden.py", {"_body", "_post", "_mutable"}, body_and_form),
-    ("backends/caching/rows.py", {"_from_testcase"}, callbacks),
+    ("backends/commits.py", {"_from_testcase"}, callbacks),
     (
         "backends/caching/redis_client.py",
         {"_servers", "_options", "_serializer", "_class"},

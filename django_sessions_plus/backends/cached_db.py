@@ -33,6 +33,11 @@ class SessionStore(DBStore):
         return CachedRows(self.get_model_class(), self._cache)
 
     @classmethod
+    def needs_invalidation(cls) -> bool:
+        """Return whether code that writes rows without a store has to call ``invalidate()``."""
+        return True
+
+    @classmethod
     def invalidate(cls, digests: Iterable[str], using: str) -> None:
         """Invalidate the copies of these rows, for all processes, at the commit of the running transaction.
 

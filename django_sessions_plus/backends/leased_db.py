@@ -3,13 +3,15 @@
 Who a session belongs to is served from the memory of the process, for as long as a lease says that the process has
 heard of every session that ended (``SESSIONS_PLUS_LEASE``). The session's data is read from the database when it is
 used, and every write is that of ``backends.db``. Without a valid lease, so is every read: see ``leasing``.
+
+Longer than other modules, because what a store has from memory concerns each way to open and to use it.
 """
 
 from __future__ import annotations
 
 import uuid
 from asyncio import get_running_loop
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
@@ -19,8 +21,10 @@ from django.utils.functional import cached_property
 from django_sessions_plus import tokens
 from django_sessions_plus.backends import context, opened
 from django_sessions_plus.backends.db import SessionStore as DBStore
+from django_sessions_plus.backends.leasing import announcing
 from django_sessions_plus.backends.leasing.listening import memory_of
 from django_sessions_plus.backends.leasing.rows import LeasedRows
+from django_sessions_plus.backends.session import is_user_missing
 from django_sessions_plus.backends.twins import async_twin, in_thread
 from django_sessions_plus.backends.use import NO_META
 from django_sessions_plus.exceptions import StaleSessionError
@@ -58,6 +62,7 @@ class SessionStore(DBStore):
             return self.load_if_needed()
         if self._is_context_refused():
             self.end_for_context_change()
+        self._add_user()
         return self.known_data or {}
 
     async def aidentify(self) -> Mapping[str, Any]:
@@ -66,7 +71,13 @@ class SessionStore(DBStore):
             return await self.aload_if_needed()
         if self._is_context_refused():
             await in_thread(self.end_for_context_change)
+        if is_user_missing(self) and not self.rows.memory.has_users:
+            await in_thread(self._add_user)
         return self.known_data or {}
+
+    def _add_user(self) -> None:
+        if self.row is not None and is_user_missing(self):
+            self.rows.add_user(self.row)
 
     def _get_session(self, no_load: bool = False) -> dict[str, Any]:
         # Django would not load the data of a session that has no token, because it was opened by its id.
@@ -189,6 +200,24 @@ class SessionStore(DBStore):
         """See SessionStore."""
         self.identity, self.has_ended_meanwhile = None, False
         super().forget(modified=modified)
+
+    @classmethod
+    def needs_invalidation(cls) -> bool:
+        """Return whether code that writes rows without a store has to call ``invalidate()``: not with triggers."""
+        return announcing.is_needed()
+
+    @classmethod
+    def invalidate(cls, digests: Iterable[str], using: str) -> None:
+        """Remove these rows from the memories that hear of it, now and at the commit of the running transaction.
+
+        For code that writes rows without a store; the querysets of the model call it.
+        """
+        announcing.announce([f"d {digest}" for digest in digests], using)
+
+    @classmethod
+    def named_at_most(cls) -> int:
+        """Return how many digests ``invalidate()`` takes before it removes all rows instead."""
+        return announcing.MOST_NAMED
 
     def _open_leased(self) -> bool:
         """Return whether the memory knows the session of this store, which then has its row."""

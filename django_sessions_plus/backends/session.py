@@ -170,14 +170,14 @@ class SessionStore(BaseStore):
     def load_if_needed(self) -> dict[str, Any]:
         """Return the data, loading it the first time; also load the row's user if ``wants_user`` is set."""
         data = self._get_session()
-        if self.row is not None and _is_user_missing(self):
+        if self.row is not None and is_user_missing(self):
             self.rows.add_user(self.row)
         return data
 
     async def aload_if_needed(self) -> dict[str, Any]:
         """See load_if_needed()."""
         is_loaded = hasattr(self, "_session_cache") or self.session_key is None
-        if is_loaded and not _is_user_missing(self):
+        if is_loaded and not is_user_missing(self):
             return await self._aget_session()
         return await in_thread(self.load_if_needed)
 
@@ -598,7 +598,7 @@ class SessionStore(BaseStore):
         self.is_authenticated_now = self.has_new_token_since_save = False
 
 
-def _is_user_missing(store: SessionStore) -> bool:
+def is_user_missing(store: SessionStore) -> bool:
     """Return whether ``wants_user`` is set, and the user was not loaded with the row."""
     row = store.row
     if row is None or not store.wants_user or row.user_id is None:

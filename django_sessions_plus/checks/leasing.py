@@ -4,10 +4,12 @@ from collections.abc import Collection
 from datetime import timedelta
 from typing import Any
 
+from django.conf import settings
 from django.db import DatabaseError, connections, router, transaction
 
 from django_sessions_plus.backends.leased_db import SessionStore
 from django_sessions_plus.backends.leasing import triggers
+from django_sessions_plus.backends.leasing.listening import DATABASE, channel_of
 from django_sessions_plus.checks.lookups import engine_of
 from django_sessions_plus.checks.registry import Problems, check, database_check, problem
 from django_sessions_plus.conf import PREFIX, config
@@ -23,8 +25,13 @@ def check_leases_are_possible() -> Problems:
     if model is None:
         return
     alias = router.db_for_write(model)
-    reason = triggers.why_impossible(alias)
-    if reason is None and all(table.kind == "s" for table in triggers.tables_of(model)):
+    is_by_triggers = config.LEASE_CHANNEL == DATABASE
+    reason = channel_of(model, alias).why_impossible()
+    if (
+        reason is None
+        and is_by_triggers
+        and all(table.kind == "s" for table in triggers.tables_of(model))
+    ):
         reason = "users are in another database than sessions"
     if reason is not None:
         yield problem(
@@ -33,6 +40,14 @@ def check_leases_are_possible() -> Problems:
             " 'django_sessions_plus.backends.db' does.",
             "Use PostgreSQL with psycopg 3 (pip install 'psycopg[binary]') for sessions and users, in one schema; or"
             " set SESSION_ENGINE = 'django_sessions_plus.backends.db'.",
+        )
+    elif not is_by_triggers and (not settings.DEBUG or connections[alias].vendor != "sqlite"):
+        yield problem(
+            "W050",
+            f"{PREFIX}LEASE_CHANNEL is 'process': a session that another process ends, be it a second worker or a"
+            f" command such as revoke_sessions, is served for up to {PREFIX}CACHE_AGE.",
+            "Leave it at 'database' on PostgreSQL, or set SESSION_ENGINE = 'django_sessions_plus.backends.db'. Silence"
+            " this check if the site has one process, and that is soon enough.",
         )
 
 
@@ -43,7 +58,7 @@ def check_atomic_requests() -> Problems:
     if model is None:
         return
     alias = router.db_for_write(model)
-    if triggers.why_impossible(alias) is None and connections[alias].settings_dict.get(
+    if channel_of(model, alias).why_impossible() is None and connections[alias].settings_dict.get(
         "ATOMIC_REQUESTS"
     ):
         yield problem(
@@ -84,6 +99,8 @@ def check_pooler() -> Problems:
         return
     alias = router.db_for_write(model)
     values = connections[alias].settings_dict
+    if config.LEASE_CHANNEL != DATABASE:
+        return
     if triggers.why_impossible(alias) is None and values.get("DISABLE_SERVER_SIDE_CURSORS"):
         yield problem(
             "I009",
@@ -101,7 +118,11 @@ def check_triggers(databases: Collection[str]) -> Problems:
     if model is None:
         return
     alias = router.db_for_write(model)
-    if alias not in databases or triggers.why_impossible(alias) is not None:
+    if (
+        config.LEASE_CHANNEL != DATABASE
+        or alias not in databases
+        or triggers.why_impossible(alias) is not None
+    ):
         return
     try:
         with transaction.atomic(using=alias):

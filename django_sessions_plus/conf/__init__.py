@@ -173,6 +173,20 @@ class Config:
         10_000,
         "How many sessions the engine leased_db keeps in the memory of each process.",
     )
+    LEASE_CHANNEL = Setting(
+        kinds.one_of("database", "process"),
+        "database",
+        "How the engine leased_db hears of sessions that end: from PostgreSQL, by triggers (database), or not at all, "
+        "because one process serves the site (process). What another process ends is then served for up to "
+        "SESSIONS_PLUS_CACHE_AGE.",
+    )
+    LEASE_USERS = Setting(
+        kinds.one_of("query", "signals"),
+        "query",
+        "With a channel other than the database: whether the engine leased_db reads the user by a query in each "
+        "request, or from memory, because Django's signals tell of changed users. Signals miss QuerySet.update(), "
+        "bulk_update() and raw SQL.",
+    )
     REFRESH_GRACE = Setting(
         kinds.DURATION,
         timedelta(seconds=30),

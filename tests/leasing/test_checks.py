@@ -116,3 +116,16 @@ def test_triggers_that_are_missing_are_told_of_where_the_database_may_be_asked(
     monkeypatch.undo()
     settings.SESSION_ENGINE = "django_sessions_plus.backends.db"
     assert leasing.check_triggers(databases=["default"]) == []
+
+
+@pytest.mark.parametrize("vendor", ["sqlite", "postgresql"])
+@pytest.mark.parametrize("debug", [True, False])
+def test_a_channel_within_one_process_is_warned_of_where_there_may_be_more(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, debug: bool, vendor: str
+):
+    settings.SESSIONS_PLUS_LEASE_CHANNEL = "process"
+    settings.DEBUG = debug
+    monkeypatch.setattr(connection, "vendor", vendor)
+    expected = [] if debug and vendor == "sqlite" else ["W050"]
+    assert ids(leasing.check_leases_are_possible()) == expected
+    assert leasing.check_triggers(databases=["default"]) == []

@@ -1,9 +1,4 @@
-"""Rows with copies in a cache. Every write goes to the database first; a copy never decides a write.
-
-Private names of Django 5.2 to 6.1: ``run_on_commit``, ``atomic_blocks`` and ``_from_testcase``, because copies
-must be invalidated before other ``on_commit()`` callbacks run, and Django has no public way to order
-them. tests/test_private_names.py fails if they disappear.
-"""
+"""Rows with copies in a cache. Every write goes to the database first; a copy never decides a write."""
 
 from __future__ import annotations
 
@@ -22,6 +17,7 @@ from django.utils.functional import cached_property
 from django_sessions_plus.backends.caching import circuit
 from django_sessions_plus.backends.caching.copies import Answer, Copies
 from django_sessions_plus.backends.caching.entries import Generations, Values
+from django_sessions_plus.backends.commits import first_on_commit
 from django_sessions_plus.backends.fastpath.users import find_user
 from django_sessions_plus.backends.rows import Rows
 from django_sessions_plus.backends.use import Columns, Condition
@@ -167,12 +163,7 @@ class CachedRows(Rows):
         connection: Any = connections[using or self.alias]
         known = _uncommitted.setdefault(connection, set())
         known.update(islice(digests, max(0, circuit.MAX_DIGESTS + 1 - len(known))))
-        committed = partial(self._invalidate_committed, connection)
-        transaction.on_commit(committed, using=connection.alias)
-        if connection.in_atomic_block and not connection.atomic_blocks[0]._from_testcase:
-            # Run it first, because a callback that raises keeps the later ones from running. Not in
-            # a TestCase: there, Django identifies callbacks by their position, and nothing commits.
-            connection.run_on_commit.insert(0, connection.run_on_commit.pop())
+        first_on_commit(partial(self._invalidate_committed, connection), connection.alias)
 
     # Helpers
 

@@ -3,7 +3,11 @@
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
+
+from django.db import router
+
+from django_sessions_plus.conf import config
 
 if TYPE_CHECKING:
     from django_sessions_plus.backends.leasing.memory import Memory
@@ -42,6 +46,11 @@ class Channel(ABC):
     @abstractmethod
     def why_impossible(self) -> str | None:
         """Return why nothing can be heard here; None if it can. No I/O."""
+
+    def has_users(self) -> bool:
+        """Return whether changes of users are announced as well. No I/O."""
+        users: Any = self.model._meta.get_field("user").related_model
+        return config.LEASE_USERS == "signals" and router.db_for_read(users) == self.alias
 
     @abstractmethod
     def connect(self, memory: Memory) -> Connection:

@@ -33,6 +33,10 @@ class DatabaseChannel(Channel):
         """See Channel."""
         return triggers.why_impossible(self.alias)
 
+    def has_users(self) -> bool:
+        """See Channel; there is a trigger for them."""
+        return True
+
     def connect(self, memory: Memory) -> Connection:
         """See Channel."""
         return DatabaseConnection(self, memory)

@@ -12,6 +12,7 @@ sessions it sends no echo, but goes on reading what is announced.
 from __future__ import annotations
 
 import contextlib
+import math
 import os
 import select
 import threading
@@ -23,6 +24,7 @@ from django_sessions_plus import events
 from django_sessions_plus.backends.leasing.channels import Channel, Connection
 from django_sessions_plus.backends.leasing.database_channel import DatabaseChannel
 from django_sessions_plus.backends.leasing.memory import Memory, now
+from django_sessions_plus.backends.leasing.process_channel import ProcessChannel
 from django_sessions_plus.conf import config
 from django_sessions_plus.conf.changes import on_setting_change
 
@@ -37,6 +39,9 @@ REPORTED_AFTER = 5.0
 """Seconds without a lease after which that is logged."""
 
 THREAD_NAME = "sessions-plus-lease"
+
+DATABASE, PROCESS = "database", "process"
+"""Channels that need no address."""
 
 _listeners: dict[Any, Listener] = {}
 _lock = threading.Lock()
@@ -66,9 +71,10 @@ class Listener:
     """Hears for one memory. Begun by ``memory_of()``."""
 
     def __init__(self, model: type[AbstractSession], alias: str) -> None:
-        self.channel: Channel = DatabaseChannel(model, alias)
+        self.channel = channel_of(model, alias)
         self.length = config.LEASE.total_seconds()
         self.memory = Memory(config.LEASE_SESSIONS, config.CACHE_AGE.total_seconds())
+        self.memory.has_users = self.channel.has_users()
         self.error: str | None = None
         """Why there is no connection; None if there is one."""
         self.heard_at = now()
@@ -86,6 +92,9 @@ class Listener:
         if self.error is not None:
             # A system check says so.
             self._is_reported = True
+            return
+        if isinstance(self.channel, ProcessChannel):
+            self.memory.extend(math.inf)
             return
         threading.Thread(target=self._run, name=THREAD_NAME, daemon=True).start()
 
@@ -168,6 +177,14 @@ def _wait_until_readable(descriptors: list[int], seconds: float | None) -> None:
     poll.poll(None if seconds is None else seconds * 1000)
 
 
+def channel_of(model: type[AbstractSession], alias: str) -> Channel:
+    """Return the channel that the settings name, for these sessions."""
+    name = config.LEASE_CHANNEL
+    if name == DATABASE:
+        return DatabaseChannel(model, alias)
+    return ProcessChannel(model, alias)
+
+
 def listeners() -> list[Listener]:
     """Return those of this process."""
     return [each for each in _listeners.values() if not each.memory.is_inherited]
@@ -195,6 +212,8 @@ def _close_inherited() -> None:
     global _lock  # noqa: PLW0603 - the old one cannot be released
     _lock = threading.Lock()
     for each in _listeners.values():
+        if each.memory.valid_until == math.inf:
+            ProcessChannel.was_forked = True
         # A descendant may get the number of the process that has ended.
         each.memory.pid = -1
         with contextlib.suppress(Exception):
@@ -210,8 +229,11 @@ on_setting_change(
     stop_all,
     *(
         "DATABASES",
+        "SESSION_ENGINE",
         "SESSIONS_PLUS_LEASE",
+        "SESSIONS_PLUS_LEASE_CHANNEL",
         "SESSIONS_PLUS_LEASE_SESSIONS",
+        "SESSIONS_PLUS_LEASE_USERS",
         "SESSIONS_PLUS_CACHE_AGE",
     ),
 )

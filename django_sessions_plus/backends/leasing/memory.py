@@ -8,7 +8,10 @@ until when the memory may be served, and no clock is compared with that of anoth
 - What is heard is removed before the lease is extended by the echo that was answered after it.
 - A snapshot is kept only if the lease was valid before the database was read, and nothing was heard since that
   concerns the row or its user. So one that was read before an end is not kept after it.
+- Where writers announce a change before its commit, nothing that it concerns is kept until it is over.
 - A new connection may have missed something: the memory is emptied.
+
+Longer than other modules, because what is kept, heard and held back follows one protocol.
 """
 
 from __future__ import annotations
@@ -21,8 +24,10 @@ from threading import Lock
 from typing import TYPE_CHECKING
 from uuid import UUID
 
+from django_sessions_plus.backends.leasing.holds import ALL, Hold, Holds
+
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from django_sessions_plus.backends.leasing.snapshots import Snapshot
 
@@ -78,6 +83,8 @@ class Memory:
     figures: Figures = field(default_factory=Figures)
     pid: int = field(default_factory=os.getpid)
     """The process; another one, which was forked from it, has no thread that hears anything."""
+    has_users: bool = True
+    """Whether changes of users are heard, so that users are kept as well; otherwise they are read each time."""
 
     def __post_init__(self) -> None:
         self.valid_until = 0.0
@@ -88,6 +95,7 @@ class Memory:
         self._snapshots: OrderedDict[UUID, Snapshot] = OrderedDict()
         self._ids: dict[str, UUID] = {}
         self._ids_of_users: dict[str, set[UUID]] = {}
+        self._holds = Holds()
         self._connections = 0
         self._recent: deque[str] = deque(maxlen=REMEMBERED)
 
@@ -119,6 +127,7 @@ class Memory:
         if at >= self.valid_until or self.is_inherited:
             return None
         with self._lock:
+            self._end_holds()
             return Ticket(self._connections, self.figures.heard, at)
 
     def keep(self, snapshot: Snapshot, ticket: Ticket) -> bool:
@@ -126,6 +135,7 @@ class Memory:
         if self.is_inherited:
             return False
         with self._lock:
+            self._end_holds()
             if self._is_outdated(snapshot, ticket):
                 self.figures.refused += 1
                 return False
@@ -141,24 +151,44 @@ class Memory:
     # Heard
 
     def hear(self, announcement: str) -> None:
-        """Remove what an announcement concerns: ``s <id of a session>``, ``u <key of a user>``, or ``*`` for all.
+        """Remove what an announcement concerns.
 
-        Every role of the database may announce something: what is no announcement of ours concerns all.
+        It is ``s <id of a session>``, ``d <digest of its token>``, ``u <key of a user>``, or ``*`` for all.
+        Others may announce something, too: what is no announcement of ours concerns all.
         """
         if self.is_inherited:
             return
-        announcement = _understood(announcement)
         with self._lock:
-            self.figures.heard += 1
-            self._recent.append(announcement)
-            kind, _, key = announcement.partition(" ")
-            if kind == "s":
-                self._remove(UUID(key))
-            elif kind == "u":
-                for session_id in self._ids_of_users.pop(key, set()):
-                    self._remove(session_id)
-            else:
-                self._clear()
+            self._hear(understood(announcement))
+
+    def hold(
+        self,
+        token: str,
+        announcements: Iterable[str],
+        *,
+        seconds: float,
+        is_over: Callable[[], bool] | None = None,
+    ) -> None:
+        """Remove what these concern, and keep nothing of it until ``release()`` with the same ``token``.
+
+        Without that, because it was rolled back or its writer has died, until ``seconds`` have passed, or ``is_over``.
+        """
+        if self.is_inherited:
+            return
+        heard = frozenset(map(understood, announcements))
+        with self._lock:
+            self._holds.add(token, Hold(heard, self.clock() + seconds, is_over))
+            for each in heard:
+                self._hear(each)
+
+    def release(self, token: str, announcements: Iterable[str]) -> None:
+        """Remove what these concern, because their change is committed; what is read from now on may be kept."""
+        if self.is_inherited:
+            return
+        with self._lock:
+            self._holds.end(token)
+            for each in map(understood, announcements):
+                self._hear(each)
 
     def extend(self, until: float) -> None:
         """Extend the lease, after all that was heard before the echo has been passed to ``hear()``."""
@@ -186,11 +216,32 @@ class Memory:
         since = self.figures.heard - ticket.heard
         if ticket.connection != self._connections or since > REMEMBERED:
             return True
-        concerning = {f"s {snapshot.session_id}"}
+        concerning = {f"s {snapshot.session_id}", f"d {snapshot.digest}"}
         if snapshot.user_key is not None:
             concerning.add(f"u {snapshot.user_key}")
         latest = (self._recent[-1 - back] for back in range(since))
-        return any(each in concerning or each[:2] not in ("s ", "u ") for each in latest)
+        is_heard = any(each in concerning or each == ALL for each in latest)
+        return is_heard or self._holds.concern(concerning)
+
+    def _hear(self, announcement: str) -> None:
+        self.figures.heard += 1
+        self._recent.append(announcement)
+        kind, _, key = announcement.partition(" ")
+        if kind == "s":
+            self._remove(UUID(key))
+        elif kind == "d":
+            if (found := self._ids.get(key)) is not None:
+                self._remove(found)
+        elif kind == "u":
+            for session_id in self._ids_of_users.pop(key, set()):
+                self._remove(session_id)
+        else:
+            self._clear()
+
+    def _end_holds(self) -> None:
+        # As if they were heard now: a read that began before may have found the row as it was.
+        for each in self._holds.ended(self.clock()) if self._holds else ():
+            self._hear(each)
 
     def _remove(self, session_id: UUID) -> None:
         snapshot = self._snapshots.pop(session_id, None)
@@ -210,14 +261,14 @@ class Memory:
         self._ids_of_users.clear()
 
 
-def _understood(announcement: str) -> str:
-    """Return the announcement in the form that the triggers send, or ``*`` for any other."""
+def understood(announcement: str) -> str:
+    """Return the announcement in the form that our writers send, or ``*`` for any other."""
     kind, space, key = announcement.partition(" ")
-    if not space or kind not in ("s", "u") or len(announcement) > LONGEST:
-        return "*"
-    if kind == "u":
+    if not space or kind not in ("s", "d", "u") or len(announcement) > LONGEST:
+        return ALL
+    if kind != "s":
         return announcement
     try:
         return f"s {UUID(key)}"
     except ValueError:
-        return "*"
+        return ALL

@@ -7,11 +7,13 @@ condition fails for that reason removes the snapshot, and the next request reads
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
+from contextlib import AbstractContextManager, nullcontext
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID
 
-from django.db import connections
-
+from django_sessions_plus.backends.commits import is_in_any_transaction
+from django_sessions_plus.backends.fastpath.users import find_user
+from django_sessions_plus.backends.leasing.announcing import announced
 from django_sessions_plus.backends.leasing.memory import Memory, Ticket
 from django_sessions_plus.backends.leasing.snapshots import Snapshot, snapshot_of
 from django_sessions_plus.backends.leasing.triggers import SILENT_FIELDS
@@ -22,9 +24,6 @@ if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
 
 T = TypeVar("T")
-
-# Of PGTransactionStatusType. Between them are those of a transaction.
-_IDLE, _UNKNOWN = 0, 4
 
 # The next touch compares the time of last activity.
 _OF_DATA = {*SILENT_FIELDS} - {"last_seen_at"}
@@ -54,7 +53,7 @@ class LeasedRows(Rows):
 
         None in a transaction, which has to see what it has written itself.
         """
-        if self._is_in_any_transaction():
+        if is_in_any_transaction(self.alias):
             return None
         return self.memory.find(key)
 
@@ -64,7 +63,7 @@ class LeasedRows(Rows):
         if ticket is None or row is not self._found:
             # One that was imported from another engine may not be in the database.
             return
-        snapshot = snapshot_of(row, data, ticket.at)
+        snapshot = snapshot_of(row, data, ticket.at, with_user=self.memory.has_users)
         if snapshot is not None:
             self.memory.keep(snapshot, ticket)
 
@@ -82,6 +81,11 @@ class LeasedRows(Rows):
         self._found = super().find_by_id(session_id, with_user=with_user)
         return self._found
 
+    def add_user(self, row: AbstractSession) -> None:
+        """Load the user of a row from memory, where users are not kept, by one query; see Rows."""
+        if not self.memory.has_users:
+            find_user(row)
+
     # Write
 
     def update(
@@ -95,7 +99,8 @@ class LeasedRows(Rows):
         """See Rows. A save of nothing but data leaves the snapshot, which has none."""
         is_written = False
         try:
-            is_written = super().update(row, columns, condition, skip_locked=skip_locked)
+            with nullcontext() if columns.keys() <= {*SILENT_FIELDS} else self._announced(row):
+                is_written = super().update(row, columns, condition, skip_locked=skip_locked)
             return is_written
         finally:
             if not is_written or not columns.keys() <= _OF_DATA:
@@ -117,29 +122,19 @@ class LeasedRows(Rows):
     def end(self, row: AbstractSession, reason: str, actor: Any = None) -> AbstractSession | None:
         """See Rows."""
         try:
-            return super().end(row, reason, actor)
+            with self._announced(row):
+                return super().end(row, reason, actor)
         finally:
             self._forget(row)
 
     # Helpers
 
     def _begin(self) -> None:
-        self._ticket = None if self._is_in_any_transaction() else self.memory.begin()
+        is_kept = not is_in_any_transaction(self.alias)
+        self._ticket = self.memory.begin() if is_kept else None
 
     def _forget(self, row: AbstractSession) -> None:
         self.memory.hear(f"s {row.pk}")
 
-    def _is_in_any_transaction(self) -> bool:
-        """Return whether a transaction is running, even one that was started without atomic(), or by raw SQL."""
-        # Not get_autocommit(), which connects, and which async code may not call.
-        connection: Any = connections[self.alias]
-        is_connected = connection.connection is not None
-        return connection.in_atomic_block or (
-            is_connected and (not connection.autocommit or _is_begun(connection.connection))
-        )
-
-
-def _is_begun(connection: Any) -> bool:
-    """Return whether the server is in a transaction, as psycopg knows without asking it; False for other drivers."""
-    status = getattr(getattr(connection, "pgconn", None), "transaction_status", _IDLE)
-    return bool(_IDLE < status < _UNKNOWN)
+    def _announced(self, row: AbstractSession) -> AbstractContextManager[None]:
+        return announced([f"s {row.pk}"], self.alias, [self.memory])

@@ -81,7 +81,7 @@ class Snapshot:
     session_id: UUID
     digest: str = field(repr=False)
     user_key: str | None
-    """The primary key of the user as text; None if nobody is signed in."""
+    """The primary key of the user as text; None if nobody is signed in, or the user is not kept."""
     identity: Mapping[str, Any] = field(repr=False)
     """Those of ``IDENTITY_KEYS`` that the session's data has. All requests share it, so nobody can change it."""
     alias: str
@@ -98,13 +98,19 @@ class Snapshot:
         return row
 
 
-def snapshot_of(row: AbstractSession, data: Mapping[str, Any], read_at: float) -> Snapshot | None:
-    """Return the snapshot of a row that was just read, with its user; None if it cannot be served from memory."""
-    user = row._state.fields_cache.get("user")
+def snapshot_of(
+    row: AbstractSession, data: Mapping[str, Any], read_at: float, *, with_user: bool = True
+) -> Snapshot | None:
+    """Return the snapshot of a row that was just read; None if it cannot be served from memory.
+
+    It has the user, unless ``with_user`` is False: then each request reads the user and checks the auth hash.
+    """
+    user = row._state.fields_cache.get("user") if with_user else None
     model: Any = type(row)
     if not row.is_active() or not is_plain(model) or row._state.db is None:
         return None
-    if row.user_id is not None and (user is None or not _is_plain_and_active(user)):
+    is_user_needed = with_user and row.user_id is not None
+    if is_user_needed and (user is None or not _is_plain_and_active(user)):
         return None
     identity = {key: data[key] for key in IDENTITY_KEYS if key in data}
     if not all(isinstance(value, _UNCHANGEABLE) for value in identity.values()):

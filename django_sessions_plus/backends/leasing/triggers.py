@@ -164,7 +164,12 @@ def why_impossible(alias: str) -> str | None:
         return f"the database {alias!r} is not PostgreSQL"
     if not hasattr(getattr(connection, "Database", None), "AsyncConnection"):
         return "psycopg 3 is not installed"
-    if any(hasattr(connection, name) for name in _OF_SCHEMAS):
+    return why_shared(alias)
+
+
+def why_shared(alias: str) -> str | None:
+    """Return why a session in the database ``alias`` may be another one by the next request; None if it may not."""
+    if any(hasattr(connections[alias], name) for name in _OF_SCHEMAS):
         # A session of one tenant would be found in memory by another.
         return f"the database {alias!r} has a schema for each tenant"
     return None

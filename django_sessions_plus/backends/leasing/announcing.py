@@ -1,0 +1,88 @@
+"""How this package announces what it writes, where no trigger does: before the commit, and once more after it.
+
+Before the commit, so that a row is in no memory when its change becomes visible, and is not read into one as it was
+before. After it, so that it may be read again. If the second announcement never comes, because the transaction was
+rolled back or the process has ended, a memory of another process reads nothing of it for
+``SESSIONS_PLUS_CACHE_AGE``.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Iterator
+from contextlib import contextmanager
+from math import inf
+from typing import Any
+from uuid import uuid4
+
+from django.db import connections
+
+from django_sessions_plus.backends import commits
+from django_sessions_plus.backends.leasing import listening
+from django_sessions_plus.backends.leasing.holds import ALL
+from django_sessions_plus.backends.leasing.memory import Memory
+from django_sessions_plus.bulk.locking import KEYS_PER_STATEMENT
+from django_sessions_plus.conf import config
+
+MOST_NAMED = KEYS_PER_STATEMENT
+"""How many sessions one announcement names; for more, it concerns all."""
+
+
+class Change:
+    """A change of what ``announcements`` name, for the memories of this process and for the publisher, if any."""
+
+    def __init__(self, announcements: Collection[str], memories: Iterable[Memory] = ()) -> None:
+        self.announcements = announcements if len(announcements) <= MOST_NAMED else (ALL,)
+        self.token = uuid4().hex
+        of_process = [each.memory for each in listening.listeners()]
+        self.memories = list({id(each): each for each in (*of_process, *memories)}.values())
+
+    def begin(self, seconds: float = inf, is_over: Any = None) -> None:
+        """Announce it before it is written; it is over after ``seconds``, or when ``is_over`` says so."""
+        for memory in self.memories:
+            memory.hold(self.token, self.announcements, seconds=seconds, is_over=is_over)
+
+    def end(self) -> None:
+        """Announce that it is committed, or that nobody knows whether it is."""
+        for memory in self.memories:
+            memory.release(self.token, self.announcements)
+
+
+def is_needed() -> bool:
+    """Return whether writers have to announce what they change, because no trigger does."""
+    return config.LEASE_CHANNEL != listening.DATABASE
+
+
+@contextmanager
+def announced(
+    announcements: Collection[str], using: str, memories: Iterable[Memory] = ()
+) -> Iterator[None]:
+    """Announce what the block writes to the database ``using``: before it, and once it is committed.
+
+    In a transaction that Django knows nothing of, nobody can tell when that is, and so for ``SESSIONS_PLUS_CACHE_AGE``
+    nothing of it is kept.
+    """
+    if not is_needed():
+        yield
+        return
+    change = Change(announcements, memories)
+    if connections[using].in_atomic_block:
+        end = change.end
+        commits.first_on_commit(end, using)
+        change.begin(is_over=commits.is_over(end, using))
+        yield
+    elif commits.is_in_unknown_transaction(using):
+        change.begin(config.CACHE_AGE.total_seconds())
+        yield
+    else:
+        change.begin()
+        try:
+            yield
+        finally:
+            # Also after an error: it may be the connection that was lost, after the commit.
+            change.end()
+
+
+def announce(announcements: Collection[str], using: str) -> None:
+    """Announce what the running transaction on ``using`` has written: now, and once it is committed."""
+    with announced(announcements, using):
+        pass

@@ -1,8 +1,8 @@
 """Every setting of the package, declared once: name, default, what it means.
 
-A setting is read from ``django.conf.settings`` when it is first asked for, never at import, and kept until Django's
-signal ``setting_changed``, so ``override_settings`` works. Django's own ``SESSION_*`` settings are honoured where they
-are used and not repeated here.
+A setting is read from ``django.conf.settings`` when it is first asked for, never at import, and kept until a setting
+changes (``changes``), so ``override_settings`` works. Django's own ``SESSION_*`` settings are honoured where they are
+used and not repeated here.
 
 Longer than other modules, because all settings stand in one place.
 """

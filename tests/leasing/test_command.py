@@ -50,6 +50,14 @@ def test_another_database_is_refused_with_what_to_do(action: str):
     assert caught.value.returncode == 1
 
 
+def test_a_channel_without_triggers_needs_none(settings: Any):
+    settings.SESSIONS_PLUS_LEASE_CHANNEL = "process"
+    assert "'process'" in run("status")[0]
+    assert json.loads(run("status", json=True)[0]) == {"channel": "process"}
+    with pytest.raises(CommandError, match="needs no triggers"):
+        run("install")
+
+
 def test_without_psycopg_3_it_says_how_to_install_it(monkeypatch: pytest.MonkeyPatch):
     monkeypatch.setattr(triggers, "why_impossible", lambda alias: "psycopg 3 is not installed")
     with pytest.raises(CommandError, match=r"psycopg 3 is not installed.*pip install"):
@@ -124,6 +132,7 @@ class TestOnPostgreSQL:
         # One queue of the whole server, which others fill and empty.
         assert 0 <= status.pop("queue") < 1
         assert status == {
+            "channel": "database",
             "database": "default",
             "tables": tables,
             "has_users": True,

@@ -14,6 +14,8 @@ from django_sessions_plus.backends.configured import own_engine
 from django_sessions_plus.backends.leased_db import SessionStore
 from django_sessions_plus.backends.leasing import triggers
 from django_sessions_plus.backends.leasing.database_channel import APPLICATION_NAME
+from django_sessions_plus.backends.leasing.listening import DATABASE
+from django_sessions_plus.conf import PREFIX, config
 from django_sessions_plus.management.progress import add_json, write_json
 
 QUEUE_ALARM = 0.1
@@ -49,9 +51,18 @@ class Command(BaseCommand):
         """Do it and print the state of each table.
 
         Raises:
-            CommandError: the database has no triggers of ours, refused to make them, or they are not installed.
+            CommandError: the channel needs no triggers; the database has none of ours, refused to make them, or they
+                are not installed.
         """
         model = _model()
+        if config.LEASE_CHANNEL != DATABASE and options["action"] == "install":
+            raise CommandError(
+                f"{PREFIX}LEASE_CHANNEL is {config.LEASE_CHANNEL!r}, which needs no triggers. Leave it at"
+                f" {DATABASE!r} for a site of more than one process."
+            )
+        if config.LEASE_CHANNEL != DATABASE and options["action"] == "status":
+            self._status_without_triggers(options)
+            return
         alias = router.db_for_write(model)
         if (reason := triggers.why_impossible(alias)) is not None:
             raise CommandError(
@@ -107,6 +118,7 @@ class Command(BaseCommand):
         if options["json"]:
             write_json(
                 self.stdout,
+                channel=DATABASE,
                 database=alias,
                 tables=states,
                 has_users=has_users,
@@ -124,6 +136,15 @@ class Command(BaseCommand):
             raise CommandError(
                 "Sessions are not served from memory until all tables are installed:"
                 " run 'manage.py sessions_lease install'."
+            )
+
+    def _status_without_triggers(self, options: dict[str, Any]) -> None:
+        if options["json"]:
+            write_json(self.stdout, channel=config.LEASE_CHANNEL)
+        elif options["verbosity"]:
+            self.stdout.write(
+                f"{PREFIX}LEASE_CHANNEL is {config.LEASE_CHANNEL!r}: the process that serves the site hears of what"
+                " it ends itself. There are no triggers to install."
             )
 
     def _write_states(self, states: dict[str, str], alias: str) -> None:

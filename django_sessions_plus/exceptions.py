@@ -8,8 +8,9 @@
     ├── InactiveSessionError
     ├── SignInRefusedError
     ├── StaleSessionError    (also django's UpdateError and SessionInterrupted)
-    └── TokenError
-        └── TokenExpiredError
+    ├── TokenError
+    │   └── TokenExpiredError
+    └── UnsettledError
 """
 
 from typing import Any
@@ -98,3 +99,17 @@ class TokenExpiredError(TokenError):
     """The access token was valid and has expired; the client should refresh it."""
 
     code = "token_expired"
+
+
+class UnsettledError(SessionsPlusError):
+    """Sessions have ended, but other processes may still accept them, because the cache could not be told.
+
+    ``ended`` is what the verb would have returned; ``within`` are the seconds until all refuse them, at most.
+    """
+
+    code = "unsettled"
+
+    def __init__(self, ended: int, within: int) -> None:
+        super().__init__(f"The cache could not be told: it may be believed for {within} seconds.")
+        self.ended = ended
+        self.within = within

@@ -10,10 +10,10 @@ Longer than other modules, because a reader looks for every verb here, and all f
 from __future__ import annotations
 
 import uuid
-from collections.abc import Callable, Coroutine, Iterable, Iterator, Set
+from collections.abc import Iterable, Iterator, Set
 from datetime import timedelta
 from functools import partial
-from typing import Any, ParamSpec, TypeVar, get_args
+from typing import Any, get_args
 
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.db import router, transaction
@@ -27,7 +27,7 @@ from django_sessions_plus.backends.running import current as current
 from django_sessions_plus.backends.running import reset_current as reset_current
 from django_sessions_plus.backends.running import resolve as resolve
 from django_sessions_plus.backends.running import set_current as set_current
-from django_sessions_plus.backends.twins import async_twin
+from django_sessions_plus.backends.settlement import settles, verb_twin
 from django_sessions_plus.backends.user_check import backend_of
 from django_sessions_plus.base_session import AbstractSession
 from django_sessions_plus.bulk import ending
@@ -44,14 +44,7 @@ from django_sessions_plus.presentation.wording import clean_name
 from django_sessions_plus.querysets import SessionQuerySet
 
 SessionOrId = AbstractSession | uuid.UUID | str
-
-_P = ParamSpec("_P")
-_T = TypeVar("_T")
-
-
-def _twin(verb: Callable[_P, _T]) -> Callable[_P, Coroutine[Any, Any, _T]]:
-    # Typed here, because async_twin() also makes methods, for which Django declares other types.
-    return async_twin(verb)
+_Rows = SessionQuerySet[AbstractSession]
 
 
 def session_model() -> type[AbstractSession]:
@@ -70,28 +63,40 @@ async def alist_for(user: Any) -> list[AbstractSession]:
     return [session async for session in list_for(user)]
 
 
-def revoke(session: SessionOrId, *, reason: str = EndReason.REVOKED, actor: Any = None) -> bool:
+@settles
+def revoke(
+    session: SessionOrId,
+    *,
+    reason: str = EndReason.REVOKED,
+    actor: Any = None,
+    settled: bool = False,
+) -> bool:
     """End one session (a row or its id) and return whether this call ended it.
 
     False if the session has already ended or expired, and for an unknown or malformed id. Of several
     parallel calls exactly one returns True. ``reason`` is an ``EndReason`` or a text of your own, at most
-    32 characters. ``actor`` is who ended it: a user, a primary key or None.
+    32 characters. ``actor`` is who ended it: a user, a primary key or None. With ``settled`` it returns
+    only once no process accepts the session any more, whoever has ended it.
+
+    Raises:
+        TransactionManagementError: ``settled`` in a transaction. Nothing was ended.
+        UnsettledError: ``settled``, and the cache could not be told of the end.
     """
     key = _as_id(session)
-    if key is None:
-        return False
-    return bool(_end([_rows().filter(pk=key)], reason, actor))
+    return key is not None and bool(_end([_rows().filter(pk=key)], reason, actor))
 
 
-arevoke = _twin(revoke)
+arevoke = verb_twin(revoke)
 
 
+@settles
 def revoke_many(
     many: Iterable[SessionOrId] | SessionQuerySet[Any],
     *,
     reason: str = EndReason.REVOKED,
     actor: Any = None,
     progress: Progress | None = None,
+    settled: bool = False,
 ) -> int:
     """End many sessions (rows, ids, or a queryset of rows) and return how many this call ended; see ``revoke()``.
 
@@ -104,9 +109,10 @@ def revoke_many(
     return _end(_named(ids), reason, actor, progress)
 
 
-arevoke_many = _twin(revoke_many)
+arevoke_many = verb_twin(revoke_many)
 
 
+@settles
 def revoke_others(
     user: Any,
     *,
@@ -114,11 +120,11 @@ def revoke_others(
     reason: str = EndReason.REVOKED,
     actor: Any = None,
     progress: Progress | None = None,
+    settled: bool = False,
 ) -> int:
     """End all active sessions of ``user`` except ``keep`` (a row, its id, a set of ids, or None) and return how many.
 
-    After each batch ``progress`` is called with the number so far. A session that starts while this runs
-    may stay.
+    After each batch ``progress`` is called with the number so far. A session that starts meanwhile may stay.
     """
     rows = _all_but(keep, _rows().for_user(user))
     end_late = partial(revoke_many, reason=reason, actor=actor)
@@ -128,35 +134,38 @@ def revoke_others(
     return _end([rows], reason, actor, progress)
 
 
-arevoke_others = _twin(revoke_others)
+arevoke_others = verb_twin(revoke_others)
 
 
+@settles
 def revoke_all(
     user: Any,
     *,
     reason: str = EndReason.REVOKED,
     actor: Any = None,
     progress: Progress | None = None,
+    settled: bool = False,
 ) -> int:
     """End all active sessions of ``user`` and return how many; see ``revoke_others()``."""
     return revoke_others(user, keep=None, reason=reason, actor=actor, progress=progress)
 
 
-arevoke_all = _twin(revoke_all)
+arevoke_all = verb_twin(revoke_all)
 
 
+@settles
 def revoke_everyone(
     *,
     keep: SessionOrId | None = None,
     reason: str = EndReason.REVOKED,
     actor: Any = None,
     progress: Progress | None = None,
+    settled: bool = False,
 ) -> int:
     """Sign everyone out: end all users' active sessions except ``keep`` (a row or its id), and return how many.
 
-    Only rows that exist when this is called are ended, as far as the clocks of the hosts agree.
-    Sessions that start meanwhile stay, and so do anonymous ones. A user who signs in meanwhile on an
-    older row, such as an anonymous one, may have to sign in again.
+    Only rows that exist now are ended, as far as the clocks of the hosts agree. Sessions that start meanwhile stay,
+    and so do anonymous ones. A user who signs in meanwhile on an older row may have to sign in again.
     """
     rows = _all_but(keep, _rows().filter(user__isnull=False))
     # Before the newest row is read: what is imported between the two would be newer, and stay.
@@ -166,7 +175,7 @@ def revoke_everyone(
     return _end([ended], reason, actor, progress)
 
 
-arevoke_everyone = _twin(revoke_everyone)
+arevoke_everyone = verb_twin(revoke_everyone)
 
 
 def start(
@@ -220,7 +229,7 @@ def start(
     return store
 
 
-astart = _twin(start)
+astart = verb_twin(start)
 
 
 def enforce_limit(user: Any, *, keep: AbstractSession) -> int:
@@ -244,13 +253,13 @@ def enforce_limit(user: Any, *, keep: AbstractSession) -> int:
         return _count(batches)
 
 
-def _rows() -> SessionQuerySet[AbstractSession]:
+def _rows() -> _Rows:
     model = session_model()
-    rows: SessionQuerySet[AbstractSession] = model.objects.using(router.db_for_write(model))
+    rows: _Rows = model.objects.using(router.db_for_write(model))
     return rows
 
 
-def _named(ids: list[uuid.UUID]) -> Iterator[SessionQuerySet[AbstractSession]]:
+def _named(ids: list[uuid.UUID]) -> Iterator[_Rows]:
     for part in batched(ids):
         yield _rows().filter(pk__in=part)
 
@@ -265,21 +274,13 @@ def _as_id(session: SessionOrId | None) -> uuid.UUID | None:
         return None
 
 
-def _all_but(
-    keep: SessionOrId | Set[uuid.UUID] | None, rows: SessionQuerySet[AbstractSession]
-) -> SessionQuerySet[AbstractSession]:
+def _all_but(keep: SessionOrId | Set[uuid.UUID] | None, rows: _Rows) -> _Rows:
     if isinstance(keep, Set):
         return rows.exclude(pk__in=keep) if keep else rows
-    kept = _as_id(keep)
-    return rows if kept is None else rows.exclude(pk=kept)
+    return rows if (kept := _as_id(keep)) is None else rows.exclude(pk=kept)
 
 
-def _end(
-    sets: Iterable[SessionQuerySet[AbstractSession]],
-    reason: str,
-    actor: Any,
-    progress: Progress | None = None,
-) -> int:
+def _end(sets: Iterable[_Rows], reason: str, actor: Any, progress: Progress | None = None) -> int:
     return _count(ending.in_batches(sets, reason=reason, actor=actor), progress)
 
 

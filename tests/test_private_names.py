@@ -141,6 +141,7 @@ NAMES: list[tuple[str, set[str], Callable[[], bool]]] = [
     ("middleware.py", {"_cached_user", "_acached_user"}, cached_users),
     ("http/hidden.py", {"_body", "_post", "_mutable"}, body_and_form),
     ("backends/commits.py", {"_from_testcase"}, callbacks),
+    ("backends/settlement.py", {"_from_testcase"}, callbacks),
     (
         "backends/caching/redis_client.py",
         {"_servers", "_options", "_serializer", "_class"},

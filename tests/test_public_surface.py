@@ -39,6 +39,7 @@ SURFACE = {
             "IncompleteSignInError",
             "InactiveSessionError",
             "SessionsPlusError",
+            "UnsettledError",
             "StaleSessionError",
         ),
         *("SignInRefusedError", "TokenError", "TokenExpiredError"),

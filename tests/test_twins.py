@@ -175,7 +175,7 @@ def test_twins_take_the_same_arguments_and_say_so(owner, name):
 )
 def test_a_twin_stands_directly_below_its_sibling(owner, name):
     sibling, twin = getattr(owner, name), getattr(owner, twin_of(name))
-    path = Path(inspect.getsourcefile(sibling))
+    path = Path(inspect.getsourcefile(inspect.unwrap(sibling)))
     # What async_twin() has made stands where its sibling does.
     assert path == Path(inspect.getsourcefile(inspect.unwrap(twin)))
     neighbours = definitions_beside(path, sibling.__qualname__)

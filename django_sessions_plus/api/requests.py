@@ -33,6 +33,8 @@ csrf_logger = logging.getLogger("django.security.csrf")
 
 PASSIVE = "passive"
 """The parameter of ``GET session`` for requests by a timer, which are no activity of the user."""
+SETTLED = "settled"
+"""The parameter of ``DELETE sessions/<id>`` that waits until no process accepts the session."""
 
 _SCHEME = re.compile(r"\s*([!#$%&'*+.^_`|~0-9a-z-]*)", re.ASCII | re.IGNORECASE)
 _JWT_SHAPED = re.compile(r"[\w-]*\.[\w-]*\.[\w-]*", re.ASCII)
@@ -117,14 +119,19 @@ def foreign_audiences(request: Request) -> list[str]:
 
 
 def is_passive(request: Request) -> bool:
-    """Return whether the request asks not to count as activity.
+    """Return whether the request asks not to count as activity; see ``is_asked()``."""
+    return is_asked(request, PASSIVE)
+
+
+def is_asked(request: Request, name: str) -> bool:
+    """Return whether the query parameter ``name`` is true.
 
     Raises:
         ValidationError: the parameter is neither true nor false, or is given more than once.
     """
-    given = request.query_params.getlist(PASSIVE)
+    given = request.query_params.getlist(name)
     if given not in ([], ["true"], ["false"]):
-        raise ValidationError({PASSIVE: [_("This is not one of the possible words.")]})
+        raise ValidationError({name: [_("This is not one of the possible words.")]})
     return given == ["true"]
 
 

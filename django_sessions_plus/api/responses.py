@@ -12,6 +12,7 @@ from django_sessions_plus.api.serializers import session_body
 from django_sessions_plus.api.transports import TransportSteps
 from django_sessions_plus.backends.configured import invalidation_delay
 from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.backends.settlement import settle
 from django_sessions_plus.bookkeeping import best_effort
 from django_sessions_plus.policy import EndReason
 
@@ -53,10 +54,14 @@ class EndResponse(Response):
     If the cache could not be reached, other processes accept cached copies for a limited time.
     """
 
+    is_settled_first = False
+    """Whether to wait until no process accepts the sessions, because the client has asked for that."""
+
     def render(self) -> Self:
         """Choose the status, and render the response."""
         # Not earlier: with ATOMIC_REQUESTS, the end is committed and the cache updated after the view.
-        within = None if self.is_rendered else invalidation_delay()
+        ask = settle if self.is_settled_first else invalidation_delay
+        within = None if self.is_rendered else ask()
         if within is not None:
             data: dict[str, Any] = self.data or {}
             self.status_code = 202

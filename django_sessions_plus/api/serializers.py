@@ -102,6 +102,7 @@ class RevokeSerializer(serializers.Serializer[None]):
     """Which of the user's sessions to end."""
 
     scope = WordField(choices=["others", "all"])
+    settled = SwitchField(default=False)
 
 
 class DeviceSerializer(serializers.Serializer[Any]):

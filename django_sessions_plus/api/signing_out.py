@@ -20,7 +20,7 @@ from django_sessions_plus.conf import config
 from django_sessions_plus.jwt import inspecting
 
 
-def sign_out(request: Request) -> Response:
+def sign_out(request: Request) -> EndResponse:
     """End the current session, if there is one, and return the response that deletes the client's credentials.
 
     Raises:

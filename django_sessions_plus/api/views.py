@@ -24,8 +24,10 @@ from django_sessions_plus.api.pagination import page_of
 from django_sessions_plus.api.pairs import clear_refresh_cookie
 from django_sessions_plus.api.permissions import FreshToEndOthers, IsSignedIn
 from django_sessions_plus.api.requests import (
+    SETTLED,
     bearer_credential,
     enforce_csrf,
+    is_asked,
     is_passive,
     read_body,
     require_https,
@@ -151,7 +153,16 @@ class SessionDetailView(SessionsPlusView):
     permission_classes = [IsSignedIn]
 
     def delete(self, request: Request, id: str) -> Response:  # noqa: A002 - the URL's name for it
-        """End the session; raise ``Http404`` unless it is an active session of the user."""
+        """End the session; raise ``Http404`` unless it is an active session of the user.
+
+        With ``settled=true``, answer once no process accepts it. A parameter, because a DELETE has no body (RFC 9110).
+        """
+        is_settled_first = is_asked(request, SETTLED)
+        response = self._end(request, id)
+        response.is_settled_first = is_settled_first
+        return response
+
+    def _end(self, request: Request, id: str) -> EndResponse:  # noqa: A002 - as above
         row = session_of(request).row
         if row is not None and id == str(row.pk):
             return sign_out(request)
@@ -177,6 +188,7 @@ class RevokeView(SessionsPlusView):
         is_by_access_token = session_of(request).transport == "jwt"
         revoked = sessions.revoke_others(request.user, keep=keep, actor=request.user)
         response = EndResponse({"revoked": revoked})
+        response.is_settled_first = serializer.validated_data["settled"]
         if keep is None:
             clear_site_data(response)
         if keep is None and is_by_access_token:

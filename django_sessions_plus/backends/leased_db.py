@@ -15,18 +15,19 @@ from collections.abc import Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections
+from django.db import connections, router
 from django.utils.functional import cached_property
 
 from django_sessions_plus import tokens
 from django_sessions_plus.backends import context, opened
 from django_sessions_plus.backends.db import SessionStore as DBStore
-from django_sessions_plus.backends.leasing import announcing
+from django_sessions_plus.backends.leasing import announcing, triggers
 from django_sessions_plus.backends.leasing.listening import memory_of
 from django_sessions_plus.backends.leasing.rows import LeasedRows
 from django_sessions_plus.backends.session import is_user_missing
 from django_sessions_plus.backends.twins import async_twin, in_thread
 from django_sessions_plus.backends.use import NO_META
+from django_sessions_plus.conf import config
 from django_sessions_plus.exceptions import StaleSessionError
 
 if TYPE_CHECKING:
@@ -49,6 +50,15 @@ class SessionStore(DBStore):
         """The object that finds and writes the rows of this store."""
         model = self.get_model_class()
         return LeasedRows(model, memory_of(model))
+
+    @classmethod
+    def longest_lease(cls) -> float:
+        """See backends.db. The lease, if the database can announce what has ended, so that memory may be served."""
+        if announcing.is_needed():
+            # There is no other process, or what it serves is not bounded by a lease.
+            return 0.0
+        alias = router.db_for_write(cls.get_model_class())
+        return 0.0 if triggers.why_impossible(alias) else config.LEASE.total_seconds()
 
     @property
     def known_data(self) -> Mapping[str, Any] | None:

@@ -458,7 +458,8 @@ def not_found(request, get):
 def invalid(request, get):
     method, name, body = request
     if body is None:
-        name, body = f"{name}?{'passive' if name == 'session' else 'cursor'}=x", None
+        parameter = {"session": "passive", "sessions": "cursor"}.get(name, "settled")
+        name = f"{name}?{parameter}=x"
     else:
         body = {}
     return get("by_cookie").send(method, name, body)

@@ -73,7 +73,7 @@ class Operation:
         if code != "invalid":
             return errors.body_of(code)
         taken = self.request_body().fields if self.request_body is not None else ()
-        names = [*taken, *(parameter.name for parameter in self.parameters)]
+        names = [*taken, *(each.name for each in self.parameters if each.location == "query")]
         return errors.body_of(code) | {"fields": {names[0]: ["..."]}}
 
 

@@ -9,7 +9,7 @@ from drf_spectacular.types import OpenApiTypes
 from drf_spectacular.utils import OpenApiParameter
 
 from django_sessions_plus.api import errors, pagination, serializers
-from django_sessions_plus.api.requests import PASSIVE
+from django_sessions_plus.api.requests import PASSIVE, SETTLED
 from django_sessions_plus.api.schema import bodies, examples
 from django_sessions_plus.api.schema import fields as fields
 from django_sessions_plus.api.schema.authentication import CSRF, REFRESH_COOKIE
@@ -41,6 +41,11 @@ _PASSIVE = OpenApiParameter(
     PASSIVE,
     OpenApiTypes.BOOL,
     description="Whether to ask is no activity: the session expires as if nobody had asked.",
+)
+_SETTLED = OpenApiParameter(
+    SETTLED,
+    OpenApiTypes.BOOL,
+    description="Whether to answer only once no process of the site accepts the session any more.",
 )
 _CURSOR = OpenApiParameter(
     pagination.PARAMETER,
@@ -171,6 +176,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
             accepted_body=serializers.UnsettledSerializer,
             examples=examples.UNSETTLED,
             codes=(
+                "invalid",
                 *_SIGNED_IN,
                 "csrf_failed",
                 "reauthentication_required",
@@ -178,7 +184,7 @@ OPERATIONS: dict[str, dict[str, Operation]] = {
                 *_UNAVAILABLE,
             ),
             cookie="Deletes the cookies of the session, if it was the current one.",
-            parameters=(_ID,),
+            parameters=(_ID, _SETTLED),
         )
     },
     "views.RevokeView": {

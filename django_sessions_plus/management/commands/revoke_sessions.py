@@ -12,7 +12,8 @@ from django.conf import settings
 from django.core.management.base import BaseCommand, CommandError
 
 from django_sessions_plus import sessions
-from django_sessions_plus.backends.configured import invalidation_delay, own_engine
+from django_sessions_plus.backends.configured import own_engine
+from django_sessions_plus.backends.settlement import settle
 from django_sessions_plus.bulk import purging
 from django_sessions_plus.bulk.time_limit import TimeIsUpError, time_limit
 from django_sessions_plus.management import consent, users
@@ -89,7 +90,7 @@ class Command(BaseCommand):
                 count.bar = Bar(self.stdout, _total(users))
             with count.until_interrupted():
                 _end(users, options["reason"], count)
-        within = invalidation_delay()
+        within = settle()
         self._report(count, within, options)
         _fail_unless_all_is_done(count, within)
 

@@ -8,7 +8,7 @@ from typing import Any
 from django.core.management.base import BaseCommand, CommandError
 
 from django_sessions_plus import privacy
-from django_sessions_plus.backends.configured import invalidation_delay
+from django_sessions_plus.backends.settlement import settle
 from django_sessions_plus.management import consent
 from django_sessions_plus.management.progress import (
     Bar,
@@ -58,5 +58,5 @@ class Command(BaseCommand):
             bar.clear()
         if options["verbosity"]:
             self.stdout.write(f"Erased {erased:,} sessions.")
-        if options["all"] and (within := invalidation_delay()) is not None:
+        if options["all"] and (within := settle()) is not None:
             raise CommandError(unsettled_message(within))

@@ -102,13 +102,15 @@ def test_a_batch_is_a_border_and_a_deletion(
         purge()
     assert not Session.objects.exists()
     deletes = [sql for sql in executed.writes if sql.startswith("DELETE")]
+    # PostgreSQL is told how long the first look at each kind may take, and then that it need not mind any more.
+    reads = [sql for sql in executed.reads if "statement_timeout" not in sql]
     # The last of each kind takes what is left, which may be nothing.
     batches = -(-rows // 4) or 1
     if connection.vendor == "mysql":
         # Their keys are read in between, and what has none is not deleted.
         assert len(deletes) == -(-rows // 4)
-        assert len(executed.reads) <= 2 * (batches + 2) + 1
+        assert len(reads) <= 2 * (batches + 2) + 1
     else:
         assert len(deletes) <= batches + 2
         # And one look for sign-ins that have expired.
-        assert len(executed.reads) <= batches + 3
+        assert len(reads) <= batches + 3

@@ -77,6 +77,7 @@ def test_below_the_limit_nothing_is_locked_or_written(
     assert "FOR UPDATE" not in executed[0]
 
 
+@pytest.mark.db_engine
 def test_the_limit_reads_no_data_and_costs_a_constant_number_of_statements_per_batch(
     alice: User, clock: Clock, settings: Any, statements: Any, monkeypatch: pytest.MonkeyPatch
 ):

@@ -369,3 +369,11 @@ def test_the_age_is_a_bound_for_raw_sql(browser: Client, process: Memory):
     assert who(browser) == "ada"
     process.max_age = timedelta(0).total_seconds()
     assert who(browser) == ""
+
+
+def test_without_the_channel_a_user_model_that_there_is_not_is_not_looked_for():
+    # As Django's own tests do.
+    with override_settings(
+        AUTH_USER_MODEL="nothing.Nobody", SESSIONS_PLUS_LEASE_CHANNEL="database"
+    ):
+        pass

@@ -24,6 +24,8 @@ from django_sessions_plus.exceptions import ConfigurationError
 
 _UID = "django_sessions_plus.leasing.users"
 
+_connected: list[tuple[Any, Any]] = []
+
 
 class _Running(local):
     """The changes that a thread has begun outside of a transaction, by the id of the instance."""
@@ -37,16 +39,20 @@ _running = _Running()
 
 def connect() -> None:
     """Connect the receivers of what is saved and deleted, or disconnect them, as the settings say."""
+    while _connected:
+        signal, model = _connected.pop()
+        signal.disconnect(sender=model, dispatch_uid=_UID)
+    if not _is_wanted():
+        # Then the user model is not looked for either: a test of somebody else may have set one that there is not.
+        return
     for model in _models_of_users():
         for signal, receiver in (
             (signals.pre_save, _before_save),
             (signals.post_save, _after_save),
             (signals.pre_delete, _before_delete),
         ):
-            if _is_wanted():
-                signal.connect(receiver, sender=model, dispatch_uid=_UID)
-            else:
-                signal.disconnect(sender=model, dispatch_uid=_UID)
+            signal.connect(receiver, sender=model, dispatch_uid=_UID)
+            _connected.append((signal, model))
 
 
 def _before_save(instance: Any, using: str, update_fields: Any = None, **kwargs: Any) -> None:

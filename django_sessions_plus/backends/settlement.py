@@ -22,6 +22,7 @@ from typing import Any, ParamSpec, TypeVar
 from django.db import connections, router
 from django.db.transaction import TransactionManagementError
 
+from django_sessions_plus.backends.commits import is_in_unknown_transaction
 from django_sessions_plus.backends.configured import invalidation_delay, own_engine
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.backends.twins import async_twin, in_thread
@@ -91,10 +92,13 @@ def longest_lease() -> float:
 def is_in_transaction() -> bool:
     """Return whether a transaction is running in which sessions end; that of a Django TestCase does not count."""
     store = own_engine() or SessionStore
-    connection: Any = connections[router.db_for_write(store.get_model_class())]
+    alias = router.db_for_write(store.get_model_class())
+    connection: Any = connections[alias]
     if connection.in_atomic_block:
         return not connection.atomic_blocks[-1]._from_testcase
-    return not connection.get_autocommit()
+    # Without autocommit, the verb itself would begin one.
+    connection.ensure_connection()
+    return is_in_unknown_transaction(alias)
 
 
 def _refuse_transaction() -> None:

@@ -95,12 +95,10 @@ def check_length_of_lease() -> Problems:
 def check_pooler() -> Problems:
     """Find a setting that Django advises for transaction poolers, through which nothing is heard."""
     model = _leased_model()
-    if model is None:
+    if model is None or config.LEASE_CHANNEL != DATABASE:
         return
     alias = router.db_for_write(model)
     values = connections[alias].settings_dict
-    if config.LEASE_CHANNEL != DATABASE:
-        return
     if triggers.why_impossible(alias) is None and values.get("DISABLE_SERVER_SIDE_CURSORS"):
         yield problem(
             "I009",
@@ -115,14 +113,10 @@ def check_pooler() -> Problems:
 def check_triggers(databases: Collection[str]) -> Problems:
     """Find tables without triggers, or with those of another version of this package."""
     model = _leased_model()
-    if model is None:
+    if model is None or config.LEASE_CHANNEL != DATABASE:
         return
     alias = router.db_for_write(model)
-    if (
-        config.LEASE_CHANNEL != DATABASE
-        or alias not in databases
-        or triggers.why_impossible(alias) is not None
-    ):
+    if alias not in databases or triggers.why_impossible(alias) is not None:
         return
     try:
         with transaction.atomic(using=alias):

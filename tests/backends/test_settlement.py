@@ -154,6 +154,17 @@ def test_in_a_transaction_without_atomic_it_is_refused_too(alice: User):
         transaction.set_autocommit(True)
 
 
+@pytest.mark.skipif(connection.vendor == "mysql", reason="its driver does not tell")
+def test_in_a_transaction_begun_by_raw_sql_it_is_refused_too(alice: User):
+    with connection.cursor() as cursor:
+        cursor.execute("BEGIN")
+        try:
+            with pytest.raises(TransactionManagementError):
+                sessions.revoke_all(alice, settled=True)
+        finally:
+            cursor.execute("ROLLBACK")
+
+
 @pytest.mark.usefixtures("leases")
 def test_after_the_commit_it_can_be_called(alice: User, waited: Waited):
     make_session(alice)

@@ -1,15 +1,32 @@
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 
 import pytest
 from django.contrib.auth.models import User
-from django.test import override_settings
+from django.db import connection
+from django.test import Client, override_settings
+from django.test.utils import CaptureQueriesContext
 
 from django_sessions_plus.backends import leased_db
 from django_sessions_plus.backends.leasing.memory import Memory
 
 ENGINE = "django_sessions_plus.backends.leased_db"
+
+_TRANSACTION = ("BEGIN", "COMMIT")
+
+
+def who(client: Client) -> str:
+    """Return the name of the user whom the site takes the client for."""
+    return client.get("/who").content.decode()
+
+
+def queries(work: Callable[[], Any]) -> tuple[Any, int]:
+    """Return what ``work`` returns, and how many statements it took, but for those that begin or end a transaction."""
+    with CaptureQueriesContext(connection) as captured:
+        answer = work()
+    return answer, len([q for q in captured.captured_queries if q["sql"] not in _TRANSACTION])
 
 
 @pytest.fixture

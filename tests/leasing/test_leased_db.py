@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from datetime import timedelta
 from typing import Any
 
@@ -11,7 +10,6 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.test import AsyncClient, Client, override_settings
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_sessions_plus import middleware, sessions
@@ -20,6 +18,7 @@ from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.backends.leasing.memory import Memory
 from django_sessions_plus.backends.rows import Rows
 from django_sessions_plus.models import Session
+from tests.leasing.conftest import queries, who
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.site")]
 
@@ -33,19 +32,6 @@ def browser(clock: Any, memory: Memory, ada: User) -> Client:
     client.post("/sign-in", {"user": "ada"})
     assert who(client) == "ada"
     return client
-
-
-def who(client: Client) -> str:
-    return client.get("/who").content.decode()
-
-
-def queries(work: Callable[[], Any]) -> tuple[Any, int]:
-    with CaptureQueriesContext(connection) as captured:
-        answer = work()
-    return answer, len([q for q in captured.captured_queries if q["sql"] not in _TRANSACTION])
-
-
-_TRANSACTION = ("BEGIN", "COMMIT")
 
 
 def test_the_second_request_takes_no_query(browser, memory):

@@ -12,7 +12,6 @@ from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
 from django.test import AsyncClient, Client, override_settings
-from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_sessions_plus import sessions
@@ -22,7 +21,7 @@ from django_sessions_plus.backends.leasing.memory import Memory
 from django_sessions_plus.backends.rows import Rows
 from django_sessions_plus.models import Session
 from tests.api.conftest import ApiClient
-from tests.leasing.conftest import ENGINE
+from tests.leasing.conftest import ENGINE, queries, who
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.site")]
 
@@ -57,20 +56,6 @@ def signed_in() -> Client:
     for _ in range(2):
         assert who(client) == "ada"
     return client
-
-
-def who(client: Client) -> str:
-    return client.get("/who").content.decode()
-
-
-def queries(work: Callable[[], Any]) -> tuple[Any, int]:
-    with CaptureQueriesContext(connection) as captured:
-        answer = work()
-    return answer, len([q for q in captured.captured_queries if not _is_of_transaction(q["sql"])])
-
-
-def _is_of_transaction(sql: str) -> bool:
-    return sql.startswith(("BEGIN", "COMMIT", "SAVEPOINT", "RELEASE"))
 
 
 @pytest.fixture

@@ -1,9 +1,8 @@
 """How this package announces what it writes, where no trigger does: before the commit, and once more after it.
 
 Before the commit, so that a row is in no memory when its change becomes visible, and is not read into one as it was
-before. After it, so that it may be read again. If the second announcement never comes, because the transaction was
-rolled back or the process has ended, a memory of another process reads nothing of it for
-``SESSIONS_PLUS_CACHE_AGE``.
+before. After it, so that it may be read again. A rollback announces nothing, but is noticed: the callback of the commit
+is gone then (``commits.is_over``).
 """
 
 from __future__ import annotations
@@ -28,7 +27,7 @@ MOST_NAMED = KEYS_PER_STATEMENT
 
 
 class Change:
-    """A change of what ``announcements`` name, for the memories of this process and for the publisher, if any."""
+    """A change of what ``announcements`` name, for the memories of this process."""
 
     def __init__(self, announcements: Collection[str], memories: Iterable[Memory] = ()) -> None:
         self.announcements = announcements if len(announcements) <= MOST_NAMED else (ALL,)

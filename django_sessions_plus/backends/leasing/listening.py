@@ -40,8 +40,8 @@ REPORTED_AFTER = 5.0
 
 THREAD_NAME = "sessions-plus-lease"
 
-DATABASE, PROCESS = "database", "process"
-"""Channels that need no address."""
+DATABASE = "database"
+"""The channel whose announcements are made by triggers."""
 
 _listeners: dict[Any, Listener] = {}
 _lock = threading.Lock()

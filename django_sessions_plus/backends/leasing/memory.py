@@ -171,7 +171,7 @@ class Memory:
     ) -> None:
         """Remove what these concern, and keep nothing of it until ``release()`` with the same ``token``.
 
-        Without that, because it was rolled back or its writer has died, until ``seconds`` have passed, or ``is_over``.
+        Without that, because it was rolled back, until ``seconds`` have passed, or ``is_over`` says so.
         """
         if self.is_inherited:
             return

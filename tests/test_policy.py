@@ -214,6 +214,28 @@ def use_every(interval, *, old, new, limit, update_age):
     return seen, expires_at - now
 
 
+@given(was=ages, idle_age=ages, update_age=spans, passed=spans, cap=st.none() | spans)
+def test_what_is_too_early_to_slide_would_not_slide(was, idle_age, update_age, passed, cap):
+    moved_at = NOW - passed
+    limit = None if cap is None else NOW + max(cap, was - passed)
+    for lasted in (was, idle_age):
+        expires_at = policy.capped(moved_at + lasted, limit)
+        is_too_early = policy.is_too_early_to_slide(
+            moved_at=moved_at,
+            expires_at=expires_at,
+            idle_age=idle_age,
+            update_age=update_age,
+            now=NOW,
+        )
+        later = policy.next_expiry(explicit=None, idle_age=idle_age, limit=limit, now=NOW)
+        is_due = policy.is_slide_due(
+            expires_at=expires_at, next_expiry=later, update_age=update_age, now=NOW
+        )
+        assert not (is_too_early and is_due)
+        if lasted == idle_age and limit is None:
+            assert is_too_early is not is_due
+
+
 @given(old=ages, new=ages, update_age=spans, part=st.floats(0.001, 0.79))
 def test_whatever_the_timeout_becomes_nobody_active_is_signed_out(old, new, update_age, part):
     """Active is who uses the session within four fifths of both timeouts; see docs/timeouts.md."""

@@ -101,6 +101,13 @@ class BaseStore(SessionBase):
         """See identify()."""
         return await self.aload_if_needed()
 
+    def is_verified(self, data: Mapping[str, Any]) -> bool:
+        """Return whether the auth hash in ``data`` is known to be that of the row's user.
+
+        Only ``backends.leased_db`` knows that.
+        """
+        return False
+
     def encode(self, session_dict: dict[str, Any]) -> str:
         """Return the data as text: plain JSON, compressed above 2 KB.
 

@@ -8,7 +8,6 @@ Longer than other modules, because it contains every decision about what a write
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
@@ -48,10 +47,9 @@ DEFERRED = (*PREVIOUS_CONTEXT, *NO_REFRESH_ATTEMPT)
 def new_columns(
     before: AbstractSession | None, data: Data, use: Use, now: datetime, *, user_id: Any
 ) -> Columns:
-    """Return the columns of a new row, except its token and its data.
+    """Return the columns of a new row, except its token and its data; ``user_id`` is that of the user in ``data``.
 
-    ``before`` is the row that the new one replaces, or None; ``user_id`` is the primary key of the
-    user in ``data``.
+    ``before`` is the row that the new one replaces, or None.
     """
     since = None if user_id is None else now
     expires_at = next_expiry(before, data, use, now, since=since)
@@ -117,15 +115,20 @@ def touched_columns(row: AbstractSession, data: Data, use: Use, now: datetime) -
     """Return the columns that a touch has to write: usually none."""
     if not use.counts_as_activity:
         return _cookie_columns(row, data, use, {})
-    columns = _slide_columns(row, data, use, now)
+    interval, seen_at = config.LAST_SEEN_INTERVAL, row.last_seen_at
+    is_seen_due = policy.is_last_seen_due(last_seen_at=seen_at, interval=interval, now=now)
+    # A changed absolute timeout waits until the activity is due.
+    is_early = not is_seen_due and policy.is_too_early_to_slide(
+        moved_at=row.updated_at,
+        expires_at=row.expires_at,
+        idle_age=_idle_age(use),
+        update_age=_update_age(),
+        now=now,
+    )
+    columns = {} if is_early else _slide_columns(row, data, use, now)
     columns |= _cookie_columns(row, data, use, columns)
     columns |= context.reauthentication_columns(row, use.meta)
-    interval = config.LAST_SEEN_INTERVAL
-    if (
-        columns
-        or policy.is_last_seen_due(last_seen_at=row.last_seen_at, interval=interval, now=now)
-        or context.is_change_due(row, use.meta, interval, now)
-    ):
+    if columns or is_seen_due or context.is_change_due(row, use.meta, interval, now):
         columns |= context.activity_columns(row, use, now)
     return columns
 
@@ -142,7 +145,7 @@ def next_expiry(
     explicit = data.get(EXPIRY_KEY)
     return policy.next_expiry(
         explicit=None if explicit is None else _comparable(explicit, now),
-        idle_age=_seconds_long(use.get_session_cookie_age()),
+        idle_age=_idle_age(use),
         limit=policy.deadline(since, lifetimes.absolute_age(started_by(row, use))),
         now=now,
     )
@@ -161,8 +164,7 @@ def has_fixed_token(row: AbstractSession) -> bool:
 def may_lengthen(row: AbstractSession | None, use: Use) -> bool:
     """Return whether this use may move the expiry to a later time.
 
-    With ``SESSIONS_PLUS_LIFETIMES``, JWTs may not do so for a session that started with another
-    transport. Without that setting, every use may.
+    With ``SESSIONS_PLUS_LIFETIMES``, JWTs may not do so for a session that started with another transport.
     """
     return (
         row is None
@@ -188,8 +190,7 @@ def is_cookie_outdated(row: AbstractSession, data: Data, use: Use) -> bool:
 def is_first_use_after_slide(row: AbstractSession, columns: Columns) -> bool:
     """Return whether ``columns`` record the first use after the one that moved the expiry of ``row``.
 
-    The cookie is then sent again, because the response that contained it may have been lost. Not
-    after a sign-in: if that response was lost, the browser does not have the token at all.
+    The cookie is sent again then, because the response that contained it may have been lost; not after a sign-in.
     """
     moved_at = row.updated_at
     is_first = "last_seen_at" in columns and row.last_seen_at == moved_at
@@ -217,10 +218,8 @@ def _slide_columns(
 ) -> Columns:
     """Return the columns that slide the expiry; none if it is too early for that, unless ``is_due`` is set."""
     expires_at, later = row.expires_at, next_expiry(row, data, use, now, since=row.limited_from)
-    # SESSION_SAVE_EVERY_REQUEST asks for a write with every request.
-    update_age = timedelta(0) if settings.SESSION_SAVE_EVERY_REQUEST else config.UPDATE_AGE
     if not is_due and not policy.is_slide_due(
-        expires_at=expires_at, next_expiry=later, update_age=update_age, now=now
+        expires_at=expires_at, next_expiry=later, update_age=_update_age(), now=now
     ):
         return {}
     if later == expires_at or (later > expires_at and not may_lengthen(row, use)):
@@ -228,11 +227,15 @@ def _slide_columns(
     return {"updated_at": now, "expires_at": later}
 
 
+def _update_age() -> timedelta:
+    # SESSION_SAVE_EVERY_REQUEST asks for a write with every request.
+    return timedelta(0) if settings.SESSION_SAVE_EVERY_REQUEST else config.UPDATE_AGE
+
+
 def _cookie_columns(row: AbstractSession, data: Data, use: Use, columns: Columns) -> Columns:
     """Return ``cookie_expires_at`` if this response sets a cookie with another expiry than the browser's; else nothing.
 
-    So the cookie also follows an expiry that a refresh, an app or a WebSocket has moved, which
-    cannot set a cookie. If this request moves the expiry, the same statement writes both.
+    So the cookie also follows an expiry that a refresh, an app or a WebSocket has moved, which cannot set a cookie.
     """
     expires_at, given = columns.get("expires_at", row.expires_at), row.cookie_expires_at
     if given == expires_at or not use.can_set_cookie:
@@ -243,17 +246,15 @@ def _cookie_columns(row: AbstractSession, data: Data, use: Use, columns: Columns
 
 
 def _has_lasting_cookie(data: Data, use: Use) -> bool:
-    """Return whether the response can set a cookie that expires with the row."""
-    # If a parallel request has rotated the token, its response sets the cookie.
+    """Return whether the response can set a cookie that expires with the row, and no parallel rotation sets it."""
     is_by_cookie = use.can_set_cookie and use.transport == "cookie"
     return is_by_cookie and not use.is_token_outdated and not expires_at_browser_close(data, use)
 
 
 def _must_end_refresh_family(row: AbstractSession, data: Data, use: Use, changed: Columns) -> bool:
-    """Return whether a save has to invalidate the refresh tokens of the session.
+    """Return whether a save has to invalidate the refresh tokens.
 
-    After another authentication, another user or a new password, nobody who has a copy of an
-    earlier refresh token may use it (OWASP ASVS 5.0 7.2.4, 7.4.3).
+    After another authentication, user or password, no copy of an earlier one may work (OWASP ASVS 5.0 7.2.4, 7.4.3).
     """
     if use.is_authenticated_now or "user_id" in changed:
         return True
@@ -262,7 +263,7 @@ def _must_end_refresh_family(row: AbstractSession, data: Data, use: Use, changed
 
 def _is_password_changed(row: AbstractSession, data: Data, use: Use) -> bool:
     auth_hash, text = data.get(HASH_SESSION_KEY), row.session_data
-    # Nearly all data has the hash in this form, so that it need not be decoded.
+    # Nearly all data has it in this form, and need not be decoded.
     if text.startswith("{") and f'"{HASH_SESSION_KEY}":"{auth_hash}"' in text:
         return False
     before = use.decode(text).get(HASH_SESSION_KEY)
@@ -283,7 +284,7 @@ def _is_lifetime_changed(row: AbstractSession, data: Data, use: Use) -> bool:
     # Nearly all data is not compressed and lacks that key, so that it need not be decoded.
     if explicit is None and text.startswith("{") and EXPIRY_KEY not in text:
         lasted = row.expires_at - row.updated_at
-        return abs(_seconds_long(use.get_session_cookie_age()) - lasted) > policy.CLOCK_SKEW
+        return abs(_idle_age(use) - lasted) > policy.CLOCK_SKEW
     return bool(use.decode(text).get(EXPIRY_KEY) != explicit)
 
 
@@ -295,6 +296,5 @@ def _comparable(explicit: policy.Expiry | str, now: datetime) -> policy.Expiry:
     return timezone.make_naive(moment) if timezone.is_aware(moment) else timezone.make_aware(moment)
 
 
-@lru_cache(maxsize=64)
-def _seconds_long(seconds: int) -> timedelta:
-    return timedelta(seconds=seconds)
+def _idle_age(use: Use) -> timedelta:
+    return timedelta(seconds=use.get_session_cookie_age())

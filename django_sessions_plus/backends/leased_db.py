@@ -85,6 +85,10 @@ class SessionStore(DBStore):
             await in_thread(self._add_user)
         return self.known_data or {}
 
+    def is_verified(self, data: Mapping[str, Any]) -> bool:
+        """See BaseStore. A snapshot with a user is made only after they were compared."""
+        return data is self.identity and self.rows.memory.has_users
+
     def _add_user(self) -> None:
         if self.row is not None and is_user_missing(self):
             self.rows.add_user(self.row)

@@ -115,7 +115,7 @@ def user_from_row(session: SessionStore, data: Mapping[str, Any]) -> Any:
         and row.are_users_in(row._state.db)
         and type(type(user)._default_manager).get_queryset is models.Manager.get_queryset
         and backend().user_can_authenticate(user)
-        and _verify_session(session, auth_hash, user)
+        and (session.is_verified(data) or _verify_session(session, auth_hash, user))
     ):
         return _anonymous_or_undecided(session, data)
     return user

@@ -7,13 +7,14 @@ from typing import Any
 
 import pytest
 from asgiref.sync import async_to_sync
+from django.contrib.auth import HASH_SESSION_KEY
 from django.contrib.auth.models import User
 from django.db import connection, transaction
 from django.test import AsyncClient, Client, override_settings
 from django.utils import timezone
 
 from django_sessions_plus import middleware, sessions
-from django_sessions_plus.backends import importing, leased_db, session
+from django_sessions_plus.backends import importing, leased_db, session, user_check
 from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.backends.leasing.memory import Memory
 from django_sessions_plus.backends.rows import Rows
@@ -92,6 +93,29 @@ def test_each_request_has_a_user_and_a_row_of_its_own(browser, memory):
     assert first.session.row is not second.session.row
     first.user._wrapped.username = "changed"
     assert who(browser) == "ada"
+
+
+def test_the_auth_hash_is_compared_once_and_again_when_the_data_may_have_another(
+    browser, memory, monkeypatch
+):
+    compared: list[Any] = []
+    real: Any = user_check._verify_session
+
+    def verify(store: Any, auth_hash: Any, user: Any) -> Any:
+        compared.append(auth_hash)
+        return real(store, auth_hash, user)
+
+    monkeypatch.setattr(user_check, "_verify_session", verify)
+    assert who(browser) == "ada"
+    assert compared == []
+
+    store: Any = new_store(browser.cookies["sessionid"].value)
+    store.wants_user = True
+    assert user_check.user_of(store).get_username() == "ada"
+    assert compared == []
+    store[HASH_SESSION_KEY] = "that of another password"
+    assert not user_check.user_of(store).is_authenticated
+    assert "that of another password" in compared
 
 
 def test_after_an_announcement_one_query_finds_the_row(browser, memory):

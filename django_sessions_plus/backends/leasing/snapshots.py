@@ -21,7 +21,7 @@ from django.contrib.auth.base_user import AbstractBaseUser
 from django.db import models
 
 from django_sessions_plus.backends.changes import EXPIRY_KEY
-from django_sessions_plus.backends.fastpath.internals import set_related
+from django_sessions_plus.backends.fastpath.internals import instance_of, set_related
 
 if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
@@ -71,7 +71,7 @@ class Columns:
     def instance(self, alias: str) -> Any:
         """Return a new instance with these columns, as if it had just been loaded from the database ``alias``."""
         values = deepcopy(self.values) if self.is_changeable else self.values
-        return self.model.from_db(alias, self.names, values)
+        return instance_of(self.model, self.names, values, alias)
 
 
 @dataclass(frozen=True)

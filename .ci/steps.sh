@@ -51,6 +51,9 @@ add_steps() {
     add races-postgresql races_on postgres_url ci_races "$newest"
     add races-mariadb races_on mariadb_url ci_races "$newest"
   fi
+  # The same from memory, where the suites of others can be served from it.
+  [[ -z $newest ]] || add django-suite-leased leasing django_suite "$newest"
+  [[ -z $CI_ALL ]] || add allauth-suite-leased leasing make --no-print-directory allauth-suite
   if [[ -n $oldest ]]; then
     # Nothing that has ended is served from memory: the suite with an echo before each read, and under faults.
     add leased leased "$oldest"
@@ -259,6 +262,11 @@ django_suite() {
   local python
   python=$(environment "$@")
   "$python" tests/django_suite/run.py
+}
+
+# leasing COMMAND...: a suite of others on the engine that serves who is signed in from memory.
+leasing() {
+  SUITE_ENGINE=leased_db "$@"
 }
 
 too_few_pythons() {

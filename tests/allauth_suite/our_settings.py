@@ -27,4 +27,6 @@ globals().update({name: value for name, value in vars(_project).items() if name.
 
 INSTALLED_APPS = _with_ours(_project.INSTALLED_APPS)
 MIDDLEWARE = _with_ours(_project.MIDDLEWARE)
-SESSION_ENGINE = "django_sessions_plus.backends.db"
+SESSION_ENGINE = f"django_sessions_plus.backends.{os.environ.get('SUITE_ENGINE', 'db')}"
+SESSIONS_PLUS_LEASE_CHANNEL = "process"
+SESSIONS_PLUS_LEASE_USERS = "signals"

@@ -11,6 +11,13 @@ import pytest
 _outcomes: dict[str, str] = {}
 
 
+def pytest_collection() -> None:
+    """Have sessions served from memory where the engine may do that."""
+    import leases_in_tests  # noqa: PLC0415 - this plugin is imported before the settings
+
+    leases_in_tests.install()
+
+
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:
     """Keep the worst of a test's set-up, call and tear-down."""
     if report.failed or report.nodeid not in _outcomes or _outcomes[report.nodeid] == "passed":

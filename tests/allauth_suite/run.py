@@ -97,7 +97,7 @@ def run(directory: Path, project: str, settings: str, arguments: list[str]) -> d
     outcomes.unlink(missing_ok=True)
     environment = {
         **os.environ,
-        "PYTHONPATH": str(HERE),
+        "PYTHONPATH": os.pathsep.join([str(HERE), str(HERE.parent / "django_suite")]),
         "ALLAUTH_SUITE_OUTCOMES": str(outcomes),
         "ALLAUTH_SUITE_SETTINGS": f"tests.projects.{project}.settings",
     }

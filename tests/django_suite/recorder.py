@@ -9,6 +9,8 @@ from typing import Any
 
 from django.test.runner import DiscoverRunner
 
+from tests.django_suite import leases_in_tests
+
 Problem = tuple[type[BaseException], BaseException, TracebackType]
 
 
@@ -55,6 +57,10 @@ class RecordingResult(unittest.TextTestResult):
 
 class RecordingRunner(DiscoverRunner):
     """Django's runner, which leaves the outcomes in the file DJANGO_SUITE_OUTCOMES names."""
+
+    def run_suite(self, *args: Any, **kwargs: Any) -> Any:
+        leases_in_tests.install()
+        return super().run_suite(*args, **kwargs)
 
     def get_resultclass(self) -> type[RecordingResult]:
         return RecordingResult

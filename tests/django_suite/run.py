@@ -25,6 +25,9 @@ import django
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent.parent
 
+# Which one: SUITE_ENGINE=leased_db has sessions served from memory.
+ENGINE = os.environ.get("SUITE_ENGINE", "db")
+
 SESSION_APP = '"django.contrib.sessions"'
 SESSION_MIDDLEWARE = '"django.contrib.sessions.middleware.SessionMiddleware"'
 AUTH_MIDDLEWARE = '"django.contrib.auth.middleware.AuthenticationMiddleware"'
@@ -48,7 +51,7 @@ SESSIONS = {
     "runtests.py": {**RUNNER, f"    {SESSION_APP},": f"    {SESSION_APP}, {OUR_APP},"},
     "sessions_tests/tests.py": {
         "from django.contrib.sessions.backends.db import SessionStore as DatabaseSession": (
-            "from django_sessions_plus.backends.db import SessionStore as DatabaseSession"
+            f"from django_sessions_plus.backends.{ENGINE} import SessionStore as DatabaseSession"
         ),
         CACHED_DB: CACHED_DB.replace("django.contrib.sessions", "django_sessions_plus"),
         # A copy is made when the row is committed, which in a TestCase it never is.
@@ -63,7 +66,7 @@ SESSIONS = {
             "from django_sessions_plus.models import Session"
         ),
         'session_engine = "django.contrib.sessions.backends.db"': (
-            'session_engine = "django_sessions_plus.backends.db"'
+            f'session_engine = "django_sessions_plus.backends.{ENGINE}"'
         ),
     },
 }

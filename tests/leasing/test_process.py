@@ -17,6 +17,7 @@ from django.utils import timezone
 from django_sessions_plus import sessions
 from django_sessions_plus.backends.configured import new_store
 from django_sessions_plus.backends.leasing import listening, process_channel
+from django_sessions_plus.backends.leasing import users as signals_of_users
 from django_sessions_plus.backends.leasing.memory import Memory
 from django_sessions_plus.backends.rows import Rows
 from django_sessions_plus.models import Session
@@ -356,9 +357,13 @@ def test_the_age_is_a_bound_for_raw_sql(browser: Client, process: Memory):
     assert who(browser) == ""
 
 
-def test_without_the_channel_a_user_model_that_there_is_not_is_not_looked_for():
-    # As Django's own tests do.
-    with override_settings(
-        AUTH_USER_MODEL="nothing.Nobody", SESSIONS_PLUS_LEASE_CHANNEL="database"
-    ):
-        pass
+@pytest.mark.parametrize("channel", ["database", "process"])
+def test_a_user_model_that_there_is_not_stops_nothing(channel):
+    # As Django's own tests do, which expect its own errors.
+    with override_settings(SESSIONS_PLUS_LEASE_USERS="signals"):
+        with override_settings(
+            AUTH_USER_MODEL="nothing.Nobody", SESSIONS_PLUS_LEASE_CHANNEL=channel
+        ):
+            assert signals_of_users._connected == []
+        with override_settings(SESSIONS_PLUS_LEASE_CHANNEL=channel):
+            assert bool(signals_of_users._connected) is (channel == "process")

@@ -12,6 +12,7 @@ from uuid import UUID
 
 from django.apps import apps
 from django.contrib.auth import get_user_model
+from django.core.exceptions import ImproperlyConfigured
 from django.db import connections
 from django.db.models import signals
 
@@ -45,7 +46,12 @@ def connect() -> None:
     if not _is_wanted():
         # Then the user model is not looked for either: a test of somebody else may have set one that there is not.
         return
-    for model in _models_of_users():
+    try:
+        models = _models_of_users()
+    except ImproperlyConfigured:
+        # Django says so wherever the user model is needed, and without one nobody is signed in.
+        return
+    for model in models:
         for signal, receiver in (
             (signals.pre_save, _before_save),
             (signals.post_save, _after_save),

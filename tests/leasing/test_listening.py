@@ -121,11 +121,10 @@ def test_what_a_statement_elsewhere_ends_is_refused_here(leases, sql):
 
 
 @on_postgresql
-def test_a_touch_and_data_and_a_last_login_elsewhere_leave_the_memory_as_it_is(leases):
+def test_a_touch_and_data_elsewhere_leave_the_memory_as_it_is(leases):
     client = signed_in()
     heard = leases.figures.heard
     elsewhere("UPDATE django_sessions_plus_session SET last_seen_at = now(), version = version + 1")
-    elsewhere("UPDATE auth_user SET last_login = now()")
     elsewhere("UPDATE auth_user SET first_name = 'Augusta'")
     until(lambda: leases.figures.heard > heard)
     assert leases.figures.heard == heard + 1

@@ -1,8 +1,9 @@
 """The triggers by which PostgreSQL announces that a session or a user has changed.
 
 The announcement is part of the transaction: whoever ends a session, by this package, the admin, raw SQL or a cascade,
-cannot commit without it. Not announced are touches, the session's data, and a user's ``last_login``, because no
-decision depends on them. Rows that nobody can use any more are deleted in silence, as the purge does.
+cannot commit without it. Not announced are touches and the session's data, because no decision depends on them. Rows
+that nobody can use any more are deleted in silence, as the purge does. Of a user, every column is announced, also
+``last_login``: a request that saves an earlier one would make a spent link for a new password valid again.
 
 The function of a trigger compares the rows without naming their columns. PostgreSQL refuses to change the type of a
 column that a trigger names, so every migration that does would fail; and columns that are added later are announced as
@@ -39,7 +40,6 @@ PREFIX = "sessions_lease"
 
 SILENT_FIELDS = ("session_data", "version", "updated_at", "last_seen_at")
 """Fields of a session that no decision about it depends on."""
-SILENT_USER_FIELDS = ("last_login",)
 
 INSTALLED, OUTDATED, DISABLED, MISSING = "installed", "outdated", "disabled", "missing"
 NO_TABLE = "no table"
@@ -118,7 +118,7 @@ def tables_of(model: type[AbstractSession]) -> list[Table]:
     found = [*_tables(model, "s", SILENT_FIELDS)]
     # A router may name another database for reading each time.
     if router.db_for_write(model) in (router.db_for_write(users), router.db_for_read(users)):
-        found += _tables(users, "u", SILENT_USER_FIELDS)
+        found += _tables(users, "u", ())
     return found
 
 

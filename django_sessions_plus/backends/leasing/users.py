@@ -18,7 +18,6 @@ from django.db.models import signals
 
 from django_sessions_plus.backends.leasing import announcing
 from django_sessions_plus.backends.leasing.holds import ALL
-from django_sessions_plus.backends.leasing.triggers import SILENT_USER_FIELDS
 from django_sessions_plus.conf import config
 from django_sessions_plus.conf.changes import on_setting_change
 from django_sessions_plus.exceptions import ConfigurationError
@@ -61,10 +60,8 @@ def connect() -> None:
             _connected.append((signal, model))
 
 
-def _before_save(instance: Any, using: str, update_fields: Any = None, **kwargs: Any) -> None:
+def _before_save(instance: Any, using: str, **kwargs: Any) -> None:
     if instance._state.adding and not instance.pk:
-        return
-    if update_fields is not None and {*update_fields} <= {*SILENT_USER_FIELDS}:
         return
     if connections[using].in_atomic_block:
         announcing.announce(_announcements(instance), using)

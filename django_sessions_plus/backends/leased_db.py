@@ -2,7 +2,8 @@
 
 Who a session belongs to is served from the memory of the process, for as long as a lease says that the process has
 heard of every session that ended (``SESSIONS_PLUS_LEASE``). The session's data is read from the database when it is
-used, and every write is that of ``backends.db``. Without a valid lease, so is every read: see ``leasing``.
+used, unless ``SESSIONS_PLUS_LEASE_DATA`` is set, and every write is that of ``backends.db``. Without a valid lease, so
+is every read: see ``leasing``.
 
 Longer than other modules, because what a store has from memory concerns each way to open and to use it.
 """
@@ -10,12 +11,10 @@ Longer than other modules, because what a store has from memory concerns each wa
 from __future__ import annotations
 
 import uuid
-from asyncio import get_running_loop
 from collections.abc import Iterable, Mapping
-from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
-from django.db import connections, router
+from django.db import router
 from django.utils.functional import cached_property
 
 from django_sessions_plus import tokens
@@ -25,7 +24,7 @@ from django_sessions_plus.backends.leasing import announcing, triggers
 from django_sessions_plus.backends.leasing.listening import memory_of
 from django_sessions_plus.backends.leasing.rows import LeasedRows
 from django_sessions_plus.backends.session import is_user_missing
-from django_sessions_plus.backends.twins import async_twin, in_thread
+from django_sessions_plus.backends.twins import async_twin, beside_event_loop, in_thread
 from django_sessions_plus.backends.use import NO_META
 from django_sessions_plus.conf import config
 from django_sessions_plus.exceptions import StaleSessionError
@@ -95,11 +94,10 @@ class SessionStore(DBStore):
 
     def _get_session(self, no_load: bool = False) -> dict[str, Any]:
         # Django would not load the data of a session that has no token, because it was opened by its id.
-        if self._is_data_missing and not no_load:
-            if _is_in_event_loop():
-                self._load_beside()
-            else:
-                self.load()
+        if self._is_data_missing and not no_load and not self._load_leased():
+            # Async code may await the user and then read the session without awaiting: with Django's
+            # engines that works, because the data was loaded with the user.
+            beside_event_loop(self.load)
         return super()._get_session(no_load)
 
     # Django's property calls Django's method.
@@ -115,24 +113,13 @@ class SessionStore(DBStore):
         """Whether only the memory has been asked. Other engines have loaded the data by then."""
         return self.identity is not None and super().known_data is None
 
-    def _load_beside(self) -> None:
-        """Load the data in a thread that nobody else uses, while the event loop waits.
-
-        For async code that has awaited the user and then reads the session without awaiting: with Django's
-        engines that works, because the data was loaded with the user.
-        """
-
-        def load() -> None:
-            try:
-                self.load()
-            finally:
-                connections.close_all()
-
-        with ThreadPoolExecutor(1) as pool:
-            pool.submit(load).result()
-
     def load(self) -> dict[str, Any]:
-        """See SessionStore. If the session that the memory knew has ended since, the request becomes anonymous."""
+        """See SessionStore; without a query if the memory has the data.
+
+        If the session that the memory knew has ended since, the request becomes anonymous.
+        """
+        if self._load_leased():
+            return self._session_cache
         leased = self.row if self.identity is not None else None
         self.is_loading = True
         try:
@@ -149,7 +136,19 @@ class SessionStore(DBStore):
         self.identity = None
         return data
 
-    aload = async_twin(load)
+    async def aload(self) -> dict[str, Any]:
+        """See load(); without a thread if the memory has the data."""
+        return self._session_cache if self._load_leased() else await in_thread(self.load)
+
+    def _load_leased(self) -> bool:
+        """With ``SESSIONS_PLUS_LEASE_DATA``, load the data from memory; return whether the memory has it."""
+        if not config.LEASE_DATA or not self._open_leased() or self._is_context_refused():
+            return False
+        text = None if self.row is None else vars(self.row).get("session_data")
+        if text is None:
+            return False
+        self._session_cache, self.identity = self.decode(text), None
+        return True
 
     def _is_still(self, leased: AbstractSession) -> bool:
         return self.row is not None and self.row.user_id == leased.user_id
@@ -274,11 +273,3 @@ class SessionStore(DBStore):
 def _is_load_ours(store: type[SessionStore]) -> bool:
     """Return whether no engine of the project has a ``load()`` of its own, which may refuse sessions."""
     return store.load is SessionStore.load and store.aload is SessionStore.aload
-
-
-def _is_in_event_loop() -> bool:
-    try:
-        get_running_loop()
-    except RuntimeError:
-        return False
-    return True

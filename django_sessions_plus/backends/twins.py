@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from asyncio import get_running_loop
 from collections.abc import Callable, Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from typing import Any, ParamSpec, TypeVar
 
 from asgiref.sync import sync_to_async
+from django.db import connections
 
 P = ParamSpec("P")
 T = TypeVar("T")
@@ -14,6 +17,26 @@ T = TypeVar("T")
 async def in_thread(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
     """Call ``function`` in the thread of this request's sync code, and return what it returns."""
     return await sync_to_async(function, thread_sensitive=True)(*args, **kwargs)
+
+
+def beside_event_loop(function: Callable[[], T]) -> T:
+    """Call ``function``, which does I/O, from sync code; if async code has called that, in a thread of its own.
+
+    The event loop waits for it.
+    """
+
+    def call() -> T:
+        try:
+            return function()
+        finally:
+            connections.close_all()
+
+    try:
+        get_running_loop()
+    except RuntimeError:
+        return function()
+    with ThreadPoolExecutor(1) as pool:
+        return pool.submit(call).result()
 
 
 def async_twin(method: Callable[..., T]) -> Callable[..., Coroutine[Any, Any, T]]:

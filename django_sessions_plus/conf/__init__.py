@@ -187,6 +187,12 @@ class Config:
         "request, or from memory, because Django's signals tell of changed users. Signals miss QuerySet.update(), "
         "bulk_update() and raw SQL.",
     )
+    LEASE_DATA = Setting(
+        kinds.SWITCH,
+        False,
+        "Whether the engine leased_db serves the session's data from memory as well. What one process writes, "
+        "another may not see for SESSIONS_PLUS_LEASE.",
+    )
     REFRESH_GRACE = Setting(
         kinds.DURATION,
         timedelta(seconds=30),

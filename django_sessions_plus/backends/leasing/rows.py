@@ -1,4 +1,4 @@
-"""Rows with snapshots in the memory of the process. Writes, and reads of a session's data, go to the database.
+"""Rows with snapshots in the memory of the process. Writes go to the database, and reads of data without a snapshot.
 
 Of a touch nobody is told, so a snapshot may have an earlier time of last activity than its row. A write whose
 condition fails for that reason removes the snapshot, and the next request reads the row.
@@ -16,7 +16,7 @@ from django_sessions_plus.backends.fastpath.users import find_user
 from django_sessions_plus.backends.leasing.announcing import announced
 from django_sessions_plus.backends.leasing.memory import Memory, Ticket
 from django_sessions_plus.backends.leasing.snapshots import Snapshot, snapshot_of
-from django_sessions_plus.backends.leasing.triggers import SILENT_FIELDS
+from django_sessions_plus.backends.leasing.triggers import silent_fields
 from django_sessions_plus.backends.rows import Rows
 from django_sessions_plus.backends.use import Columns, Condition
 
@@ -24,9 +24,6 @@ if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
 
 T = TypeVar("T")
-
-# The next touch compares the time of last activity.
-_OF_DATA = {*SILENT_FIELDS} - {"last_seen_at"}
 
 
 class LeasedRows(Rows):
@@ -96,14 +93,15 @@ class LeasedRows(Rows):
         *,
         skip_locked: bool = False,
     ) -> bool:
-        """See Rows. A save of nothing but data leaves the snapshot, which has none."""
-        is_written = False
+        """See Rows. A save of nothing but data leaves a snapshot that has none."""
+        is_written, silent = False, {*silent_fields()}
         try:
-            with nullcontext() if columns.keys() <= {*SILENT_FIELDS} else self._announced(row):
+            with nullcontext() if columns.keys() <= silent else self._announced(row):
                 is_written = super().update(row, columns, condition, skip_locked=skip_locked)
             return is_written
         finally:
-            if not is_written or not columns.keys() <= _OF_DATA:
+            # The next touch compares the time of last activity.
+            if not is_written or not columns.keys() <= silent - {"last_seen_at"}:
                 self._forget(row)
 
     def merge(

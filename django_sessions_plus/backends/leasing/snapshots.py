@@ -1,12 +1,13 @@
 """What is kept of a row and its user: the values of their columns, of which each request gets instances of its own.
 
-Shared instances would leak what one request sets to them into the requests of other people. The session's data is not
-kept, but for the keys that say who is signed in.
+Shared instances would leak what one request sets to them into the requests of other people. Of the session's data, only
+the keys that say who is signed in are kept; with ``SESSIONS_PLUS_LEASE_DATA`` all of it, as text, which each request
+decodes for itself.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
@@ -22,12 +23,16 @@ from django.db import models
 
 from django_sessions_plus.backends.changes import EXPIRY_KEY
 from django_sessions_plus.backends.fastpath.internals import instance_of, set_related
+from django_sessions_plus.conf import config
 
 if TYPE_CHECKING:
     from django_sessions_plus.base_session import AbstractSession
 
 IDENTITY_KEYS = (SESSION_KEY, BACKEND_SESSION_KEY, HASH_SESSION_KEY, EXPIRY_KEY)
 """The keys of the session's data that say who is signed in and until when."""
+
+LONGEST_DATA = 16 * 1024
+"""How many characters of a session's data are kept; longer data is read from the database when it is used."""
 
 _UNCHANGEABLE = (
     *(str, bytes, int, float, bool, type(None), Decimal, UUID),
@@ -52,14 +57,14 @@ class Columns:
     """Whether a value, such as that of a ``JSONField``, can be changed in place, so that each instance needs a copy."""
 
     @classmethod
-    def of(cls, instance: Any, *, without: str = "") -> Columns:
+    def of(cls, instance: Any, *, without: Sequence[str] = ()) -> Columns:
         """Return those of an instance that nobody has changed since it was loaded."""
         loaded = vars(instance)
         fields = instance._meta.concrete_fields
         names = tuple(
             field.attname
             for field in fields
-            if field.attname in loaded and field.attname != without
+            if field.attname in loaded and field.attname not in without
         )
         values = tuple(loaded[name] for name in names)
         # Not isinstance(): an instance of a subclass may have attributes.
@@ -91,7 +96,7 @@ class Snapshot:
     user: Columns | None
 
     def instance(self) -> AbstractSession:
-        """Return a row of its own for a request, with its user; the session's data is not loaded."""
+        """Return a row of its own for a request, with its user; without the session's data, unless that is kept."""
         row: AbstractSession = self.row.instance(self.alias)
         if self.user is not None:
             set_related(row, row._meta.get_field("user"), self.user.instance(self.alias))
@@ -121,7 +126,7 @@ def snapshot_of(
         # It is one of an earlier SECRET_KEY, or the session has to end: Django decides that.
         return None
     try:
-        columns = Columns.of(row, without="session_data")
+        columns = Columns.of(row, without=() if _is_data_kept(row) else ("session_data",))
         of_user = None if user is None else Columns.of(user)
     except Exception:  # noqa: BLE001 - what copying a value raises that another package's field returns
         return None
@@ -136,6 +141,10 @@ def snapshot_of(
         row=columns,
         user=of_user,
     )
+
+
+def _is_data_kept(row: AbstractSession) -> bool:
+    return config.LEASE_DATA and len(row.session_data) <= LONGEST_DATA
 
 
 def _is_plain_and_active(user: Any) -> bool:

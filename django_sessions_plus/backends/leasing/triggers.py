@@ -1,9 +1,9 @@
 """The triggers by which PostgreSQL announces that a session or a user has changed.
 
 The announcement is part of the transaction: whoever ends a session, by this package, the admin, raw SQL or a cascade,
-cannot commit without it. Not announced are touches and the session's data, because no decision depends on them. Rows
-that nobody can use any more are deleted in silence, as the purge does. Of a user, every column is announced, also
-``last_login``: a request that saves an earlier one would make a spent link for a new password valid again.
+cannot commit without it. Not announced are touches, nor data that is not kept, because no decision depends on them.
+Rows that nobody can use any more are deleted in silence, as the purge does. Of a user, ``last_login`` is announced too:
+a request that saves an earlier one would make a spent link for a new password valid again.
 
 The function of a trigger compares the rows without naming their columns. PostgreSQL refuses to change the type of a
 column that a trigger names, so every migration that does would fail; and columns that are added later are announced as
@@ -28,6 +28,7 @@ from django.db.backends.utils import names_digest
 
 from django_sessions_plus.backends.leasing.channels import UnheardError
 from django_sessions_plus.backends.leasing.memory import LONGEST
+from django_sessions_plus.conf import config
 from django_sessions_plus.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -38,8 +39,7 @@ CHANNEL = "django_sessions_plus"
 PREFIX = "sessions_lease"
 """What the names of all triggers and functions begin with."""
 
-SILENT_FIELDS = ("session_data", "version", "updated_at", "last_seen_at")
-"""Fields of a session that no decision about it depends on."""
+_SILENT, _SILENT_WITHOUT_DATA = ("updated_at", "last_seen_at"), ("session_data", "version")
 
 INSTALLED, OUTDATED, DISABLED, MISSING = "installed", "outdated", "disabled", "missing"
 NO_TABLE = "no table"
@@ -109,13 +109,18 @@ class Table:
         return {each: f"{PREFIX}_{each}_{version}" for each in ("update", "delete", "truncate")}
 
 
+def silent_fields() -> tuple[str, ...]:
+    """Return the fields of a session of whose changes nobody is told; ``SESSIONS_PLUS_LEASE_DATA`` decides."""
+    return _SILENT if config.LEASE_DATA else (*_SILENT_WITHOUT_DATA, *_SILENT)
+
+
 def tables_of(model: type[AbstractSession]) -> list[Table]:
     """Return the table of the sessions, and those of their users unless they are in another database.
 
     With multi-table inheritance, all of these. ``model`` may be one of a migration's state.
     """
     users: Any = model._meta.get_field("user").related_model
-    found = [*_tables(model, "s", SILENT_FIELDS)]
+    found = [*_tables(model, "s", silent_fields())]
     # A router may name another database for reading each time.
     if router.db_for_write(model) in (router.db_for_write(users), router.db_for_read(users)):
         found += _tables(users, "u", ())

@@ -183,11 +183,16 @@ on_redis() {
   url=$(postgres_url)
   local run=(env CI=true "REDIS_URL=$(redis_url)" "DATABASE_URL=$url/ci_redis_${1/./_}")
   "${run[@]}" "$python" -m pytest -m redis || return
+  # Leases by Redis are for the other databases.
+  "${run[@]}" -u DATABASE_URL "$python" -m pytest -m redis tests/redis/test_lease_channel.py || return
+  "${run[@]}" "DATABASE_URL=$(mariadb_url)/ci_redis_${1/./_}" "$python" -m pytest -m redis \
+    tests/redis/test_lease_channel.py || return
   [[ $2 == 5.2 ]] || return 0
   # Beside the environment, which other steps use at the same time.
   oldest="$WORK/redis-py-5.1"
   "$python" -m pip install -qq --no-deps --upgrade --target "$oldest" 'redis==5.1.0' || return
-  "${run[@]}" "PYTHONPATH=$oldest" "$python" -m pytest -m redis tests/redis/test_redis_client.py
+  "${run[@]}" "PYTHONPATH=$oldest" "$python" -m pytest -m redis \
+    tests/redis/test_redis_client.py tests/redis/test_lease_channel.py
 }
 
 # partitioned PYTHON DJANGO PATH: the engine on a table in parts, by the recipe of docs/scale.md.

@@ -184,6 +184,13 @@ LEASE_LAPSED = Event(
     " from the database.",
     ("error",),
 )
+LEASE_NOT_ANNOUNCED = Event(
+    "lease_not_announced",
+    logging.ERROR,
+    "A change could not be announced on Redis: %(error)s. For SESSIONS_PLUS_CACHE_AGE, other processes may serve a"
+    " session that has ended.",
+    ("error",),
+)
 SESSIONS_EXPORTED = Event(
     "sessions_exported",
     logging.INFO,

@@ -803,6 +803,17 @@ CASES: dict[str, Case] = {
         [{"DATABASE_ROUTERS": [f"{__name__}.OneAppRouter"]}],
         [{}, {"DATABASE_ROUTERS": [f"{__name__}.OneDatabaseRouter"]}],
     ),
+    "E040": (
+        [
+            LEASED | {"SESSIONS_PLUS_LEASE_CHANNEL": "databse"},
+            LEASED | {"SESSIONS_PLUS_LEASE_CHANNEL": "http://:secret@host"},
+        ],
+        [
+            LEASED,
+            LEASED | {"SESSIONS_PLUS_LEASE_CHANNEL": "process"},
+            NOT_CACHED | {"SESSIONS_PLUS_LEASE_CHANNEL": "databse"},
+        ],
+    ),
     "E039": (
         [
             {
@@ -953,6 +964,7 @@ TESTED = {
     "W046",
     "W049",
     "W050",
+    "W051",
     "I009",
 }
 

@@ -6,6 +6,7 @@ import json
 import logging
 from collections.abc import Callable
 from datetime import timedelta
+from importlib.util import find_spec
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
@@ -24,6 +25,9 @@ from django_sessions_plus.accounts.reauthentication import log_authentication
 from django_sessions_plus.backends.fastpath import compiled
 from django_sessions_plus.backends.leasing.listening import REPORTED_AFTER, Listener
 from django_sessions_plus.backends.leasing.memory import now
+from django_sessions_plus.backends.leasing.publishing import Publisher
+from django_sessions_plus.backends.leasing.redis_location import locate
+from django_sessions_plus.backends.leasing.wire import new_token
 from django_sessions_plus.events import Event
 from django_sessions_plus.exceptions import InactiveSessionError
 from django_sessions_plus.http.plain_http import log_plain_http
@@ -75,6 +79,11 @@ def fail_in_silence() -> None:
     listener = Listener(Session, "default")
     listener.heard_at = listener._woken_at = now() - REPORTED_AFTER
     listener.report_if_long()
+    if find_spec("redis"):
+        publisher = Publisher(locate("redis://:typed@127.0.0.1:1"), "a channel")
+        publisher.end(new_token(), ["d of a token"])
+    else:
+        events.LEASE_NOT_ANNOUNCED.log(error="")
 
 
 @pytest.fixture
@@ -88,7 +97,14 @@ def story(alice: User, settings: Any, monkeypatch: pytest.MonkeyPatch) -> Callab
     monkeypatch.setattr(proxies, "_logged", [])
 
     def happen() -> set[str]:
-        secrets = {PASSWORD, "alice@example.com", "curl", "Wget", "typed in the wrong field"}
+        secrets = {
+            PASSWORD,
+            "alice@example.com",
+            "curl",
+            "Wget",
+            "typed in the wrong field",
+            "of a token",
+        }
         stores = []
         for meta in (HERE, ELSEWHERE):
             store = SyncSession(None, meta)

@@ -20,8 +20,9 @@ from django.utils.functional import cached_property
 from django_sessions_plus import tokens
 from django_sessions_plus.backends import context, opened
 from django_sessions_plus.backends.db import SessionStore as DBStore
-from django_sessions_plus.backends.leasing import announcing, triggers
-from django_sessions_plus.backends.leasing.listening import memory_of
+from django_sessions_plus.backends.leasing import announcing
+from django_sessions_plus.backends.leasing.channels import Channel
+from django_sessions_plus.backends.leasing.listening import channel_of, memory_of
 from django_sessions_plus.backends.leasing.rows import LeasedRows
 from django_sessions_plus.backends.session import is_user_missing
 from django_sessions_plus.backends.twins import async_twin, beside_event_loop, in_thread
@@ -52,12 +53,22 @@ class SessionStore(DBStore):
 
     @classmethod
     def longest_lease(cls) -> float:
-        """See backends.db. The lease, if the database can announce what has ended, so that memory may be served."""
-        if announcing.is_needed():
-            # There is no other process, or what it serves is not bounded by a lease.
-            return 0.0
-        alias = router.db_for_write(cls.get_model_class())
-        return 0.0 if triggers.why_impossible(alias) else config.LEASE.total_seconds()
+        """See backends.db. The lease, if this process could hear what has ended, so that memory may be served."""
+        channel = cls._channel()
+        # Without a connection there is no other process, or what it serves is not bounded by a lease.
+        is_served = channel.has_connection and channel.why_impossible() is None
+        return config.LEASE.total_seconds() if is_served else 0.0
+
+    @classmethod
+    def invalidation_delay(cls) -> int | None:
+        """See backends.db. While others may not have heard of it, it is the longest time that a snapshot is used."""
+        publisher = cls._channel().publisher()
+        return None if publisher is None else publisher.unheard_for()
+
+    @classmethod
+    def _channel(cls) -> Channel:
+        model = cls.get_model_class()
+        return channel_of(model, router.db_for_write(model))
 
     @property
     def known_data(self) -> Mapping[str, Any] | None:

@@ -9,7 +9,8 @@ from django.db import DatabaseError, connections, router, transaction
 
 from django_sessions_plus.backends.leased_db import SessionStore
 from django_sessions_plus.backends.leasing import triggers
-from django_sessions_plus.backends.leasing.listening import DATABASE, channel_of
+from django_sessions_plus.backends.leasing.listening import DATABASE, PROCESS, channel_of
+from django_sessions_plus.backends.leasing.redis_location import why_none
 from django_sessions_plus.checks.lookups import engine_of
 from django_sessions_plus.checks.registry import Problems, check, database_check, problem
 from django_sessions_plus.conf import PREFIX, config
@@ -26,6 +27,9 @@ def check_leases_are_possible() -> Problems:
         return
     alias = router.db_for_write(model)
     is_by_triggers = config.LEASE_CHANNEL == DATABASE
+    if _why_no_redis() is not None:
+        # There is an error that says so.
+        return
     reason = channel_of(model, alias).why_impossible()
     if (
         reason is None
@@ -38,16 +42,49 @@ def check_leases_are_possible() -> Problems:
             "W045",
             f"The engine leased_db cannot serve sessions from memory, because {reason}: it reads them as"
             " 'django_sessions_plus.backends.db' does.",
-            "Use PostgreSQL with psycopg 3 (pip install 'psycopg[binary]') for sessions and users, in one schema; or"
-            " set SESSION_ENGINE = 'django_sessions_plus.backends.db'.",
+            "Use PostgreSQL with psycopg 3 (pip install 'psycopg[binary]') for sessions and users, in one schema;"
+            f" name a Redis in {PREFIX}LEASE_CHANNEL; or set SESSION_ENGINE = 'django_sessions_plus.backends.db'.",
         )
-    elif not is_by_triggers and (not settings.DEBUG or connections[alias].vendor != "sqlite"):
+    elif config.LEASE_CHANNEL == PROCESS and (
+        not settings.DEBUG or connections[alias].vendor != "sqlite"
+    ):
         yield problem(
             "W050",
             f"{PREFIX}LEASE_CHANNEL is 'process': a session that another process ends, be it a second worker or a"
             f" command such as revoke_sessions, is served for up to {PREFIX}CACHE_AGE.",
-            "Leave it at 'database' on PostgreSQL, or set SESSION_ENGINE = 'django_sessions_plus.backends.db'. Silence"
-            " this check if the site has one process, and that is soon enough.",
+            "Leave it at 'database' on PostgreSQL, name a Redis, or set SESSION_ENGINE ="
+            " 'django_sessions_plus.backends.db'. Silence this check if the site has one process, and that is soon"
+            " enough.",
+        )
+
+
+@check()
+def check_redis() -> Problems:
+    """Find a channel that is no Redis, and nothing else either."""
+    reason = _why_no_redis()
+    if reason is not None:
+        yield problem(
+            "E040",
+            f"The engine leased_db cannot hear of sessions that end, because {reason}: it reads them from the"
+            " database.",
+            f"Let {PREFIX}LEASE_CHANNEL be 'database' (PostgreSQL), 'process' (one process), a URL such as"
+            " 'redis://127.0.0.1:6379/0', or the name of a cache in CACHES that is on one Redis.",
+        )
+
+
+@check()
+def check_users_are_announced() -> Problems:
+    """Find users that are read by a query, although the signals of their model were asked for."""
+    model = _leased_model()
+    if model is None or config.LEASE_CHANNEL == DATABASE or config.LEASE_USERS != "signals":
+        return
+    channel = channel_of(model, router.db_for_write(model))
+    if channel.why_impossible() is None and not channel.has_users():
+        yield problem(
+            "W051",
+            f"{PREFIX}LEASE_USERS is 'signals', but users are in another database than sessions: each request reads the"
+            " user by a query.",
+            f"Remove {PREFIX}LEASE_USERS, or keep users and sessions in one database.",
         )
 
 
@@ -134,6 +171,14 @@ def check_triggers(databases: Collection[str]) -> Problems:
             " installed, sessions are read from the database.",
             "Run 'manage.py sessions_lease install', or add the operation InstallLeaseTriggers to a migration.",
         )
+
+
+def _why_no_redis() -> str | None:
+    """Return why the channel is none that there is; None if it is one, or nothing asks for it."""
+    channel = config.LEASE_CHANNEL
+    if _leased_model() is None or channel in {DATABASE, PROCESS}:
+        return None
+    return why_none(channel)
 
 
 def _leased_model() -> Any:

@@ -1,6 +1,8 @@
 """The types settings can have: what each accepts, and the words that say so in errors.
 
 Pure tests of values that read no setting; ``conf`` declares which setting has which.
+
+Longer than other modules, because it is one list, in which somebody looks for a kind before making another.
 """
 
 import re
@@ -171,6 +173,12 @@ LIMIT = Kind(
 )
 NETWORKS = Kind(
     'a list of IP addresses or networks such as "10.0.0.0/8", or "unix"', _is_network_list
+)
+LEASE_CHANNEL = Kind(
+    "'database', 'process', a URL of Redis (redis://, rediss:// or unix://), or the name of a cache on Redis",
+    is_text,
+    # The URL may have a password.
+    is_secret=True,
 )
 TEXT = Kind("a text that is not empty", is_text)
 OPTIONAL_TEXT = _optional(TEXT)

@@ -32,6 +32,7 @@ KINDS: list[tuple[kinds.Kind, list[Any], list[Any]]] = [
         ["10.0.0.1", None, ["10.0.0"], ["10.0.0.1:80"], [1], [None], {"10.0.0.1"}],
     ),
     (kinds.TEXT, ["a"], ["", None, 1]),
+    (kinds.LEASE_CHANNEL, ["database", "redis://host/0", "default"], ["", None, 1, ["database"]]),
     (kinds.OPTIONAL_TEXT, ["a", None], ["", 1]),
     (
         kinds.OPTIONAL_ADDRESS,

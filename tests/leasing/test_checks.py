@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from importlib.util import find_spec
 from types import SimpleNamespace
 from typing import Any
 
@@ -129,3 +130,38 @@ def test_a_channel_within_one_process_is_warned_of_where_there_may_be_more(
     expected = [] if debug and vendor == "sqlite" else ["W050"]
     assert ids(leasing.check_leases_are_possible()) == expected
     assert leasing.check_triggers(databases=["default"]) == []
+
+
+@pytest.mark.skipif(find_spec("redis") is None, reason="redis-py is missing")
+@pytest.mark.parametrize("channel", ["redis://127.0.0.1:1/0", "sessions"])
+def test_users_that_are_not_announced_are_told_of(settings: Any, channel: str):
+    settings.CACHES = {
+        "sessions": {
+            "BACKEND": "django.core.cache.backends.redis.RedisCache",
+            "LOCATION": "redis://127.0.0.1:1/0",
+        }
+    }
+    settings.SESSIONS_PLUS_LEASE_CHANNEL = channel
+    settings.SESSIONS_PLUS_LEASE_USERS = "signals"
+    everything = (
+        leasing.check_leases_are_possible,
+        leasing.check_redis,
+        leasing.check_users_are_announced,
+    )
+    assert [each() for each in everything] == [[], [], []]
+    settings.DATABASE_ROUTERS = [UsersElsewhere()]
+    assert [ids(each()) for each in everything] == [[], [], ["W051"]]
+    settings.SESSIONS_PLUS_LEASE_USERS = "query"
+    assert leasing.check_users_are_announced() == []
+
+
+@pytest.mark.parametrize("channel", ["databse", "default", "http://:secret@host"])
+def test_a_channel_that_is_none_is_an_error_without_its_password(settings: Any, channel: str):
+    settings.CACHES = {"default": {"BACKEND": "django.core.cache.backends.locmem.LocMemCache"}}
+    settings.SESSIONS_PLUS_LEASE_CHANNEL = channel
+    (message,) = leasing.check_redis()
+    assert message.id == f"{PREFIX}E040"
+    assert "secret" not in message.msg
+    assert leasing.check_leases_are_possible() == []
+    settings.SESSION_ENGINE = "django_sessions_plus.backends.db"
+    assert leasing.check_redis() == []

@@ -11,27 +11,28 @@ from collections.abc import Collection, Iterable, Iterator
 from contextlib import contextmanager
 from math import inf
 from typing import Any
-from uuid import uuid4
 
-from django.db import connections
+from django.db import connections, router
 
 from django_sessions_plus.backends import commits
-from django_sessions_plus.backends.leasing import listening
+from django_sessions_plus.backends.leasing import listening, wire
 from django_sessions_plus.backends.leasing.holds import ALL
 from django_sessions_plus.backends.leasing.memory import Memory
-from django_sessions_plus.bulk.locking import KEYS_PER_STATEMENT
+from django_sessions_plus.backends.leasing.publishing import Publisher
 from django_sessions_plus.conf import config
+from django_sessions_plus.conf.engine import engine
 
-MOST_NAMED = KEYS_PER_STATEMENT
+MOST_NAMED = wire.MOST_NAMED
 """How many sessions one announcement names; for more, it concerns all."""
 
 
 class Change:
-    """A change of what ``announcements`` name, for the memories of this process."""
+    """A change of what ``announcements`` name, for the memories of this process, and over Redis for those of others."""
 
     def __init__(self, announcements: Collection[str], memories: Iterable[Memory] = ()) -> None:
         self.announcements = announcements if len(announcements) <= MOST_NAMED else (ALL,)
-        self.token = uuid4().hex
+        self.token = wire.new_token()
+        self.publisher = _publisher()
         of_process = [each.memory for each in listening.listeners()]
         self.memories = list({id(each): each for each in (*of_process, *memories)}.values())
 
@@ -39,11 +40,15 @@ class Change:
         """Announce it before it is written; it is over after ``seconds``, or when ``is_over`` says so."""
         for memory in self.memories:
             memory.hold(self.token, self.announcements, seconds=seconds, is_over=is_over)
+        if self.publisher is not None and self.announcements:
+            self.publisher.begin(self.token, self.announcements, self.memories, is_over)
 
     def end(self) -> None:
         """Announce that it is committed, or that nobody knows whether it is."""
         for memory in self.memories:
             memory.release(self.token, self.announcements)
+        if self.publisher is not None and self.announcements:
+            self.publisher.end(self.token, self.announcements)
 
 
 def is_needed() -> bool:
@@ -85,3 +90,12 @@ def announce(announcements: Collection[str], using: str) -> None:
     """Announce what the running transaction on ``using`` has written: now, and once it is committed."""
     with announced(announcements, using):
         pass
+
+
+def _publisher() -> Publisher | None:
+    """Return what publishes for the sessions of ``SESSION_ENGINE``; others are served from no memory."""
+    store: Any = engine()
+    if not hasattr(store, "get_model_class"):
+        return None
+    model = store.get_model_class()
+    return listening.channel_of(model, router.db_for_write(model)).publisher()

@@ -11,6 +11,7 @@ from django_sessions_plus.conf import config
 
 if TYPE_CHECKING:
     from django_sessions_plus.backends.leasing.memory import Memory
+    from django_sessions_plus.backends.leasing.publishing import Publisher
     from django_sessions_plus.base_session import AbstractSession
 
 
@@ -32,6 +33,10 @@ class Connection(ABC):
     def fileno(self) -> int:
         """Return the descriptor that is readable when something was announced."""
 
+    def descriptors(self) -> list[int]:
+        """Return the descriptors of all that it has open, for a child process that must not keep them."""
+        return [self.fileno()]
+
     @abstractmethod
     def close(self) -> None:
         """Close the connection."""
@@ -39,6 +44,9 @@ class Connection(ABC):
 
 class Channel(ABC):
     """Announces what changes of the sessions of ``model`` in the database ``alias``, and connects to hear of it."""
+
+    has_connection = True
+    """Whether a thread has to listen. Without one, nothing is heard of other processes, and the lease has no end."""
 
     def __init__(self, model: type[AbstractSession], alias: str) -> None:
         self.model, self.alias = model, alias
@@ -51,6 +59,10 @@ class Channel(ABC):
         """Return whether changes of users are announced as well. No I/O."""
         users: Any = self.model._meta.get_field("user").related_model
         return config.LEASE_USERS == "signals" and router.db_for_read(users) == self.alias
+
+    def publisher(self) -> Publisher | None:
+        """Return what sends what this process changes to others; None if nothing has to be sent. No I/O."""
+        return None
 
     @abstractmethod
     def connect(self, memory: Memory) -> Connection:

@@ -7,6 +7,7 @@ before; what it finds is not kept.
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterator
+from math import inf
 from typing import NamedTuple
 
 MOST = 1000
@@ -35,12 +36,16 @@ class Holds:
     def __bool__(self) -> bool:
         return bool(self._by_token)
 
-    def add(self, token: str, hold: Hold) -> None:
-        """Begin a change that ``token`` names."""
+    def add(self, token: str, hold: Hold, latest: float = inf) -> None:
+        """Begin a change that ``token`` names. Where it is not held apart from others, ``latest`` is its end."""
         known = self._by_token
-        if len(known) >= MOST and token not in known:
+        if token in known:
+            # Nobody of ours begins twice, so it is somebody who wants an outdated row to be kept.
+            hold = Hold((ALL,), max(hold.until, known[token].until), None)
+        elif len(known) >= MOST:
             # Never forgotten, or an outdated row might be kept.
-            token, hold = ALL, Hold((ALL,), max(hold.until, _until(known.get(ALL))), None)
+            until = min(hold.until, latest)
+            token, hold = ALL, Hold((ALL,), max(until, _until(known.get(ALL))), None)
         known[token] = hold
 
     def end(self, token: str) -> None:

@@ -25,6 +25,7 @@ from django_sessions_plus.backends.leasing.channels import Channel, Connection
 from django_sessions_plus.backends.leasing.database_channel import DatabaseChannel
 from django_sessions_plus.backends.leasing.memory import Memory, now
 from django_sessions_plus.backends.leasing.process_channel import ProcessChannel
+from django_sessions_plus.backends.leasing.redis_channel import RedisChannel
 from django_sessions_plus.conf import config
 from django_sessions_plus.conf.changes import on_setting_change
 
@@ -42,6 +43,8 @@ THREAD_NAME = "sessions-plus-lease"
 
 DATABASE = "database"
 """The channel whose announcements are made by triggers."""
+PROCESS = "process"
+"""The channel of a site that one process serves. Any other name is a URL of Redis, or a cache on it."""
 
 _listeners: dict[Any, Listener] = {}
 _lock = threading.Lock()
@@ -93,7 +96,7 @@ class Listener:
             # A system check says so.
             self._is_reported = True
             return
-        if isinstance(self.channel, ProcessChannel):
+        if not self.channel.has_connection:
             self.memory.extend(math.inf)
             return
         threading.Thread(target=self._run, name=THREAD_NAME, daemon=True).start()
@@ -179,10 +182,8 @@ def _wait_until_readable(descriptors: list[int], seconds: float | None) -> None:
 
 def channel_of(model: type[AbstractSession], alias: str) -> Channel:
     """Return the channel that the settings name, for these sessions."""
-    name = config.LEASE_CHANNEL
-    if name == DATABASE:
-        return DatabaseChannel(model, alias)
-    return ProcessChannel(model, alias)
+    kinds: dict[str, type[Channel]] = {DATABASE: DatabaseChannel, PROCESS: ProcessChannel}
+    return kinds.get(config.LEASE_CHANNEL, RedisChannel)(model, alias)
 
 
 def listeners() -> list[Listener]:
@@ -212,22 +213,23 @@ def _close_inherited() -> None:
     global _lock  # noqa: PLW0603 - the old one cannot be released
     _lock = threading.Lock()
     for each in _listeners.values():
-        if each.memory.valid_until == math.inf:
+        if not each.channel.has_connection and each.error is None:
             ProcessChannel.was_forked = True
         # A descendant may get the number of the process that has ended.
         each.memory.pid = -1
         with contextlib.suppress(Exception):
-            inherited = each._connection.fileno()  # type: ignore[union-attr]
-            # Not close(), because the number may be given to another file before the driver closes it.
-            null = os.open(os.devnull, os.O_RDWR)
-            os.dup2(null, inherited)
-            os.close(null)
+            for inherited in each._connection.descriptors():  # type: ignore[union-attr]
+                # Not close(), because the number may be given to another file before the driver closes it.
+                null = os.open(os.devnull, os.O_RDWR)
+                os.dup2(null, inherited)
+                os.close(null)
 
 
 os.register_at_fork(after_in_child=_close_inherited)
 on_setting_change(
     stop_all,
     *(
+        "CACHES",
         "DATABASES",
         "SESSION_ENGINE",
         "SESSIONS_PLUS_LEASE",

@@ -177,7 +177,8 @@ class Memory:
             return
         heard = frozenset(map(understood, announcements))
         with self._lock:
-            self._holds.add(token, Hold(heard, self.clock() + seconds, is_over))
+            at = self.clock()
+            self._holds.add(token, Hold(heard, at + seconds, is_over), at + self.max_age)
             for each in heard:
                 self._hear(each)
 

@@ -16,6 +16,7 @@ if TYPE_CHECKING:
 class ProcessChannel(Channel):
     """Hears nothing of other processes, so the lease of its memory has no end."""
 
+    has_connection = False
     was_forked = False
     """Whether this process was forked from one that served sessions from memory, which would hear nothing of it."""
 

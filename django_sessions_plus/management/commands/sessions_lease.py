@@ -1,4 +1,4 @@
-"""``manage.py sessions_lease``: the triggers that the engine ``leased_db`` needs on PostgreSQL."""
+"""``manage.py sessions_lease``: what the engine ``leased_db`` needs to hear of ends: triggers, or a Redis."""
 
 from __future__ import annotations
 
@@ -12,9 +12,10 @@ from django.db import DatabaseError, connections, router
 
 from django_sessions_plus.backends.configured import own_engine
 from django_sessions_plus.backends.leased_db import SessionStore
-from django_sessions_plus.backends.leasing import triggers
+from django_sessions_plus.backends.leasing import redis_channel, triggers
 from django_sessions_plus.backends.leasing.database_channel import APPLICATION_NAME
-from django_sessions_plus.backends.leasing.listening import DATABASE
+from django_sessions_plus.backends.leasing.listening import DATABASE, PROCESS, channel_of
+from django_sessions_plus.backends.leasing.redis_channel import RedisChannel
 from django_sessions_plus.conf import PREFIX, config
 from django_sessions_plus.management.progress import add_json, write_json
 
@@ -35,7 +36,8 @@ class Command(BaseCommand):
     help = (
         "Install, inspect or remove the triggers by which PostgreSQL announces sessions that end and users that"
         " change, for the engine leased_db. The tables are those of the configured engine's model and of its users."
-        " Exit code 1 if something failed, or 'status' finds that triggers are missing, outdated or disabled."
+        " With another channel nothing has to be installed; 'status' then tells whether Redis can be used. Exit code 1"
+        " if something failed, or 'status' finds that triggers are missing, outdated or disabled, or no Redis."
     )
 
     def add_arguments(self, parser: ArgumentParser) -> None:
@@ -55,16 +57,22 @@ class Command(BaseCommand):
                 are not installed.
         """
         model = _model()
-        if config.LEASE_CHANNEL != DATABASE and options["action"] == "install":
+        alias = router.db_for_write(model)
+        channel = channel_of(model, alias)
+        if isinstance(channel, RedisChannel) and options["action"] != "remove":
+            self._of_redis(channel, options)
+            return
+        if config.LEASE_CHANNEL == PROCESS and options["action"] == "install":
             raise CommandError(
-                f"{PREFIX}LEASE_CHANNEL is {config.LEASE_CHANNEL!r}, which needs no triggers. Leave it at"
-                f" {DATABASE!r} for a site of more than one process."
+                f"{PREFIX}LEASE_CHANNEL is {PROCESS!r}, which needs no triggers. Leave it at {DATABASE!r} for a site"
+                " of more than one process, or name a Redis."
             )
-        if config.LEASE_CHANNEL != DATABASE and options["action"] == "status":
+        if config.LEASE_CHANNEL == PROCESS and options["action"] == "status":
             self._status_without_triggers(options)
             return
-        alias = router.db_for_write(model)
         if (reason := triggers.why_impossible(alias)) is not None:
+            if isinstance(channel, RedisChannel):
+                raise CommandError(f"There are no triggers to remove, because {reason}.")
             raise CommandError(
                 f"Leases do not work here: {reason}. They need PostgreSQL, one schema for all, and psycopg 3"
                 " (pip install 'psycopg[binary]'). Until then leased_db reads sessions as"
@@ -136,6 +144,33 @@ class Command(BaseCommand):
             raise CommandError(
                 "Sessions are not served from memory until all tables are installed:"
                 " run 'manage.py sessions_lease install'."
+            )
+
+    def _of_redis(self, channel: RedisChannel, options: dict[str, Any]) -> None:
+        """Tell whether Redis can be used, or that nothing has to be installed for it."""
+        if (reason := channel.why_impossible()) is not None:
+            raise CommandError(f"Leases do not work here, because {reason}.")
+        shown = channel.location.shown
+        listening = None
+        if options["action"] == "status":
+            try:
+                listening = redis_channel.listeners(channel)
+            except Exception as exc:
+                # Whatever redis-py raises, which need not be installed.
+                raise CommandError(
+                    f"Sessions are not served from memory, because {shown} cannot be used: {exc}"
+                ) from exc
+        if options["json"]:
+            write_json(
+                self.stdout,
+                channel=shown,
+                **({"changed": False} if listening is None else {"listening": listening}),
+            )
+        elif options["verbosity"] and listening is None:
+            self.stdout.write(f"The channel is {shown}. Nothing has to be installed.")
+        elif options["verbosity"]:
+            self.stdout.write(
+                f"The channel is {shown}, a primary. Connections that listen: {listening:,}."
             )
 
     def _status_without_triggers(self, options: dict[str, Any]) -> None:

@@ -62,8 +62,7 @@ class SessionStore(DBStore):
     @classmethod
     def invalidation_delay(cls) -> int | None:
         """See backends.db. While others may not have heard of it, it is the longest time that a snapshot is used."""
-        publisher = cls._channel().publisher()
-        return None if publisher is None else publisher.unheard_for()
+        return cls._channel().unheard_for()
 
     @classmethod
     def _channel(cls) -> Channel:

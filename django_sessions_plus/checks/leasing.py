@@ -10,7 +10,7 @@ from django.db import DatabaseError, connections, router, transaction
 from django_sessions_plus.backends.leased_db import SessionStore
 from django_sessions_plus.backends.leasing import triggers
 from django_sessions_plus.backends.leasing.listening import DATABASE, PROCESS, channel_of
-from django_sessions_plus.backends.leasing.redis_location import why_none
+from django_sessions_plus.backends.leasing.redis_location import is_of_this_host, locate, why_none
 from django_sessions_plus.checks.lookups import engine_of
 from django_sessions_plus.checks.registry import Problems, check, database_check, problem
 from django_sessions_plus.conf import PREFIX, config
@@ -69,6 +69,23 @@ def check_redis() -> Problems:
             " database.",
             f"Let {PREFIX}LEASE_CHANNEL be 'database' (PostgreSQL), 'process' (one process), a URL such as"
             " 'redis://127.0.0.1:6379/0', or the name of a cache in CACHES that is on one Redis.",
+        )
+
+
+@check()
+def check_redis_is_shared() -> Problems:
+    """Find a Redis that each host may have its own of, while they share a database."""
+    model = _leased_model()
+    channel = config.LEASE_CHANNEL
+    if model is None or channel in {DATABASE, PROCESS} or why_none(channel) is not None:
+        return
+    database = connections[router.db_for_write(model)].settings_dict.get("HOST", "")
+    if locate(channel).is_of_this_host and not is_of_this_host(database):
+        yield problem(
+            "W052",
+            f"{PREFIX}LEASE_CHANNEL names a Redis on this host, and the database is on another one: if a second host"
+            f" serves the site, what it ends is served here for up to {PREFIX}CACHE_AGE.",
+            "Name one Redis that all hosts reach. Silence this check if the site has one host.",
         )
 
 

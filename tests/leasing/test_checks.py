@@ -165,3 +165,27 @@ def test_a_channel_that_is_none_is_an_error_without_its_password(settings: Any, 
     assert leasing.check_leases_are_possible() == []
     settings.SESSION_ENGINE = "django_sessions_plus.backends.db"
     assert leasing.check_redis() == []
+
+
+@pytest.mark.skipif(find_spec("redis") is None, reason="redis-py is missing")
+@pytest.mark.parametrize(
+    ("url", "host", "is_warned"),
+    [
+        ("redis://127.0.0.1:1/0", "db.example.com", True),
+        ("redis://", "10.0.0.7", True),
+        ("unix:///run/redis.sock", "db.example.com", True),
+        ("redis://redis.example.com", "db.example.com", False),
+        ("redis://127.0.0.1:1/0", "localhost", False),
+        ("redis://127.0.0.1:1/0", "", False),
+        ("redis://127.0.0.1:1/0", "/run/postgresql", False),
+        ("process", "db.example.com", False),
+    ],
+)
+def test_a_redis_of_this_host_alone_is_told_of(
+    settings: Any, monkeypatch: pytest.MonkeyPatch, url: str, host: str, is_warned: bool
+):
+    settings.SESSIONS_PLUS_LEASE_CHANNEL = url
+    monkeypatch.setitem(connection.settings_dict, "HOST", host)
+    assert ids(leasing.check_redis_is_shared()) == (["W052"] if is_warned else [])
+    settings.SESSION_ENGINE = "django_sessions_plus.backends.db"
+    assert leasing.check_redis_is_shared() == []

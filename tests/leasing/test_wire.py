@@ -30,9 +30,8 @@ def memory(clock: Clock) -> Memory:
     return found
 
 
-def pass_on(memory: Memory, message: str | bytes, *, is_held: bool = False) -> None:
-    payload = message.encode() if isinstance(message, str) else message
-    wire.pass_on(payload, memory, 60.0, lambda commitment: is_held)
+def pass_on(memory: Memory, message: str | bytes) -> None:
+    wire.pass_on(message.encode() if isinstance(message, str) else message, memory)
 
 
 def may_keep(memory: Memory, one: Any) -> bool:
@@ -83,13 +82,6 @@ def test_a_change_without_an_end_is_held_for_the_age(memory: Memory, clock: Cloc
     assert early is not None
     assert not memory.keep(snapshot(session_id=ID), early)
     assert may_keep(memory, snapshot(session_id=ID))
-
-
-def test_a_change_of_this_process_is_forgotten_and_held_no_longer_than_it_runs(memory: Memory):
-    one = keep(memory, snapshot(session_id=ID))
-    pass_on(memory, wire.before(wire.new_token(), CHANGE), is_held=True)
-    assert memory.find(one.session_id) is None
-    assert may_keep(memory, one)
 
 
 TOKEN = "0123456789abcdef" * 2

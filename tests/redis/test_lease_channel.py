@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ import redis
 from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
-from django.db import connection, connections
+from django.db import connection, connections, transaction
 from django.test import AsyncClient, Client, override_settings
 from django.utils import timezone
 
@@ -31,6 +31,7 @@ from django_sessions_plus.backends.leasing import (
     redis_location,
     wire,
 )
+from django_sessions_plus.backends.leasing.channels import UnheardError
 from django_sessions_plus.backends.leasing.memory import Memory, now
 from django_sessions_plus.exceptions import UnsettledError
 from django_sessions_plus.models import Session
@@ -280,6 +281,32 @@ def test_what_was_read_before_the_commit_is_not_kept_after_it(memory: Memory, ot
     assert is_kept(memory, as_read)  # For a read that begins now would find the row as it is.
 
 
+def test_after_a_rollback_the_next_change_announces_it(
+    memory: Memory, site: Server, ada: User, monkeypatch: pytest.MonkeyPatch
+):
+    """Where nobody asks the process for sessions, such as in a worker. The lease is long, so that no echo is due."""
+    sent: list[str] = []
+    send = publishing.Publisher._send
+
+    def record(found: publishing.Publisher, messages: Collection[str]) -> None:
+        sent.extend(messages)
+        send(found, messages)
+
+    monkeypatch.setattr(publishing.Publisher, "_send", record)
+    client = signed_in()
+    sent.clear()
+    with pytest.raises(FailError), transaction.atomic():  # noqa: PT012 - it is rolled back
+        sessions.revoke_all(ada)
+        raise FailError
+    begun = [each.split()[1] for each in sent]
+    publisher()._ended_at = 0.0
+    ada.save()
+    ended = [wire.understood(each.encode()) for each in sent[len(begun) :]]
+    assert {*begun} <= {each.commitment for each in ended if each is not None and each.is_over}
+    assert not publisher()._running
+    assert who(client) == "ada"
+
+
 @pytest.mark.parametrize("nested", [False, True])
 def test_after_a_rollback_others_keep_the_session_again(memory: Memory, other: Peer, nested: bool):
     client = signed_in()
@@ -463,6 +490,49 @@ def test_a_primary_that_becomes_a_replica_is_noticed(memory: Memory, site: Serve
     until(is_connected)
 
 
+def test_a_server_that_has_been_a_replica_meanwhile_is_another_one(memory: Memory, site: Server):
+    """As while nobody asked for sessions: what was published on the primary of that time may not have reached it."""
+    signed_in()
+    (listener,) = listening.listeners()
+    before = memory._connections
+    with redis.Redis.from_url(site.url) as admin:
+        admin.replicaof("127.0.0.1", "1")
+        admin.replicaof("NO", "ONE")
+        assert admin.pubsub_numsub(PUBSUB)[0][1] == 1
+    listener._is_asleep = True
+    listener.wake()
+    until(lambda: memory._connections > before)
+    assert len(memory) == 0
+
+
+def test_a_process_that_reads_too_slowly_is_cut_off_and_notices(memory: Memory, site: Server):
+    signed_in()
+    before = memory._connections
+    with redis.Redis.from_url(site.url) as admin:
+        admin.config_set("client-output-buffer-limit", "pubsub 100kb 100kb 1")
+        # The thread cannot pass anything on meanwhile, and the sockets between have no room for as much.
+        with memory._lock:
+            deadline = time.monotonic() + PATIENCE
+            while admin.publish(PUBSUB, "x" * 1_000_000):
+                assert time.monotonic() < deadline
+    until(lambda: memory._connections > before)
+    until(is_connected)
+    assert len(memory) == 0
+
+
+def test_a_process_without_redis_py_cannot_settle(
+    site: Server, ada: User, monkeypatch: pytest.MonkeyPatch
+):
+    redis_location.locate.cache_clear()
+    monkeypatch.setattr(redis_location, "find_spec", lambda name: None)
+    try:
+        with pytest.raises(UnsettledError) as caught:
+            sessions.revoke_all(ada, settled=True)
+        assert caught.value.within == 60
+    finally:
+        redis_location.locate.cache_clear()
+
+
 def test_another_server_behind_the_same_address_answers_no_echo(
     memory: Memory, site: Server, tmp_path: Path
 ):
@@ -643,18 +713,37 @@ def test_nobody_else_can_say_that_a_change_is_over(memory: Memory, site: Server,
     assert not is_kept(memory, as_read)
 
 
-def test_a_number_that_was_not_asked_for_is_no_answer(memory: Memory, site: Server):
-    signed_in()
+def test_a_number_that_was_not_asked_for_is_no_answer(
+    memory: Memory, site: Server, monkeypatch: pytest.MonkeyPatch
+):
+    """The connection hears of another number only, because that of the echo is not published."""
+    ask = redis_channel.ask
+
+    def ask_without_publishing(connection: Any, *commands: Any) -> list[Any]:
+        return [*ask(connection, *commands[:-1]), 1]
+
+    channel: Any = listening.channel_of(Session, "default")
+    monkeypatch.setattr(redis_channel, "TIMEOUT", 1.0)
+    found = redis_channel.RedisConnection(channel, memory)
+    try:
+        found.echo()
+        publish(site, wire.new_token(), found._private.decode())
+        monkeypatch.setattr(redis_channel, "ask", ask_without_publishing)
+        with pytest.raises((redis.TimeoutError, UnheardError)):
+            found.echo()
+    finally:
+        found.close()
+
+
+def test_what_the_server_sends_unasked_ends_the_connection(memory: Memory):
     (listener,) = listening.listeners()
     found: Any = listener._connection
     before = memory._connections
-    publish(site, "0" * 32, found._private.decode())
+    # As redis-py's own PubSub does after it has connected again.
+    found._listening.send_command("SUBSCRIBE", PUBSUB)
     listener._is_asleep = True
     listener.wake()
-    until(lambda: memory._connections > before or memory.valid_until > now())
-    # Whether it came before the number of the next echo or after it, nothing was extended by it.
-    until(is_connected)
-    assert found.__class__ is redis_channel.RedisConnection
+    until(lambda: memory._connections > before)
 
 
 def test_a_flood_of_changes_that_never_end_is_bounded(memory: Memory, site: Server):

@@ -41,7 +41,7 @@ class Change:
         for memory in self.memories:
             memory.hold(self.token, self.announcements, seconds=seconds, is_over=is_over)
         if self.publisher is not None and self.announcements:
-            self.publisher.begin(self.token, self.announcements, self.memories, is_over)
+            self.publisher.begin(self.token, self.announcements, is_over)
 
     def end(self) -> None:
         """Announce that it is committed, or that nobody knows whether it is."""

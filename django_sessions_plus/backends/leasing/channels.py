@@ -61,7 +61,11 @@ class Channel(ABC):
         return config.LEASE_USERS == "signals" and router.db_for_read(users) == self.alias
 
     def publisher(self) -> Publisher | None:
-        """Return what sends what this process changes to others; None if nothing has to be sent. No I/O."""
+        """Return what sends what this process changes to others; None if nothing has to be, or can be. No I/O."""
+        return None
+
+    def unheard_for(self) -> int | None:
+        """Return after how many seconds nobody serves what this process could not announce; None if it could."""
         return None
 
     @abstractmethod

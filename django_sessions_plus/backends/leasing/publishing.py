@@ -18,7 +18,7 @@ from django_sessions_plus import events
 from django_sessions_plus.backends.caching.circuit import Circuit
 from django_sessions_plus.backends.leasing import wire
 from django_sessions_plus.backends.leasing.holds import ALL
-from django_sessions_plus.backends.leasing.memory import Memory, now
+from django_sessions_plus.backends.leasing.memory import now
 from django_sessions_plus.backends.leasing.redis_location import Location
 from django_sessions_plus.conf import config
 from django_sessions_plus.conf.changes import on_setting_change
@@ -30,6 +30,10 @@ for a second: see ``Circuit``."""
 REPORTED_EVERY = 60.0
 """Seconds after which it is logged again that nothing can be published."""
 
+MOST_RUNNING = 100
+"""How many transactions' changes are watched for a rollback. To ask takes as long as there are callbacks to call at a
+commit, of which a transaction that ends many sessions has many."""
+
 MAX_CONNECTIONS = 1000
 """More than a process has threads: that none is free would count as an announcement that failed."""
 
@@ -39,12 +43,10 @@ class WrongServerError(Exception):
 
 
 class _Running(NamedTuple):
-    """A change of this process that is not over."""
+    """A change of this process in a transaction that has not ended yet."""
 
-    token: str
     announcements: Collection[str]
-    memories: Collection[Memory]
-    is_over: Callable[[], bool] | None
+    is_over: Callable[[], bool]
     begun_at: float
 
 
@@ -63,46 +65,35 @@ class Publisher:
         self._circuit = Circuit()
         self._running: dict[str, _Running] = {}
         self._lock = Lock()
-        self._unheard_until = self._reported_at = float("-inf")
+        self._unheard_until = self._reported_at = self._ended_at = float("-inf")
 
     def begin(
         self,
         token: str,
         announcements: Collection[str],
-        memories: Collection[Memory],
         is_over: Callable[[], bool] | None,
     ) -> None:
-        """Publish a change before it is written. ``memories`` know of it already."""
-        running = _Running(token, announcements, memories, is_over, now())
-        self._running[wire.commitment_to(token)] = running
-        if not self._publish(wire.before(token, announcements)):
+        """Publish a change before it is written. ``is_over`` says whether it has been committed or rolled back."""
+        rolled_back = self._ended()
+        if is_over is not None and len(self._running) < MOST_RUNNING:
+            self._running[token] = _Running(announcements, is_over, now())
+        if not self._publish(*rolled_back, wire.before(token, announcements)):
             self._note_unpublished()
 
     def end(self, token: str, announcements: Collection[str]) -> None:
         """Publish that a change is over."""
-        self._running.pop(wire.commitment_to(token), None)
+        self._running.pop(token, None)
         if not self._publish(wire.after(token, announcements)):
             self._note_unpublished()
 
-    def is_held(self, commitment: str, memory: Memory) -> bool:
-        """Return whether this is a change of this process, of which ``memory`` knows until it is over."""
-        running = self._running.get(commitment)
-        return running is not None and any(each is memory for each in running.memories)
-
     def catch_up(self) -> None:
-        """Publish what nobody waits for: the changes that were rolled back, and what has failed before.
+        """Publish what nobody waits for: that changes were rolled back, and what has failed before.
 
-        The thread that listens calls it every now and then.
+        The thread that listens calls it with each echo.
         """
-        for commitment, each in tuple(self._running.items()):
-            is_over = each.is_over is not None and each.is_over()
-            if is_over or now() - each.begun_at >= config.CACHE_AGE.total_seconds():
-                # After a commit, the callback publishes it as well; twice does no harm.
-                self._running.pop(commitment, None)
-            if is_over:
-                self._publish(wire.after(each.token, each.announcements))
-        if self._circuit.has_pending:
-            self._publish(None)
+        rolled_back = self._ended()
+        if rolled_back or self._circuit.has_pending:
+            self._publish(*rolled_back)
 
     def unheard_for(self) -> int | None:
         """Return after how many seconds no process serves what could not be published; None if all could."""
@@ -113,14 +104,29 @@ class Publisher:
         """Close idle connections; a thread that still publishes uses a new one."""
         self._pool.disconnect(inuse_connections=False)
 
-    def _publish(self, message: str | None) -> bool:
-        """Publish a message, and that all is to be forgotten if others have failed; return whether it was."""
+    def _ended(self) -> list[str]:
+        """Return what to publish of changes that are over without a callback, once a second."""
+        at = now()
+        if at < self._ended_at + 1:
+            return []
+        self._ended_at = at
+        messages = []
+        for token, each in tuple(self._running.items()):
+            if each.is_over():
+                # After a commit, the callback publishes it as well; twice does no harm.
+                messages.append(wire.after(token, each.announcements))
+                self._running.pop(token, None)
+            elif at - each.begun_at >= config.CACHE_AGE.total_seconds():
+                self._running.pop(token, None)
+        return messages
+
+    def _publish(self, *messages: str) -> bool:
+        """Publish these, and that all is to be forgotten if others have failed; return whether they were."""
         if not self._circuit.may_call():
             return False
         pending = self._circuit.pending()
-        messages = [] if message is None else [message]
         if self._circuit.has_pending:
-            messages.append(wire.after(wire.new_token(), (ALL,)))
+            messages = *messages, wire.after(wire.new_token(), (ALL,))
         try:
             self._send(messages)
         except Exception as error:  # noqa: BLE001 - whatever redis-py or a server raises; the write goes on

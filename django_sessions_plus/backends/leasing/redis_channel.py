@@ -10,6 +10,7 @@ meanwhile would be lost. That of redis-py has no public name for its socket: ``_
 from __future__ import annotations
 
 from contextlib import suppress
+from math import ceil
 from typing import Any
 
 from django_sessions_plus.backends.leasing import wire
@@ -57,6 +58,13 @@ class RedisChannel(Channel):
         """See Channel."""
         return None if self.why_impossible() else publisher_of(self.location, self.name)
 
+    def unheard_for(self) -> int | None:
+        """See Channel. Another process may have found the Redis that this one has not, such as without redis-py."""
+        if why_none(config.LEASE_CHANNEL) is not None:
+            return ceil(config.CACHE_AGE.total_seconds())
+        publisher = self.publisher()
+        return None if publisher is None else publisher.unheard_for()
+
     def connect(self, memory: Memory) -> Connection:
         """See Channel."""
         return RedisConnection(self, memory)
@@ -74,7 +82,7 @@ class RedisConnection(Connection):
         self._private = f"{channel.name}:{wire.new_token()}".encode()
         self._listening, self._asking = (location.connection(TIMEOUT) for _ in range(2))
         try:
-            self._run_id = primary_of(*ask(self._listening, *_WHICH_SERVER))
+            self._server = primary_of(*ask(self._listening, *_WHICH_SERVER))
             self._subscribe()
         except BaseException:
             self.close()
@@ -85,7 +93,7 @@ class RedisConnection(Connection):
         """See Connection. Redis sends what was published before the number that is published here."""
         number = wire.new_token().encode()
         *server, receivers = ask(self._asking, *_WHICH_SERVER, ("PUBLISH", self._private, number))
-        if primary_of(*server) != self._run_id:
+        if primary_of(*server) != self._server:
             raise UnheardError("the server is another one than before")
         if not receivers:
             raise UnheardError("this connection is not subscribed any more")
@@ -123,15 +131,12 @@ class RedisConnection(Connection):
         found = self._listening.read_response()
         match found:
             case [b"message", self._common, bytes(payload)]:
-                wire.pass_on(payload, self._memory, self._memory.max_age, self._is_held)
+                wire.pass_on(payload, self._memory)
                 return None
             case [b"message", self._private, bytes(payload)]:
                 return payload
         # Such as the confirmation of a subscription that this object has not asked for.
         raise UnheardError(f"the server has sent something unexpected: {found!r:.100}")
-
-    def _is_held(self, commitment: str) -> bool:
-        return self._publisher.is_held(commitment, self._memory)
 
 
 _WHICH_SERVER = ("INFO", "server"), ("INFO", "replication")
@@ -161,7 +166,9 @@ def ask(connection: Any, *commands: tuple[Any, ...]) -> list[Any]:
 
 
 def primary_of(server: bytes, replication: bytes) -> str:
-    """Return the id of the run of a server, by what it answers to ``_WHICH_SERVER``.
+    """Return which server it is, by what it answers to ``_WHICH_SERVER``.
+
+    That is another one once it has been started again, or has been a replica meanwhile.
 
     Raises:
         UnheardError: it is a replica, or part of a cluster: what is published elsewhere might not reach it in time.
@@ -171,12 +178,12 @@ def primary_of(server: bytes, replication: bytes) -> str:
         for line in (server + b"\n" + replication).decode(errors="replace").splitlines()
         if ":" in line
     )
-    mode, role, run_id = (found.get(name) for name in ("redis_mode", "role", "run_id"))
-    if mode != "standalone" or role != "master" or not run_id:
+    mode, role = found.get("redis_mode"), found.get("role")
+    if mode != "standalone" or role != "master" or not found.get("run_id"):
         raise UnheardError(
             f"it has to be a single Redis or a primary, but its mode is {mode} and its role {role}"
         )
-    return run_id
+    return f"{found['run_id']} {found.get('master_replid')}"
 
 
 def _descriptor(connection: Any) -> int:

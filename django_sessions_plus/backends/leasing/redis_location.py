@@ -52,6 +52,11 @@ class Location:
     connection_class: Any
     options: Mapping[str, Any] = field(repr=False)
 
+    @property
+    def is_of_this_host(self) -> bool:
+        """Whether another host would find another server by the same URL."""
+        return "path" in self.options or is_of_this_host(self.options.get("host", ""))
+
     def options_with(self, timeout: float) -> dict[str, Any]:
         """Return the arguments of a connection that waits for ``timeout`` seconds, and tries nothing twice."""
         never = import_module("redis.retry").Retry(import_module("redis.backoff").NoBackoff(), 0)
@@ -66,6 +71,11 @@ class Location:
     def connection(self, timeout: float) -> Any:
         """Return a new connection of redis-py, which connects when it is first used."""
         return self.connection_class(**self.options_with(timeout))
+
+
+def is_of_this_host(host: str) -> bool:
+    """Return whether this name or address is the host itself, or a socket of it; without a query."""
+    return host in {"", "localhost", "::1"} or host.startswith(("127.", "/"))
 
 
 @lru_cache(maxsize=8)

@@ -12,7 +12,7 @@ never keep: the commitment is a digest of the token, which nobody knows before t
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from typing import NamedTuple
 
 from django_sessions_plus import tokens
@@ -72,19 +72,15 @@ def understood(payload: bytes) -> Message | None:
     return Message(commitment, token is not None, tuple(announcements))
 
 
-def pass_on(payload: bytes, memory: Memory, seconds: float, is_held: Callable[[str], bool]) -> None:
+def pass_on(payload: bytes, memory: Memory) -> None:
     """Have ``memory`` hear a message. What is not understood concerns all.
 
-    A change that nobody publishes the end of is taken for over after ``seconds``. ``is_held`` says of a commitment
-    whether the change is one of this process, of which ``memory`` knows already until it is over.
+    A change that nobody publishes the end of is taken for over once a snapshot of the time before it would be too old.
     """
     message = understood(payload)
     if message is None:
         memory.hear(ALL)
     elif message.is_over:
         memory.release(message.commitment, message.announcements)
-    elif is_held(message.commitment):
-        for each in message.announcements:
-            memory.hear(each)
     else:
-        memory.hold(message.commitment, message.announcements, seconds=seconds)
+        memory.hold(message.commitment, message.announcements, seconds=memory.max_age)

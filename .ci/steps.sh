@@ -58,6 +58,7 @@ add_steps() {
     # Nothing that has ended is served from memory: the suite with an echo before each read, and under faults.
     add leased leased "$oldest"
     add torture-lease make --no-print-directory torture-lease
+    add torture-lease-redis torture_by_redis
   fi
   # The API answers what its schema says, whatever it is sent.
   add schemathesis tool schemathesis
@@ -174,6 +175,11 @@ leased() {
   url=$(postgres_url)
   SESSIONS_TEST_ENGINE=leased_db DATABASE_URL="$url/ci_leased" "$python" -m pytest -n 2 \
     tests/backends tests/flows tests/jwt tests/api tests/accounts tests/pages
+}
+
+# torture_by_redis: the same where Redis is the channel.
+torture_by_redis() {
+  TORTURE_ARGS='--channel redis' make --no-print-directory torture-lease
 }
 
 # on_redis PYTHON DJANGO PATH: that engine on Redis; with the oldest Django, by the oldest redis-py as well.

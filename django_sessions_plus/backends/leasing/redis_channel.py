@@ -30,7 +30,8 @@ UNKNOWN = 1.0
 connection, and not committed it yet."""
 
 _PREFIX = "sessions-plus-lease"
-_TOKEN_OF_UNKNOWN = "unknown"
+TOKEN_OF_UNKNOWN = "unknown"
+"""By what the memory knows the changes that were announced before there was a connection."""
 
 
 class RedisChannel(Channel):
@@ -87,7 +88,7 @@ class RedisConnection(Connection):
         except BaseException:
             self.close()
             raise
-        memory.hold(_TOKEN_OF_UNKNOWN, (ALL,), seconds=UNKNOWN)
+        memory.hold(TOKEN_OF_UNKNOWN, (ALL,), seconds=UNKNOWN)
 
     def echo(self) -> None:
         """See Connection. Redis sends what was published before the number that is published here."""

@@ -1,6 +1,10 @@
 """Torture the engine leased_db, and print whether it kept its promise; the exit code is 0 only if it did.
 
-    python -m tests.leasing.torture [--seconds S] [--revocations N] [--seed S] [--fault NAME]... [--no-variants]
+    python -m tests.leasing.torture [--channel NAME] [--seconds S] [--revocations N] [--seed S] [--fault NAME]...
+        [--no-variants]
+
+With the channel "redis" the database has no triggers, sessions end by this package alone, and the faults are those of
+a Redis of its own.
 
 First the engine, with every fault. Then three variants, each without one rule of the memory, with faults that
 show why the rule is there; one that shows no violation fails the run, because then this program proves nothing.
@@ -17,6 +21,7 @@ import tempfile
 from pathlib import Path
 
 from tests.leasing.torture.postgres import Server
+from tests.ports import free_port
 
 
 def main() -> int:
@@ -34,6 +39,11 @@ def main() -> int:
             "TORTURE_PORT": str(server.port),
             "TORTURE_ENGINE": "db",
         }
+        if options.channel == "redis":
+            environment |= {
+                "TORTURE_ENGINE": "leased_db",
+                "TORTURE_REDIS_PORT": str(free_port()),
+            }
         arguments = [
             *(str(server.port), str(server.directory), str(options.seconds)),
             *(
@@ -63,6 +73,7 @@ def _options() -> argparse.Namespace:
         default=0,
         help="try it until so many sessions have ended instead",
     )
+    parser.add_argument("--channel", choices=["database", "redis"], default="database")
     parser.add_argument("--seed", type=int, default=random.randrange(10**6))
     parser.add_argument(
         "--fault", action="append", default=[], help="only this fault; may be repeated"

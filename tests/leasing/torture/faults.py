@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from tests.leasing.torture.board import Board, now
 from tests.leasing.torture.judging import Fault
 from tests.leasing.torture.postgres import Server, freeze, is_frozen
+from tests.leasing.torture.redis_server import Redis
 from tests.leasing.torture.writers import Pair, Writer
 
 LISTENERS = "application_name = 'sessions-plus-lease'"
@@ -28,6 +29,8 @@ class Stage:
     """What faults are done to."""
 
     server: Server
+    redis: Redis | None
+    """The channel; None if that is the server."""
     proxy: subprocess.Popen[str]
     board: Board
     workers: list[subprocess.Popen[bytes]]
@@ -46,7 +49,7 @@ class Stage:
     def do(self, kind: str) -> None:
         """Do one fault and record when, and whether it happened."""
         began = now()
-        happened = FAULTS[kind](self)
+        happened = (FAULTS | FAULTS_OF_REDIS)[kind](self)
         self.faults.append(Fault(kind, began, now(), happened))
 
 
@@ -163,6 +166,14 @@ def _signalled(stage: Stage, which: int, number: signal.Signals, process: int, c
     return False
 
 
+def _of_redis(act: Callable[[Redis], bool]) -> Callable[[Stage], bool]:
+    def do(stage: Stage) -> bool:
+        assert stage.redis is not None
+        return act(stage.redis)
+
+    return do
+
+
 FAULTS: dict[str, Callable[[Stage], bool]] = {
     "worker frozen": _freeze_worker,
     "listener's backend frozen": _freeze_listening_backend,
@@ -174,4 +185,12 @@ FAULTS: dict[str, Callable[[Stage], bool]] = {
     "server restarted": _restart,
     "worker forked": _fork,
     "threads starved": _starve,
+}
+FAULTS_OF_REDIS: dict[str, Callable[[Stage], bool]] = {
+    **{name: FAULTS[name] for name in ("worker frozen", "packets held", "answers held")},
+    **{name: FAULTS[name] for name in ("packets dropped", "worker forked", "threads starved")},
+    "Redis frozen": _of_redis(Redis.freeze),
+    "Redis restarted": _of_redis(Redis.restart),
+    "Redis demoted": _of_redis(Redis.demote),
+    "Redis ends listeners": _of_redis(Redis.end_listeners),
 }

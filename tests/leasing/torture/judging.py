@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from math import inf
 
 CALM = "none"
 
@@ -18,6 +19,8 @@ class Revocation:
     """When the statement was sent; before, nobody may refuse the session."""
     acked: float | None
     """When the commit had been acknowledged; None if nothing ended it."""
+    is_announced: bool = True
+    """Whether the writer could announce it; if not, it knows, and says so, and no lease is promised."""
 
 
 @dataclass(frozen=True)
@@ -92,7 +95,8 @@ def judge(
         elif is_wrong:
             verdict.total.wrong += 1
         for row in rows:
-            row.add(lag, lease, is_used=accepted > 0, is_wrong=is_wrong)
+            limit = lease if each.is_announced else inf
+            row.add(lag, limit, is_used=accepted > 0, is_wrong=is_wrong)
     return verdict
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import subprocess
 import sys
 import tempfile
@@ -15,11 +16,12 @@ from django.db import connection
 
 from django_sessions_plus.backends.leasing import triggers
 from django_sessions_plus.sessions import session_model
-from tests.leasing.torture.faults import FAULTS, HELD_COMMIT
+from tests.leasing.torture.faults import FAULTS, FAULTS_OF_REDIS, HELD_COMMIT
 from tests.leasing.torture.judging import CALM, Row, share
 from tests.leasing.torture.postgres import Server
+from tests.leasing.torture.redis_server import Redis
 from tests.leasing.torture.running import LEASE, WORKERS, Form, Outcome, run
-from tests.leasing.torture.writers import SURVIVOR, WRITERS
+from tests.leasing.torture.writers import SURVIVOR, UNANNOUNCED, WRITERS
 from tests.ports import free_port
 
 VARIANTS: dict[str, tuple[str, ...]] = {
@@ -28,6 +30,11 @@ VARIANTS: dict[str, tuple[str, ...]] = {
     "refill unchecked": (),
 }
 """The broken variants, and the faults that show each."""
+VARIANTS_OF_REDIS: dict[str, tuple[str, ...]] = {
+    "no lease": ("packets held", "answers held", "Redis frozen"),
+    "silent reconnect": ("Redis ends listeners", "packets dropped"),
+    "refill unchecked": (),
+}
 VARIANT_SECONDS = 10.0
 ATTEMPTS = 3
 
@@ -45,12 +52,14 @@ def main(
     """Run all and return the exit code."""
     server = Server(int(port), Path(directory))
     call_command("migrate", verbosity=0)
-    triggers.install(session_model(), "default")
+    redis_port = os.environ.get("TORTURE_REDIS_PORT")
+    if redis_port is None:
+        triggers.install(session_model(), "default")
     connection.close()
     form = Form(
         seconds=float(seconds),
         revocations=int(revocations),
-        faults=faults or tuple(FAULTS),
+        faults=faults or tuple(FAULTS if redis_port is None else FAULTS_OF_REDIS),
         seed=int(seed),
         slots=int(slots),
     )
@@ -58,17 +67,20 @@ def main(
     if variants == "1":
         forms += [
             Form(VARIANT_SECONDS, 0, kinds, variant=variant, seed=int(seed))
-            for variant, kinds in VARIANTS.items()
+            for variant, kinds in (VARIANTS if redis_port is None else VARIANTS_OF_REDIS).items()
         ]
+    redis = None if redis_port is None else Redis(int(redis_port))
     is_kept = True
     with tempfile.TemporaryDirectory(prefix="torture-lease-board-") as name:
         for each in forms:
-            is_kept &= _try(each, server, Path(name))
+            is_kept &= _try(each, server, redis, Path(name))
+    if redis is not None:
+        redis.stop()
     print("\nThe promise was kept." if is_kept else "\nFAILED")
     return 0 if is_kept else 1
 
 
-def _try(form: Form, server: Server, directory: Path) -> bool:
+def _try(form: Form, server: Server, redis: Redis | None, directory: Path) -> bool:
     """Run and print one form; return whether it ended as it has to.
 
     One that has shown too little is run again, because a busy machine may leave a fault no time, or a variant no chance
@@ -78,8 +90,9 @@ def _try(form: Form, server: Server, directory: Path) -> bool:
         place = directory / f"{form.variant or 'engine'}-{attempt}".replace(" ", "-")
         place.mkdir()
         # A proxy of its own, so that nothing that one run has held reaches the next.
-        with _proxy(server) as (proxy, port):
-            outcome = run(replace(form, seed=form.seed + attempt), server, proxy, port, place)
+        with _proxy(server, redis) as (proxy, ports):
+            again = replace(form, seed=form.seed + attempt)
+            outcome = run(again, server, redis, proxy, ports, place)
         is_right = _print_variant(outcome) if form.variant else _print(outcome)
         if is_right or (outcome.verdict.violations and not form.variant):
             return is_right
@@ -87,16 +100,25 @@ def _try(form: Form, server: Server, directory: Path) -> bool:
 
 
 @contextmanager
-def _proxy(server: Server) -> Iterator[tuple[subprocess.Popen[str], int]]:
+def _proxy(
+    server: Server, redis: Redis | None
+) -> Iterator[tuple[subprocess.Popen[str], dict[str, str]]]:
+    """Put a proxy before the channel; yield it, and the ports for the workers."""
     port = free_port()
-    command = [sys.executable, "-m", "tests.leasing.torture.proxy", str(port), str(server.port)]
+    command = [sys.executable, "-m", "tests.leasing.torture.proxy", str(port)]
+    if redis is None:
+        ports = {"TORTURE_PORT": str(port)}
+        command += [str(server.port)]
+    else:
+        ports = {"TORTURE_PORT": str(server.port), "TORTURE_REDIS_PORT": str(port)}
+        command += [str(redis.port), ""]
     with subprocess.Popen(
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as process:
         assert process.stdout is not None
         process.stdout.readline()
         try:
-            yield process, port
+            yield process, ports
         finally:
             process.terminate()
 
@@ -117,7 +139,7 @@ def _print(outcome: Outcome) -> bool:
         f"  {counts['echoes']} echoes answered, {counts['heard']} announcements heard,"
         f" {counts['outdated']} outdated reads not kept, {counts['bounded']} reads kept in a full memory"
     )
-    _print_rows("ended by", [*WRITERS, HELD_COMMIT, SURVIVOR], verdict.by_kind, {})
+    _print_rows("ended by", [*WRITERS, UNANNOUNCED, HELD_COMMIT, SURVIVOR], verdict.by_kind, {})
     happened = {
         kind: f"{sum(each.happened for each in outcome.faults if each.kind == kind)}"
         f"/{sum(each.kind == kind for each in outcome.faults)}"

@@ -1,7 +1,8 @@
 """A TCP proxy between the workers and the server, which holds back or loses what listeners send and get.
 
-    python -m tests.leasing.torture.proxy PORT SERVER_PORT
+    python -m tests.leasing.torture.proxy PORT SERVER_PORT [NAME]
 
+NAME is what the first packet of a listener contains; with an empty one, all are listeners.
 It reads one command a line: ``pass``, ``hold`` (both directions), ``hold-answers`` (from the server alone), and
 ``drop``; to each it answers with how many bytes it has held and dropped so far. A connection that lost something is
 closed with the next ``pass``, because the protocol could not go on; until then both ends believe that it is alive.
@@ -14,8 +15,8 @@ import contextlib
 import sys
 from dataclasses import dataclass, field
 
-LISTENER = b"sessions-plus-lease"
-"""What the first packet of a listener contains: the name of the application."""
+LISTENER = "sessions-plus-lease"
+"""The name of the application, by which a listener connects to PostgreSQL."""
 
 
 @dataclass
@@ -23,6 +24,7 @@ class Proxy:
     """The proxy, whose mode is for connections of listeners; others always pass."""
 
     server_port: int
+    name: bytes
     mode: str = "pass"
     held: int = 0
     dropped: int = 0
@@ -38,7 +40,7 @@ class Proxy:
             writer.transport.abort()
             return
         server[1].write(first)
-        is_listener = LISTENER in first
+        is_listener = self.name in first
         both = (writer, server[1])
         await asyncio.gather(
             self._carry(reader, server[1], both, is_listener, is_answer=False),
@@ -89,9 +91,9 @@ class Proxy:
             self.changed.notify_all()
 
 
-async def main(port: int, server_port: int) -> None:
+async def main(port: int, server_port: int, name: str) -> None:
     """Serve until there are no more commands."""
-    proxy = Proxy(server_port)
+    proxy = Proxy(server_port, name.encode())
     server = await asyncio.start_server(proxy.serve, "127.0.0.1", port)
     commands = asyncio.StreamReader()
     await asyncio.get_running_loop().connect_read_pipe(
@@ -105,4 +107,4 @@ async def main(port: int, server_port: int) -> None:
 
 
 if __name__ == "__main__":
-    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2])))
+    asyncio.run(main(int(sys.argv[1]), int(sys.argv[2]), (*sys.argv[3:], LISTENER)[0]))

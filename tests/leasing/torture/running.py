@@ -16,9 +16,10 @@ from pathlib import Path
 
 from tests.leasing.torture.board import Board, now
 from tests.leasing.torture.faults import FAULTS, Stage
-from tests.leasing.torture.judging import Fault, Verdict, judge
+from tests.leasing.torture.judging import Fault, Row, Verdict, judge
 from tests.leasing.torture.postgres import Server
-from tests.leasing.torture.writers import Numbers, Writer
+from tests.leasing.torture.redis_server import Redis
+from tests.leasing.torture.writers import UNANNOUNCED, Numbers, Writer
 
 LEASE = 0.25
 SLOTS = 48
@@ -59,7 +60,12 @@ class Outcome:
 
 
 def run(
-    form: Form, server: Server, proxy: subprocess.Popen[str], port: int, directory: Path
+    form: Form,
+    server: Server,
+    redis: Redis | None,
+    proxy: subprocess.Popen[str],
+    ports: dict[str, str],
+    directory: Path,
 ) -> Outcome:
     """Run once. The server has an empty site, or one of an earlier run."""
     random.seed(form.seed)
@@ -67,13 +73,13 @@ def run(
     ended = form.revocations or int(form.seconds * 400)
     board_file = directory / f"board-{form.variant.replace(' ', '-')}"
     board = Board(board_file, form.slots, 2 * ended + 2 * form.slots, 2 * WORKERS)
-    workers = [_worker(board, board_file, index, form.variant, port) for index in range(WORKERS)]
+    workers = [_worker(board, board_file, index, form.variant, ports) for index in range(WORKERS)]
     numbers = Numbers(board.numbers)
     part = form.slots // WRITERS
     writers = [
         Writer(board, range(each * part, (each + 1) * part), numbers) for each in range(WRITERS)
     ]
-    stage = Stage(server, proxy, board, workers, writers)
+    stage = Stage(server, redis, proxy, board, workers, writers)
     began = now()
     try:
         for writer in writers:
@@ -135,6 +141,9 @@ def _outcome(form: Form, stage: Stage, seconds: float, problems: list[str]) -> O
         f"the fault {each!r} did not happen" for each in form.faults if each not in happened
     ]
     problems += [f"{name}: none" for name in ("bounded", "slow_reads") if not counts[name]]
+    unannounced = verdict.by_kind.get(UNANNOUNCED, Row()).revocations
+    if unannounced > verdict.total.revocations / 2:
+        problems.append("most ends could not be announced, so little was promised")
     if verdict.total.used < verdict.total.revocations / 2:
         problems.append("most sessions ended before anybody had used them: fewer slots are needed")
     asked = counts["hits"] + counts["misses"] + counts["lapses"]
@@ -146,13 +155,13 @@ def _outcome(form: Form, stage: Stage, seconds: float, problems: list[str]) -> O
 
 
 def _worker(
-    board: Board, board_file: Path, index: int, variant: str, port: int
+    board: Board, board_file: Path, index: int, variant: str, ports: dict[str, str]
 ) -> subprocess.Popen[bytes]:
     sizes = [board.slots, board.numbers, board.processes, index]
     environment = {
         **os.environ,
         "TORTURE_ENGINE": "leased_db",
-        "TORTURE_PORT": str(port),
+        **ports,
         "TORTURE_LEASE_MS": str(LEASE * 1000),
         "TORTURE_SIZE": str(SMALL if index == WORKERS - 1 else 10_000),
     }

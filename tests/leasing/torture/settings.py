@@ -16,10 +16,13 @@ MIDDLEWARE = [
     "django_sessions_plus.middleware.SessionMiddleware",
     "django_sessions_plus.middleware.AuthenticationMiddleware",
 ]
-# The processes that revoke only write, so they need no memory and no listener.
+# The processes that revoke only write, so with triggers they need no memory and no listener.
 SESSION_ENGINE = f"django_sessions_plus.backends.{os.environ.get('TORTURE_ENGINE', 'db')}"
 SESSIONS_PLUS_LEASE = timedelta(milliseconds=float(os.environ.get("TORTURE_LEASE_MS", "250")))
 SESSIONS_PLUS_LEASE_SESSIONS = int(os.environ.get("TORTURE_SIZE", "10000"))
+if os.environ.get("TORTURE_REDIS_PORT"):
+    SESSIONS_PLUS_LEASE_CHANNEL = f"redis://127.0.0.1:{os.environ['TORTURE_REDIS_PORT']}/0"
+    SESSIONS_PLUS_LEASE_USERS = "signals"
 DATABASES = {
     "default": {
         "ENGINE": "django.db.backends.postgresql",

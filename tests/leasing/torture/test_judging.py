@@ -41,6 +41,15 @@ def test_a_late_decision_counts_for_the_fault_that_lasted_meanwhile():
     assert {kind: row.late for kind, row in verdict.by_fault.items()} == {"hold": 1}
 
 
+def test_what_the_writer_knows_to_be_unannounced_has_no_lease():
+    ended = Revocation(1, "sql", 9.0, 10.0, is_announced=False)
+
+    verdict = judge([ended], [], lambda number: (12.0, 0.0), LEASE)
+
+    assert verdict.total.late == 0
+    assert verdict.total.lags == [2.0]
+
+
 def test_a_share_is_a_value_of_the_list():
     assert share([], 0.5) == 0.0
     assert share([3.0, 1.0, 2.0], 0.5) == 2.0

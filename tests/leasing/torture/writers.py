@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import random
 import threading
 import time
@@ -14,10 +15,14 @@ from typing import Any
 from django.contrib.auth import BACKEND_SESSION_KEY, HASH_SESSION_KEY, SESSION_KEY
 from django.contrib.auth.hashers import make_password
 from django.contrib.auth.models import User
-from django.db import Error, InterfaceError, connection
+from django.db import Error, InterfaceError, connection, transaction
+from django.utils import timezone
 
 from django_sessions_plus import sessions
 from django_sessions_plus.backends.db import SessionStore
+from django_sessions_plus.backends.leasing.listening import channel_of
+from django_sessions_plus.backends.leasing.publishing import Publisher
+from django_sessions_plus.models import Session
 from tests.leasing.torture.board import Board, now
 from tests.leasing.torture.judging import Revocation
 
@@ -75,6 +80,37 @@ def _delete_user(pair: Pair) -> None:
     User.objects.filter(pk=pair.user).delete()
 
 
+def _update(pair: Pair) -> None:
+    Session.objects.filter(pk=pair.ids[0]).update(ended_at=timezone.now())
+
+
+def _delete(pair: Pair) -> None:
+    Session.objects.filter(pk=pair.ids[0]).delete()
+
+
+def _revoke_slowly(pair: Pair) -> None:
+    with transaction.atomic():
+        sessions.revoke(pair.ids[0])
+        time.sleep(0.1)
+
+
+def _save_inactive(pair: Pair) -> None:
+    user = User.objects.filter(pk=pair.user).first()
+    if user is not None:
+        user.is_active = False
+        user.save()
+
+
+def _delete_instance(pair: Pair) -> None:
+    user = User.objects.filter(pk=pair.user).first()
+    if user is not None:
+        user.delete()
+
+
+def _revoke_all(pair: Pair) -> None:
+    sessions.revoke_all(User.objects.get(pk=pair.user))
+
+
 def _execute(sql: str, value: Any) -> None:
     with connection.cursor() as cursor:
         cursor.execute(sql, [value])
@@ -93,7 +129,22 @@ BOTH: dict[str, Callable[[Pair], None]] = {
     "user deleted (cascade)": _delete_user,
 }
 """What ends both sessions of a pair."""
+if os.environ.get("TORTURE_REDIS_PORT"):
+    # Nobody announces what others than this package write.
+    ONE = {
+        "sessions.revoke()": _revoke,
+        "queryset.update()": _update,
+        "queryset.delete()": _delete,
+        "slow transaction": _revoke_slowly,
+    }
+    BOTH = {
+        "save(is_active=False)": _save_inactive,
+        "password change": _change_password,
+        "user deleted": _delete_instance,
+        "sessions.revoke_all()": _revoke_all,
+    }
 WRITERS = ONE | BOTH
+UNANNOUNCED = "(not announced)"
 
 
 class Numbers:
@@ -171,10 +222,14 @@ class Writer(threading.Thread):
             kind, action = special
         pair.is_ended = kind in BOTH
         begun = now()
+        committed.at = None
         _until_done(lambda: action(pair))
-        acked = now()
+        acked = committed.at or now()
+        publisher = channel_of(Session, "default").publisher()
+        is_announced = publisher is None or publisher.unheard_for() is None
+        kind = kind if is_announced else UNANNOUNCED
         for number in pair.numbers[: 1 + pair.is_ended]:
-            self.revocations.append(Revocation(number, kind, begun, acked))
+            self.revocations.append(Revocation(number, kind, begun, acked, is_announced))
         self.ended += 1 + pair.is_ended
         self._ended.append((acked + LINGER, pair))
 
@@ -192,6 +247,25 @@ class Writer(threading.Thread):
         at = now()
         for pair in self._living:
             self.revocations += [Revocation(each, SURVIVOR, at, None) for each in pair.numbers]
+
+
+class _Committed(threading.local):
+    """When the first commit of a thread was acknowledged, before anything was published after it."""
+
+    at: float | None = None
+
+
+committed = _Committed()
+
+
+def _noting_end(publisher: Publisher, *arguments: Any) -> None:
+    committed.at = committed.at or now()
+    _end(publisher, *arguments)
+
+
+_end = Publisher.end
+_publisher: Any = Publisher
+_publisher.end = _noting_end
 
 
 def _until_done(action: Callable[[], Any]) -> Any:

@@ -1,5 +1,5 @@
 # What must be on the machine: compilers' headers, gettext, three browsers, Node, two database
-# servers, Redis.
+# servers, PgBouncer, Redis.
 
 CI_PASSWORD=sessions-plus-ci
 
@@ -19,6 +19,8 @@ prepare_machine() {
   command -v npm >/dev/null || missing+=(nodejs npm)
   [[ -n ${CI_POSTGRES_URL:-} ]] || answers 5432 || has_service postgresql || missing+=(postgresql)
   [[ -n ${CI_MARIADB_URL:-} ]] || answers 3306 || has_service mariadb || missing+=(mariadb-server)
+  # A test starts one of its own.
+  command -v pgbouncer >/dev/null || [[ -x /usr/sbin/pgbouncer ]] || missing+=(pgbouncer)
   # Its tests start servers of their own as well.
   command -v redis-server >/dev/null || missing+=(redis-server)
   ((${#missing[@]} == 0)) || install_packages "${missing[@]}"

@@ -39,9 +39,6 @@ if SESSION_ENGINE.endswith(".partitioned"):
     SESSION_ENGINE = "tests.partitioned.engine"
     INSTALLED_APPS.append("tests.partitioned")
 
-# With the engine "leased_db": the data of sessions from memory as well.
-SESSIONS_PLUS_LEASE_DATA = bool(os.environ.get("SESSIONS_TEST_LEASE_DATA"))
-
 DATABASES = {"default": dj_database_url.config(default="sqlite://:memory:")}
 if os.environ.get("SESSIONS_TEST_PREPARED"):
     # As docs/operations.md has it for PostgreSQL.

@@ -9,7 +9,8 @@ from django.db import DatabaseError, connections, router, transaction
 
 from django_sessions_plus.backends.leased_db import SessionStore
 from django_sessions_plus.backends.leasing import triggers
-from django_sessions_plus.backends.leasing.listening import DATABASE, PROCESS, channel_of
+from django_sessions_plus.backends.leasing.database_channel import DatabaseChannel
+from django_sessions_plus.backends.leasing.listening import PROCESS, channel_of, is_by_triggers
 from django_sessions_plus.backends.leasing.redis_location import is_of_this_host, locate, why_none
 from django_sessions_plus.checks.lookups import engine_of
 from django_sessions_plus.checks.registry import Problems, check, database_check, problem
@@ -26,14 +27,13 @@ def check_leases_are_possible() -> Problems:
     if model is None:
         return
     alias = router.db_for_write(model)
-    is_by_triggers = config.LEASE_CHANNEL == DATABASE
     if _why_no_redis() is not None:
         # There is an error that says so.
         return
     reason = channel_of(model, alias).why_impossible()
     if (
         reason is None
-        and is_by_triggers
+        and is_by_triggers()
         and all(table.kind == "s" for table in triggers.tables_of(model))
     ):
         reason = "users are in another database than sessions"
@@ -77,7 +77,7 @@ def check_redis_is_shared() -> Problems:
     """Find a Redis that each host may have its own of, while they share a database."""
     model = _leased_model()
     channel = config.LEASE_CHANNEL
-    if model is None or channel in {DATABASE, PROCESS} or why_none(channel) is not None:
+    if model is None or is_by_triggers() or channel == PROCESS or why_none(channel) is not None:
         return
     database = connections[router.db_for_write(model)].settings_dict.get("HOST", "")
     if locate(channel).is_of_this_host and not is_of_this_host(database):
@@ -93,7 +93,7 @@ def check_redis_is_shared() -> Problems:
 def check_users_are_announced() -> Problems:
     """Find users that are read by a query, although the signals of their model were asked for."""
     model = _leased_model()
-    if model is None or config.LEASE_CHANNEL == DATABASE or config.LEASE_USERS != "signals":
+    if model is None or is_by_triggers() or config.LEASE_USERS != "signals":
         return
     channel = channel_of(model, router.db_for_write(model))
     if channel.why_impossible() is None and not channel.has_users():
@@ -149,17 +149,20 @@ def check_length_of_lease() -> Problems:
 def check_pooler() -> Problems:
     """Find a setting that Django advises for transaction poolers, through which nothing is heard."""
     model = _leased_model()
-    if model is None or config.LEASE_CHANNEL != DATABASE:
+    if model is None or not is_by_triggers():
         return
-    alias = router.db_for_write(model)
-    values = connections[alias].settings_dict
-    if triggers.why_impossible(alias) is None and values.get("DISABLE_SERVER_SIDE_CURSORS"):
+    channel = channel_of(model, router.db_for_write(model))
+    if channel.why_impossible() is not None:
+        return
+    alias = channel.direct if isinstance(channel, DatabaseChannel) else channel.alias
+    if connections[alias].settings_dict.get("DISABLE_SERVER_SIDE_CURSORS"):
         yield problem(
             "I009",
             f"DISABLE_SERVER_SIDE_CURSORS is on for the database {alias!r}, as Django advises for poolers such as"
             " pgbouncer. Nothing can be heard through one, so the engine leased_db would read every session from the"
             " database.",
-            "Connect to PostgreSQL directly. Silence this check if there is no pooler.",
+            f"Add to DATABASES an alias that leads to PostgreSQL itself, and set {PREFIX}LEASE_CHANNEL ="
+            " 'database:alias'. Silence this check if there is no pooler.",
         )
 
 
@@ -167,7 +170,7 @@ def check_pooler() -> Problems:
 def check_triggers(databases: Collection[str]) -> Problems:
     """Find tables without triggers, or with those of another version of this package."""
     model = _leased_model()
-    if model is None or config.LEASE_CHANNEL != DATABASE:
+    if model is None or not is_by_triggers():
         return
     alias = router.db_for_write(model)
     if alias not in databases or triggers.why_impossible(alias) is not None:
@@ -193,7 +196,7 @@ def check_triggers(databases: Collection[str]) -> Problems:
 def _why_no_redis() -> str | None:
     """Return why the channel is none that there is; None if it is one, or nothing asks for it."""
     channel = config.LEASE_CHANNEL
-    if _leased_model() is None or channel in {DATABASE, PROCESS}:
+    if _leased_model() is None or is_by_triggers() or channel == PROCESS:
         return None
     return why_none(channel)
 

@@ -176,9 +176,10 @@ class Config:
     LEASE_CHANNEL = Setting(
         kinds.LEASE_CHANNEL,
         "database",
-        "How the engine leased_db hears of sessions that end: from PostgreSQL, by triggers (database); from Redis, "
-        "where this package announces what it ends (a URL, or the name of a cache); or not at all, because one "
-        "process serves the site (process). What is not announced is served for up to SESSIONS_PLUS_CACHE_AGE.",
+        "How the engine leased_db hears of sessions that end: from PostgreSQL, by triggers (database; beside a pooler, "
+        "name the alias that leads to PostgreSQL itself); from Redis, where this package announces what it ends (a "
+        "URL, or the name of a cache); or not at all, because one process serves the site (process). What is not "
+        "announced is served for up to SESSIONS_PLUS_CACHE_AGE.",
     )
     LEASE_USERS = Setting(
         kinds.one_of("query", "signals"),

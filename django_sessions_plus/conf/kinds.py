@@ -175,7 +175,8 @@ NETWORKS = Kind(
     'a list of IP addresses or networks such as "10.0.0.0/8", or "unix"', _is_network_list
 )
 LEASE_CHANNEL = Kind(
-    "'database', 'process', a URL of Redis (redis://, rediss:// or unix://), or the name of a cache on Redis",
+    "'database', 'database:alias', 'process', a URL of Redis (redis://, rediss:// or unix://), or the name of a cache"
+    " on Redis",
     is_text,
     # The URL may have a password.
     is_secret=True,

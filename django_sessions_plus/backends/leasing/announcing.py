@@ -53,7 +53,7 @@ class Change:
 
 def is_needed() -> bool:
     """Return whether writers have to announce what they change, because no trigger does."""
-    return config.LEASE_CHANNEL != listening.DATABASE
+    return not listening.is_by_triggers()
 
 
 @contextmanager

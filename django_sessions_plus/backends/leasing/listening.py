@@ -42,7 +42,7 @@ REPORTED_AFTER = 5.0
 THREAD_NAME = "sessions-plus-lease"
 
 DATABASE = "database"
-"""The channel whose announcements are made by triggers."""
+"""The channel whose announcements are made by triggers; "database:alias" listens over another alias of DATABASES."""
 PROCESS = "process"
 """The channel of a site that one process serves. Any other name is a URL of Redis, or a cache on it."""
 
@@ -182,8 +182,14 @@ def _wait_until_readable(descriptors: list[int], seconds: float | None) -> None:
 
 def channel_of(model: type[AbstractSession], alias: str) -> Channel:
     """Return the channel that the settings name, for these sessions."""
-    kinds: dict[str, type[Channel]] = {DATABASE: DatabaseChannel, PROCESS: ProcessChannel}
-    return kinds.get(config.LEASE_CHANNEL, RedisChannel)(model, alias)
+    if is_by_triggers():
+        return DatabaseChannel(model, alias)
+    return (ProcessChannel if config.LEASE_CHANNEL == PROCESS else RedisChannel)(model, alias)
+
+
+def is_by_triggers() -> bool:
+    """Return whether the database announces what is written, so that nobody else has to."""
+    return bool(config.LEASE_CHANNEL.partition(":")[0] == DATABASE)
 
 
 def listeners() -> list[Listener]:

@@ -91,7 +91,8 @@ def locate(value: str) -> Location:
         return _of_url(value, {})
     if value not in settings.CACHES:
         raise LocationError(
-            f"{PREFIX}LEASE_CHANNEL is neither 'database', 'process', a URL of Redis, nor the name of a cache"
+            f"{PREFIX}LEASE_CHANNEL is neither 'database', 'database:alias', 'process', a URL of Redis, nor the name"
+            " of a cache"
         )
     cache: Mapping[str, Any] = settings.CACHES[value]
     return _of_url(*_of_cache(value, cache))

@@ -126,7 +126,7 @@ class Command(BaseCommand):
         if options["json"]:
             write_json(
                 self.stdout,
-                channel=DATABASE,
+                channel=config.LEASE_CHANNEL,
                 database=alias,
                 tables=states,
                 has_users=has_users,

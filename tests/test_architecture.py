@@ -27,7 +27,7 @@ RANKS = {
     2: ("base_session", "bulk", "migrations", "models", "querysets"),
     3: ("backends",),
     4: ("http", "jwt", "presentation"),
-    5: ("sessions",),
+    5: ("leases", "sessions"),
     6: ("accounts", "decorators", "middleware"),
     7: (
         *(

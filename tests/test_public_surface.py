@@ -51,6 +51,7 @@ SURFACE = {
     "jwt.keys": {"Ring", "jwks", "key_by_header", "ring", "signing_key", "verification_key"},
     "jwt.issuing": {"IssuedTokens", "issue_tokens", "aissue_tokens", "pair_of"},
     "jwt.refresh": {"refresh", "arefresh"},
+    "leases": {"ListenerFigures", "figures"},
     "middleware": {
         *("AuthenticationMiddleware", "SessionMiddleware"),
         *("aget_user", "get_user", "bind_user", "set_request_user"),

@@ -7,6 +7,8 @@ this thread, lets the lease end, and the database is asked.
 
 The thread begins with the first session that a process looks for, and begins anew after a fork. While nobody asks for
 sessions it sends no echo, but goes on reading what is announced.
+
+Longer than other modules, because the steps that begin, extend and end a lease have to be read in one piece.
 """
 
 from __future__ import annotations
@@ -23,6 +25,7 @@ from django.db import router
 from django_sessions_plus import events
 from django_sessions_plus.backends.leasing.channels import Channel, Connection
 from django_sessions_plus.backends.leasing.database_channel import DatabaseChannel
+from django_sessions_plus.backends.leasing.lags import Lags
 from django_sessions_plus.backends.leasing.memory import Memory, now
 from django_sessions_plus.backends.leasing.process_channel import ProcessChannel
 from django_sessions_plus.backends.leasing.redis_channel import RedisChannel
@@ -82,6 +85,7 @@ class Listener:
         """Why there is no connection; None if there is one."""
         self.heard_at = now()
         """When the last echo was sent that was answered; before the first, when this began."""
+        self.lags = Lags()
         self._connection: Connection | None = None
         self._woken_at = self.heard_at
         self._is_over = self._is_asleep = self._is_reported = False
@@ -116,6 +120,14 @@ class Listener:
             # A full pipe wakes it as well.
             with contextlib.suppress(OSError):
                 os.write(self._writing_end, b"w")
+
+    def why_invalid(self) -> str | None:
+        """Return why the lease is not valid now, for operators; None if it is."""
+        if self.memory.valid_until > now():
+            return None
+        if self.error is None and self._is_asleep:
+            return "nobody has asked for sessions for a while, so no echo is sent"
+        return self.error or "the server has not answered"
 
     def _run(self) -> None:
         delay = FIRST_DELAY
@@ -152,6 +164,7 @@ class Listener:
                 connection.echo()
                 self.memory.extend(sent_at + self.length)
                 self.heard_at, self.error, self._is_reported = sent_at, None, False
+                self.lags.add(now() - sent_at)
                 if self.memory.is_wanted:
                     self.memory.is_wanted, idle_since = False, sent_at
                 is_idle = idle_since is None or sent_at - idle_since > self.length
@@ -194,7 +207,8 @@ def is_by_triggers() -> bool:
 
 def listeners() -> list[Listener]:
     """Return those of this process."""
-    return [each for each in _listeners.values() if not each.memory.is_inherited]
+    # A copy, because another thread may begin one meanwhile.
+    return [each for each in list(_listeners.values()) if not each.memory.is_inherited]
 
 
 def stop_all() -> None:

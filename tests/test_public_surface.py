@@ -51,7 +51,7 @@ SURFACE = {
     "jwt.keys": {"Ring", "jwks", "key_by_header", "ring", "signing_key", "verification_key"},
     "jwt.issuing": {"IssuedTokens", "issue_tokens", "aissue_tokens", "pair_of"},
     "jwt.refresh": {"refresh", "arefresh"},
-    "leases": {"ListenerFigures", "figures"},
+    "leases": {"ListenerFigures", "figures", "subscribe"},
     "middleware": {
         *("AuthenticationMiddleware", "SessionMiddleware"),
         *("aget_user", "get_user", "bind_user", "set_request_user"),

@@ -6,7 +6,7 @@ extended to one length after the question was *sent*. So whatever holds up the a
 this thread, lets the lease end, and the database is asked.
 
 The thread begins with the first session that a process looks for, and begins anew after a fork. While nobody asks for
-sessions it sends no echo, but goes on reading what is announced.
+sessions, or subscribes to them, it sends no echo, but goes on reading what is announced.
 
 Longer than other modules, because the steps that begin, extend and end a lease have to be read in one piece.
 """
@@ -165,7 +165,7 @@ class Listener:
                 self.memory.extend(sent_at + self.length)
                 self.heard_at, self.error, self._is_reported = sent_at, None, False
                 self.lags.add(now() - sent_at)
-                if self.memory.is_wanted:
+                if self.memory.is_wanted or self.memory.on_heard is not None:
                     self.memory.is_wanted, idle_since = False, sent_at
                 is_idle = idle_since is None or sent_at - idle_since > self.length
                 self._wait(connection, is_idle=is_idle)

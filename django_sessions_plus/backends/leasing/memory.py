@@ -91,6 +91,8 @@ class Memory:
         """Until when the memory may be served, on ``clock``."""
         self.is_wanted = False
         """Whether somebody has asked since this was last set to False: an idle process need not send echoes."""
+        self.on_heard: Callable[[str], None] | None = None
+        """Called with what is heard, once it is committed; under the lock, so it must neither wait nor call back."""
         self._lock = Lock()
         self._snapshots: OrderedDict[UUID, Snapshot] = OrderedDict()
         self._ids: dict[str, UUID] = {}
@@ -180,7 +182,7 @@ class Memory:
             at = self.clock()
             self._holds.add(token, Hold(heard, at + seconds, is_over), at + self.max_age)
             for each in heard:
-                self._hear(each)
+                self._hear(each, is_committed=False)
 
     def release(self, token: str, announcements: Iterable[str]) -> None:
         """Remove what these concern, because their change is committed; what is read from now on may be kept."""
@@ -202,6 +204,8 @@ class Memory:
             self._connections += 1
             self._recent.clear()
             self._clear()
+            if self.on_heard is not None:
+                self.on_heard(ALL)
 
     stop = start
 
@@ -224,7 +228,7 @@ class Memory:
         is_heard = any(each in concerning or each == ALL for each in latest)
         return is_heard or self._holds.concern(concerning)
 
-    def _hear(self, announcement: str) -> None:
+    def _hear(self, announcement: str, *, is_committed: bool = True) -> None:
         self.figures.heard += 1
         self._recent.append(announcement)
         kind, _, key = announcement.partition(" ")
@@ -238,6 +242,8 @@ class Memory:
                 self._remove(session_id)
         else:
             self._clear()
+        if is_committed and self.on_heard is not None:
+            self.on_heard(announcement)
 
     def _end_holds(self) -> None:
         # As if they were heard now: a read that began before may have found the row as it was.

@@ -37,7 +37,8 @@ from django_sessions_plus.backends.caching import rows as cached_rows
 from django_sessions_plus.backends.fastpath import compiled
 from django_sessions_plus.backends.leasing import listening, triggers
 from django_sessions_plus.bulk import oldest, purging
-from django_sessions_plus.management.commands import clearsessions, revoke_sessions
+from django_sessions_plus.management import counting
+from django_sessions_plus.management.commands import clearsessions
 from django_sessions_plus.switching import asking
 from tests import flushing
 from tests.backends.drivers import AsyncSession, SyncSession
@@ -200,8 +201,10 @@ def _reads_have_time() -> Iterator[None]:
             (purging, "HANDFUL_SECONDS"),
             (bounds, "SECONDS"),
             (bounds, "LAST_SECONDS"),
+            (counting, "SECONDS"),
+            (counting, "LAST_SECONDS"),
             (clearsessions, "SECONDS_TO_COUNT"),
-            (revoke_sessions, "SECONDS_TO_COUNT"),
+            (counting, "SECONDS_TO_COUNT"),
         ):
             patch.setattr(module, name, 60.0)
         yield

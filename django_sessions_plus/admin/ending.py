@@ -24,8 +24,10 @@ from django.utils.translation import gettext, gettext_lazy, ngettext
 
 from django_sessions_plus import sessions
 from django_sessions_plus.admin import cells, results, superusers
+from django_sessions_plus.admin.dashboard import at_least
 from django_sessions_plus.admin.history import log_entry
 from django_sessions_plus.admin.links import LinksMixin
+from django_sessions_plus.admin.listing import count_in_time
 from django_sessions_plus.admin.user_search import find_user
 from django_sessions_plus.backends import importing
 
@@ -122,9 +124,9 @@ class EndSessionsMixin(LinksMixin):
         keys = [user.pk for user in ours]
         if page := self._ask_first(request, self._active(user__in=keys)):
             return page
-        results.report_left(
-            request, self._active(user__in={u.pk for u in chosen} - {*keys}).count()
-        )
+        if left := {user.pk for user in chosen} - {*keys}:
+            count, is_more = count_in_time(self._active(user__in=left))
+            results.report_left(request, count, is_more=is_more)
         self.end_all(request, ours)
         return None
 
@@ -149,7 +151,7 @@ class EndSessionsMixin(LinksMixin):
             request,
             title=gettext("End this session?"),
             rows=rows,
-            count=len(rows),
+            counted=(len(rows), False),
             is_own=current is not None and current.pk == session.pk,
             back=self.url("change", session.pk),
             session=session,
@@ -176,7 +178,7 @@ class EndSessionsMixin(LinksMixin):
             request,
             title=title,
             rows=list(rows[:SHOWN_BEFORE_ENDING]),
-            count=rows.count(),
+            counted=count_in_time(rows),
             is_own=user.pk == request.user.pk,
             back=self.list_url(user),
         )
@@ -224,17 +226,18 @@ class EndSessionsMixin(LinksMixin):
         """Return the confirmation page of an action; None if there are few rows, or it was confirmed."""
         if _CONFIRMED in request.POST:
             return None
-        count = rows.count()
-        if count <= ASK_ABOVE:
+        count, is_more = count_in_time(rows)
+        if count <= ASK_ABOVE and not is_more:
             return None
         current = sessions.resolve(request)
-        title = ngettext("End %(count)d session?", "End %(count)d sessions?", count)
-        shown = rows.newest_activity_first().defer(*SECRET_COLUMNS)[:SHOWN_BEFORE_ENDING]
+        shown = list(rows.newest_activity_first().defer(*SECRET_COLUMNS)[:SHOWN_BEFORE_ENDING])
+        count = max(count, len(shown))
+        title = ngettext("End %(count)d session?", "End %(count)d sessions?", count + 2 * is_more)
         return self._ask(
             request,
-            title=title % {"count": count},
-            rows=list(shown),
-            count=count,
+            title=results.with_number(title, count, is_more=is_more),
+            rows=shown,
+            counted=(count, is_more),
             is_own=current is not None and rows.filter(pk=current.pk).exists(),
             back=request.get_full_path(),
             hidden=_same_action(request),
@@ -246,13 +249,15 @@ class EndSessionsMixin(LinksMixin):
         *,
         title: str,
         rows: list[AbstractSession],
-        count: int,
+        counted: tuple[int, bool],
         is_own: bool,
         back: str,
         hidden: Iterable[tuple[str, str]] = (),
         session: AbstractSession | None = None,
     ) -> HttpResponse:
         now = timezone.now()
+        count, is_more = counted
+        more = max(count - SHOWN_BEFORE_ENDING, int(is_more))
         # A user who may end sessions, but not see them, must not see any device here either.
         shown = rows if self.has_view_permission(request) else []
         context = {
@@ -260,12 +265,13 @@ class EndSessionsMixin(LinksMixin):
             "title": title,
             "opts": self.opts,
             "trail": self.trail(request, session),
-            "count": count,
+            "count": max(count, int(is_more)),
             "sessions": [
                 (cells.named(row), row.ip_address, cells.time(row.last_seen_at, now))
                 for row in shown
             ],
-            "more": max(count - SHOWN_BEFORE_ENDING, 0),
+            "more": more + is_more,
+            "shown_more": at_least(more, is_more),
             "is_own": is_own,
             "back": back,
             "hidden": hidden,

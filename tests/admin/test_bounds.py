@@ -15,10 +15,10 @@ from django.test.utils import CaptureQueriesContext
 from django.utils import timezone
 
 from django_sessions_plus import tokens
-from django_sessions_plus.admin import bounds
+from django_sessions_plus.admin import bounds, dashboard, listing
 from django_sessions_plus.bulk.time_limit import TimeIsUpError
 from django_sessions_plus.models import Session
-from tests.admin.site import LIST, make_ended, make_session, page, shown
+from tests.admin.site import LIST, act, make_ended, make_session, make_staff, page, shown
 
 pytestmark = [pytest.mark.django_db, pytest.mark.urls("tests.admin.site")]
 
@@ -178,6 +178,91 @@ def test_the_page_that_signs_everyone_out_counts_in_time(client, alice):
     with too_long(lambda sql: True):
         html = client.get(f"{LIST}everyone/").content.decode()
     assert "0+" in html
+
+
+def is_count(sql: str) -> bool:
+    return sql.startswith("SELECT COUNT(")
+
+
+def active(user: User) -> int:
+    return len(Session.objects.active().for_user(user))
+
+
+def test_the_page_that_ends_all_of_a_user_counts_in_time_and_ends_them_all(client, alice):
+    for _ in range(15):
+        make_session(alice)
+    url = f"{LIST}end-all/{alice.pk}/"
+    with too_long(is_count) as seen:
+        html = client.get(url).content.decode()
+    assert "and 1+ more" in html
+    assert 'type="submit"' in html
+    assert any(map(is_count, seen))
+    with too_long(is_count):
+        client.post(url)
+    assert active(alice) == 0
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="others cannot sleep in a count")
+def test_the_database_itself_stops_the_count(client, alice, monkeypatch):
+    for name in ("SECONDS", "LAST_SECONDS"):
+        monkeypatch.setattr(bounds, name, 0.01)
+
+    def sleep(execute: Any, sql: str, params: Any, many: bool, context: Any) -> Any:
+        if is_count(sql):
+            sql, params = "SELECT pg_sleep(600)", None
+        return execute(sql, params, many, context)
+
+    for _ in range(15):
+        make_session(alice)
+    with connection.execute_wrapper(sleep):
+        html = client.get(f"{LIST}end-all/{alice.pk}/").content.decode()
+        assert "and 1+ more" in html
+        client.post(f"{LIST}end-all/{alice.pk}/")
+    assert active(alice) == 0
+
+
+def test_a_page_that_counts_none_in_time_offers_to_end_them(client, alice):
+    with too_long(is_count):
+        html = client.get(f"{LIST}end-all/{alice.pk}/").content.decode()
+    assert 'type="submit"' in html
+    html = client.get(f"{LIST}end-all/{alice.pk}/").content.decode()
+    assert "There is nothing to end" in html
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_an_action_asks_first_with_the_number_that_was_counted_and_ends_them_all(
+    client, alice, monkeypatch, is_slow
+):
+    rows = [make_session(alice) for _ in range(15)]
+    for module in (listing, dashboard):
+        monkeypatch.setattr(module, "MAX_COUNT", 12)
+    with too_long(lambda sql: is_slow and is_count(sql)):
+        html = act(client, rows[0], action="end_all_of_users").content.decode()
+    assert ("End 10+ sessions?" if is_slow else "End 12+ sessions?") in html
+    assert ("and 1+ more" if is_slow else "and 2+ more") in html
+    with too_long(lambda sql: is_slow and is_count(sql)):
+        act(client, rows[0], action="end_all_of_users", confirmed="yes")
+    assert active(alice) == 0
+
+
+def test_a_number_that_was_counted_is_shown_without_a_plus(client, alice):
+    rows = [make_session(alice) for _ in range(15)]
+    html = act(client, *rows).content.decode()
+    assert "End 15 sessions?" in html
+    assert "and 5 more" in html
+
+
+@pytest.mark.parametrize("is_slow", [False, True])
+def test_how_many_of_superusers_were_left_is_counted_in_time(alice, boss, is_slow):
+    make_session(boss)
+    clerk = Client()
+    clerk.force_login(make_staff("clerk", "view_session", "revoke_session"))
+    with too_long(lambda sql: is_slow and is_count(sql)):
+        rows = make_session(boss), make_session(alice)
+        answer = act(clerk, *rows, action="end_all_of_users", confirmed="yes")
+    text = "0+ sessions of superusers" if is_slow else "2 sessions of superusers"
+    assert text in answer.content.decode()
+    assert (active(alice), active(boss)) == (0, 2)
 
 
 def test_users_who_cannot_be_found_in_time_are_searched_with_the_sessions(client, alice):

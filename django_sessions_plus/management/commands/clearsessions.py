@@ -11,11 +11,13 @@ from typing import Any
 from django.conf import settings
 from django.contrib.sessions.management.commands.clearsessions import Command as DjangoCommand
 from django.core.management.base import CommandError
+from django.utils import timezone
 
 from django_sessions_plus.backends.configured import own_engine
 from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.bulk import purging
 from django_sessions_plus.bulk.time_limit import TimeIsUpError, time_limit
+from django_sessions_plus.management.counting import count_in_time
 from django_sessions_plus.management.numbers import add_max_seconds, positive
 from django_sessions_plus.management.progress import (
     INTERRUPTED,
@@ -69,15 +71,17 @@ class Command(DjangoCommand):
             self._purge(store.get_model_class().objects.all(), options)
 
     def _count(self, rows: Any, *, as_json: bool) -> None:
-        counts = purging.count_purgeable(rows)
+        rows = rows.for_writing().order_by()
+        conditions = purging.purgeable(timezone.now())
+        counts = {kind: count_in_time(rows.filter(each)) for kind, each in conditions.items()}
         if as_json:
-            is_exact = max(counts.values()) < purging.MAX_COUNT
-            write_json(self.stdout, dry_run=True, **counts, is_exact=is_exact)
+            numbers: dict[str, int] = {kind: each.number for kind, each in counts.items()}
+            is_exact = all(each.is_exact for each in counts.values())
+            write_json(self.stdout, dry_run=True, **numbers, is_exact=is_exact)
             return
-        texts = {kind: _at_least(count) for kind, count in counts.items()}
         self.stdout.write(
-            f"To be deleted: {texts['anonymous']} anonymous and {texts['signed_in']} signed-in sessions."
-            f" To lose their data: {texts['expired']} expired sign-ins."
+            f"To be deleted: {counts['anonymous']} anonymous and {counts['signed_in']} signed-in sessions."
+            f" To lose their data: {counts['expired']} expired sign-ins."
         )
 
     def _purge(self, rows: Any, options: dict[str, Any]) -> None:
@@ -134,7 +138,3 @@ def _total(rows: Any) -> int | None:
         counts = purging.count_purgeable(rows).values()
         return None if max(counts) >= purging.MAX_COUNT else sum(counts)
     return None
-
-
-def _at_least(count: int) -> str:
-    return f"{count:,} or more" if count >= purging.MAX_COUNT else f"{count:,}"

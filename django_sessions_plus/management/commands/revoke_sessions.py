@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 from argparse import ArgumentParser
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from typing import Any
 
 from django.conf import settings
@@ -14,12 +14,10 @@ from django.core.management.base import BaseCommand, CommandError
 from django_sessions_plus import sessions
 from django_sessions_plus.backends.configured import own_engine
 from django_sessions_plus.backends.settlement import settle
-from django_sessions_plus.bulk import purging
-from django_sessions_plus.bulk.time_limit import TimeIsUpError, time_limit
 from django_sessions_plus.management import consent, users
+from django_sessions_plus.management.counting import count_in_time, total_in_time
 from django_sessions_plus.management.progress import (
     INTERRUPTED,
-    SECONDS_TO_COUNT,
     Bar,
     Interrupt,
     add_json,
@@ -87,7 +85,7 @@ class Command(BaseCommand):
         with interrupt() as is_interrupted:
             count = _Count(is_interrupted)
             if is_shown(self.stdout, options):
-                count.bar = Bar(self.stdout, _total(users))
+                count.bar = Bar(self.stdout, total_in_time(_active(users)))
             with count.until_interrupted():
                 _end(users, options["reason"], count)
         within = settle()
@@ -108,13 +106,13 @@ class Command(BaseCommand):
         )
 
     def _report_what_would_end(self, users: list[Any] | None, *, as_json: bool) -> None:
-        count = _count_up_to_bound(users)
-        is_exact = count < purging.MAX_COUNT
+        counted = count_in_time(_active(users))
         if as_json:
-            write_json(self.stdout, dry_run=True, sessions=count, is_exact=is_exact)
+            write_json(
+                self.stdout, dry_run=True, sessions=counted.number, is_exact=counted.is_exact
+            )
         else:
-            more = "" if is_exact else " or more"
-            self.stdout.write(f"To be ended: {count:,}{more} sessions.")
+            self.stdout.write(f"To be ended: {counted} sessions.")
 
     def _report(self, count: _Count, within: int | None, options: dict[str, Any]) -> None:
         seconds = time.monotonic() - count.began
@@ -176,19 +174,6 @@ def _end(users: list[Any] | None, reason: str, count: _Count) -> None:
     for user in users:
         count.add()
         sessions.revoke_all(user, reason=reason, progress=count)
-
-
-def _total(users: list[Any] | None) -> int | None:
-    # Without a total the bar shows the number alone. The count may take longer than to end them.
-    with suppress(TimeIsUpError), time_limit(_active(users).db, SECONDS_TO_COUNT):
-        count = _count_up_to_bound(users)
-        return count if count < purging.MAX_COUNT else None
-    return None
-
-
-def _count_up_to_bound(users: list[Any] | None) -> int:
-    count: int = _active(users)[: purging.MAX_COUNT].count()
-    return count
 
 
 def _active(users: list[Any] | None) -> Any:

@@ -15,6 +15,7 @@ from django_sessions_plus.backends.configured import own_engine
 from django_sessions_plus.backends.session import SessionStore
 from django_sessions_plus.conf import PREFIX, config
 from django_sessions_plus.exceptions import ConfigurationError
+from django_sessions_plus.management.counting import total_in_time
 from django_sessions_plus.management.numbers import add_max_seconds, positive
 from django_sessions_plus.management.progress import (
     INTERRUPTED,
@@ -158,9 +159,8 @@ class Command(BaseCommand):
         options: dict[str, Any],
         is_stopped: Callable[[], bool],
     ) -> Figures:
-        bar = None
-        if is_shown(self.stdout, options):
-            bar = Bar(self.stdout, source.rows().count())
+        is_drawn = is_shown(self.stdout, options)
+        bar = Bar(self.stdout, total_in_time(source.rows())) if is_drawn else None
 
         def must_stop(figures: Figures) -> bool:
             if bar is not None:

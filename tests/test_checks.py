@@ -525,8 +525,13 @@ CASES: dict[str, Case] = {
         ],
     ),
     "W009": (
-        [{"SESSIONS_PLUS_UNREMEMBERED_AGE": timedelta(days=2), "SESSION_COOKIE_AGE": DAY}],
         [
+            {"SESSIONS_PLUS_UNREMEMBERED_AGE": timedelta(days=2), "SESSION_COOKIE_AGE": DAY},
+            {"SESSIONS_PLUS_ANONYMOUS_AGE": timedelta(days=15)},
+        ],
+        [
+            {"SESSIONS_PLUS_ANONYMOUS_AGE": timedelta(days=14)},
+            {"SESSIONS_PLUS_ANONYMOUS_AGE": None},
             {"SESSIONS_PLUS_UNREMEMBERED_AGE": timedelta(days=1), "SESSION_COOKIE_AGE": DAY},
             {"SESSION_COOKIE_AGE": HOUR},
         ],
@@ -648,6 +653,14 @@ CASES: dict[str, Case] = {
             {},
             {"SESSIONS_PLUS_JWT_ALGORITHM": "HS512"},
             {"SESSIONS_PLUS_JWT_KEYS": [{"secret": LONG}, {"secret": LONG, "kid": "b"}]},
+        ],
+    ),
+    "I010": (
+        [{"SESSIONS_PLUS_ANONYMOUS_AGE": timedelta(minutes=59), "CSRF_USE_SESSIONS": True}],
+        [
+            {"SESSIONS_PLUS_ANONYMOUS_AGE": timedelta(hours=1), "CSRF_USE_SESSIONS": True},
+            {"SESSIONS_PLUS_ANONYMOUS_AGE": timedelta(minutes=59)},
+            {"CSRF_USE_SESSIONS": True},
         ],
     ),
     "W039": (

@@ -70,6 +70,8 @@ class BaseStore(SessionBase):
     """Whether a parallel request has rotated the token; this store does not know the new one."""
     is_token_lost = False
     """Whether no client can know the row's new token: no response sends it, or the row was opened by its id."""
+    is_new = False
+    """Whether the session begins in this store, so that no client has presented its token yet."""
     is_authenticated_now = False
     """Whether the user has authenticated since the last save."""
     is_authenticated_at_start = True

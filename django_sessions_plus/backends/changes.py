@@ -121,7 +121,7 @@ def touched_columns(row: AbstractSession, data: Data, use: Use, now: datetime) -
     is_early = not is_seen_due and policy.is_too_early_to_slide(
         moved_at=row.updated_at,
         expires_at=row.expires_at,
-        idle_age=_idle_age(use),
+        idle_age=timedelta(seconds=use.get_session_cookie_age()),
         update_age=_update_age(),
         now=now,
     )
@@ -134,18 +134,13 @@ def touched_columns(row: AbstractSession, data: Data, use: Use, now: datetime) -
 
 
 def next_expiry(
-    row: AbstractSession | None,
-    data: Data,
-    use: Use,
-    now: datetime,
-    *,
-    since: datetime | None,
+    row: AbstractSession | None, data: Data, use: Use, now: datetime, *, since: datetime | None
 ) -> datetime:
-    """Return when the session expires if it is used now; the absolute timeout counts from ``since`` (None: never)."""
+    """Return when the session expires if used now; the absolute timeout counts from ``since`` (None: nobody's)."""
     explicit = data.get(EXPIRY_KEY)
     return policy.next_expiry(
         explicit=None if explicit is None else _comparable(explicit, now),
-        idle_age=_idle_age(use),
+        idle_age=_idle_age(use, since),
         limit=policy.deadline(since, lifetimes.absolute_age(started_by(row, use))),
         now=now,
     )
@@ -284,7 +279,7 @@ def _is_lifetime_changed(row: AbstractSession, data: Data, use: Use) -> bool:
     # Nearly all data is not compressed and lacks that key, so that it need not be decoded.
     if explicit is None and text.startswith("{") and EXPIRY_KEY not in text:
         lasted = row.expires_at - row.updated_at
-        return abs(_idle_age(use) - lasted) > policy.CLOCK_SKEW
+        return abs(_idle_age(use, row.limited_from) - lasted) > policy.CLOCK_SKEW
     return bool(use.decode(text).get(EXPIRY_KEY) != explicit)
 
 
@@ -296,5 +291,7 @@ def _comparable(explicit: policy.Expiry | str, now: datetime) -> policy.Expiry:
     return timezone.make_naive(moment) if timezone.is_aware(moment) else timezone.make_aware(moment)
 
 
-def _idle_age(use: Use) -> timedelta:
-    return timedelta(seconds=use.get_session_cookie_age())
+def _idle_age(use: Use, since: datetime | None) -> timedelta:
+    age = timedelta(seconds=use.get_session_cookie_age())
+    shorter = config.ANONYMOUS_AGE if since is None and use.is_new else None
+    return age if shorter is None else min(age, shorter)

@@ -275,6 +275,7 @@ class SessionStore(BaseStore):
         if must_create:
             if self.is_opened_by_id:
                 raise StaleSessionError
+            self.is_new = True
             self.insert(self.create_model_instance(data))
             return
         row = or_raise(importing.imported_again(self, self.row) or self._find_row())
@@ -436,8 +437,7 @@ class SessionStore(BaseStore):
         self._session_key = self.row = self.pending_remember = self.planned_token = None
         self.is_authenticated_now = self.has_new_token_since_save = self.has_new_token = False
         self.is_token_outdated = self.is_cookie_due = self.may_have_newer_cookie = False
-        self.accessed = True
-        self.modified = modified
+        self.accessed, self.modified = True, modified
         if self.on_end is not None:
             self.on_end()
 

@@ -33,6 +33,7 @@ class Use(Protocol):
     is_cookie_due: bool
     is_token_outdated: bool
     """Whether a parallel request has rotated the token, so that its response sets the cookie."""
+    is_new: bool
     is_authenticated_now: bool
     is_authenticated_at_start: bool
     access_issued_at: int | None

@@ -17,6 +17,8 @@ from django_sessions_plus.conf.lifetimes import absolute_age, idle_seconds
 from django_sessions_plus.policy import LARGEST_UPDATE_SHARE
 
 LONGEST_COOKIE_AGE = timedelta(days=400)
+SHORTEST_FORM_AGE = timedelta(hours=1)
+"""How long a form may have to stay open."""
 LONGEST_GRACE = timedelta(minutes=2)
 """Including the leeway, a minute by default."""
 
@@ -85,15 +87,29 @@ def check_fresh_age() -> Problems:
 
 
 @check()
-def check_unremembered_age() -> Problems:
-    """Find a timeout for unremembered sessions that is longer than that of remembered ones."""
-    age = config.UNREMEMBERED_AGE
-    if is_set("UNREMEMBERED_AGE") and age > _idle_age():
+def check_shorter_ages() -> Problems:
+    """Find a timeout of unremembered or of new anonymous sessions that is longer than that of all others."""
+    for name in ("UNREMEMBERED_AGE", "ANONYMOUS_AGE"):
+        age = getattr(config, name)
+        if is_set(name) and age is not None and age > _idle_age():
+            yield problem(
+                "W009",
+                f"{PREFIX}{name} ({age}) is longer than"
+                f" SESSION_COOKIE_AGE ({_idle_age()}), which applies instead.",
+                f"Set {PREFIX}{name} below SESSION_COOKIE_AGE, or remove it.",
+            )
+
+
+@check()
+def check_forms_of_new_sessions() -> Problems:
+    """Find new anonymous sessions that expire while people still look at a form that needs them."""
+    age = config.ANONYMOUS_AGE
+    if age is not None and age < SHORTEST_FORM_AGE and settings.CSRF_USE_SESSIONS:
         yield problem(
-            "W009",
-            f"{PREFIX}UNREMEMBERED_AGE ({age}) is longer than"
-            f" SESSION_COOKIE_AGE ({_idle_age()}), which applies instead.",
-            f"Set {PREFIX}UNREMEMBERED_AGE below SESSION_COOKIE_AGE, or remove it.",
+            "I010",
+            f"{PREFIX}ANONYMOUS_AGE is {age}, and CSRF_USE_SESSIONS keeps the CSRF token in the session: a sign-in form"
+            " that was open for longer is refused.",
+            f"Set {PREFIX}ANONYMOUS_AGE to an hour or more, or CSRF_USE_SESSIONS = False.",
         )
 
 

@@ -46,6 +46,11 @@ class Config:
         timedelta(days=1),
         "The idle timeout of a session that is not to be remembered; its cookie also ends with the browser.",
     )
+    ANONYMOUS_AGE: "Setting[timedelta | None]" = Setting(
+        kinds.OPTIONAL_DURATION,
+        None,
+        "How long a new anonymous session lasts until its client comes back. None: as long as any other.",
+    )
     LIFETIMES: "Setting[Lifetimes | str | Callable[[], Lifetimes | None] | None]" = Setting(
         kinds.LIFETIMES,
         None,
@@ -176,10 +181,9 @@ class Config:
     LEASE_CHANNEL = Setting(
         kinds.LEASE_CHANNEL,
         "database",
-        "How the engine leased_db hears of sessions that end: from PostgreSQL, by triggers (database; beside a pooler, "
-        "name the alias that leads to PostgreSQL itself); from Redis, where this package announces what it ends (a "
-        "URL, or the name of a cache); or not at all, because one process serves the site (process). What is not "
-        "announced is served for up to SESSIONS_PLUS_CACHE_AGE.",
+        "How the engine leased_db hears of sessions that end: from PostgreSQL (database; beside a pooler, with the "
+        "alias that leads to the server itself), from Redis (a URL, or the name of a cache), or not at all, because "
+        "one process serves the site (process).",
     )
     LEASE_USERS = Setting(
         kinds.one_of("query", "signals"),

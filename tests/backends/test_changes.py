@@ -35,6 +35,7 @@ class Use:
     can_set_cookie: bool = False
     is_cookie_due: bool = False
     is_token_outdated: bool = False
+    is_new: bool = False
     is_authenticated_now: bool = False
     is_authenticated_at_start: bool = True
     access_issued_at: int | None = None

@@ -88,6 +88,14 @@ def test_a_session_of_nobody_comes_along_with_its_data(db, before):
     assert row.authenticated_at is None
 
 
+def test_a_session_of_nobody_is_not_new_when_it_is_imported(db, before):
+    with before:
+        client = browser(basket=["tea"])
+    with after_switch(SESSIONS_PLUS_ANONYMOUS_AGE=timedelta(hours=1)):
+        client.get("/count")
+    assert Session.objects.get().expires_at > timezone.now() + timedelta(days=13)
+
+
 def test_nobody_knows_when_the_user_authenticated_so_the_session_is_not_fresh(alice, before):
     with before:
         client = browser(alice)

@@ -334,6 +334,9 @@ def test_a_process_with_thousands_of_connections_can_listen(db):
         def fileno(self) -> int:
             return 1500
 
+        def read(self) -> bool:
+            return False
+
     os.dup2(listener._reading_end, 1500)
     try:
         os.write(listener._writing_end, b"w")

@@ -53,9 +53,9 @@ def until(is_so: Callable[[], Any]) -> None:
 
 
 def started() -> Memory:
-    memory = memory_of(Session)
-    until(lambda: memory.valid_until > now())
-    return memory
+    # Each time, because a short lease may be over before it is looked at, and then nobody has asked since.
+    until(lambda: memory_of(Session).valid_until > now())
+    return memory_of(Session)
 
 
 def listener() -> Listener:

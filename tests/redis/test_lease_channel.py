@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable, Collection, Iterator
 from datetime import timedelta
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -176,6 +177,26 @@ def is_kept(memory: Memory, found: Any) -> bool:
 
 def reports(caplog: pytest.LogCaptureFixture) -> list[logging.LogRecord]:
     return [each for each in caplog.records if vars(each).get("event") == "lease_not_announced"]
+
+
+def is_heard_after(memory: Memory, before: int) -> bool:
+    return memory.figures.heard > before
+
+
+def test_what_is_announced_is_heard_without_an_echo(memory: Memory, site: Server):
+    """Or each announcement would have every process ask the server. The lease is long, so that no echo is due."""
+    client = signed_in()
+    (listener,) = listening.listeners()
+    echoes = listener.heard_at
+    for _ in range(3):
+        before = memory.figures.heard
+        publish(site, wire.after(wire.new_token(), ["d x"]))
+        until(partial(is_heard_after, memory, before))
+    assert listener.heard_at == echoes
+    publish(site, "*")
+    until(lambda: len(memory) == 0)
+    assert listener.heard_at == echoes
+    assert who(client) == "ada"
 
 
 # Statements

@@ -29,6 +29,10 @@ class Connection(ABC):
             UnheardError: not everything that ends would be heard over this connection.
         """
 
+    def read(self) -> bool:
+        """Pass on what has been announced and can be read without an echo; return whether there was anything."""
+        return False
+
     @abstractmethod
     def fileno(self) -> int:
         """Return the descriptor that is readable when something was announced."""

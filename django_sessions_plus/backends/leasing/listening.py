@@ -171,12 +171,16 @@ class Listener:
                 self._wait(connection, is_idle=is_idle)
 
     def _wait(self, connection: Connection, *, is_idle: bool) -> None:
-        """Wait until the next echo is due: soon, or while nobody asks for a session, once something is announced."""
+        """Wait until the next echo is due: soon, or while nobody asks for a session, once nothing else reads."""
         descriptors = [connection.fileno(), self._reading_end]
         self._is_asleep = is_idle
-        # Somebody may have asked since, and have found that nobody had to be woken.
-        seconds = None if is_idle and not self.memory.is_wanted else self.length / ECHOES
-        _wait_until_readable(descriptors, seconds)
+        due_at = now() + self.length / ECHOES
+        is_read = True
+        while is_read:
+            # Somebody may have asked since, and have found that nobody had to be woken.
+            is_due = not is_idle or self.memory.is_wanted
+            _wait_until_readable(descriptors, max(0.0, due_at - now()) if is_due else None)
+            is_read = connection.read() and not (is_due and now() >= due_at)
         self._is_asleep = False
         with contextlib.suppress(BlockingIOError):
             os.read(self._reading_end, 1024)

@@ -101,10 +101,17 @@ class RedisConnection(Connection):
         while self._hear() != number:
             pass
         # redis-py may have read more than that, which would wake nobody.
+        self.read()
+        self._publisher.catch_up()
+
+    def read(self) -> bool:
+        """See Connection. An echo for each announcement would be as many as there are processes."""
+        is_found = False
         while self._listening.can_read(0):
             if self._hear() is not None:
                 raise UnheardError("somebody else publishes to this connection")
-        self._publisher.catch_up()
+            is_found = True
+        return is_found
 
     def fileno(self) -> int:
         """See Connection."""

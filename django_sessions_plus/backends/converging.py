@@ -109,9 +109,7 @@ def save_merged(store: Store, row: AbstractSession, data: Data) -> None:
         # The rollback has undone an earlier save of this value, so it has to be written again.
         store.pending_remember = store.remember
         row = or_raise(uncommitted.before)
-    merging = store.rows.merge(
-        row, lambda stored: _merged(store, stored, row, data), with_user=store.wants_user
-    )
+    merging = store.rows.merge(row, lambda stored: _merged(store, stored, row, data))
     if merging is None and _is_ended_for_own_password(store, row):
         _start_separate_session(store, row, data)
         return
@@ -193,14 +191,13 @@ def _merged(
         # Another rotation would invalidate the token in the other request's response, and this
         # store, which was opened by its id, has no use for a new token.
         store.is_authenticated_now = False
+    theirs = store.decode(stored.session_data)
     merged = or_raise(
-        merge(
-            base=base,
-            mine=mine,
-            theirs=store.decode(stored.session_data),
-            is_my_password_new=is_my_password_new,
-        )
+        merge(base=base, mine=mine, theirs=theirs, is_my_password_new=is_my_password_new)
     )
+    if merged.get(HASH_SESSION_KEY) != theirs.get(HASH_SESSION_KEY):
+        # Load the user: it shows whether the password is new, or the same under another SECRET_KEY.
+        sending.user_of(stored, store)
     columns = store.save_columns(stored, merged)
     if (
         not store.is_token_outdated

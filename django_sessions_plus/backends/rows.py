@@ -24,7 +24,7 @@ from django_sessions_plus.backends.changes import DEFERRED
 from django_sessions_plus.backends.context import PREVIOUS_CONTEXT
 from django_sessions_plus.backends.fastpath import compiled
 from django_sessions_plus.backends.use import Columns, Condition
-from django_sessions_plus.bulk.locking import locked, without_index_on_mysql
+from django_sessions_plus.bulk.locking import take_write_lock, without_index_on_mysql
 from django_sessions_plus.conf import config
 from django_sessions_plus.querysets import SessionQuerySet, active_at, end_columns, one_or_none
 
@@ -35,9 +35,6 @@ if TYPE_CHECKING:
     Query = SessionQuerySet[AbstractSession]
 
 T = TypeVar("T")
-
-ATTEMPTS = 3
-"""How often a merge is tried without a lock. The first try nearly always succeeds: no view runs in between."""
 
 _DATA_COLUMNS = ("version", "expires_at")
 
@@ -94,12 +91,14 @@ class Rows:
         """Load the user of ``row`` if ``find()`` could not, though ``with_user`` was set. Does nothing here."""
 
     def lock(self, row: AbstractSession) -> AbstractSession | None:
-        """Read ``row`` again, locked until the transaction ends; None if it is no longer active.
+        """Read ``row`` again without its user, locked until the transaction ends; None if it is no longer active.
 
         Needs a transaction.
         """
-        found = locked(self._by_key(row, active_at(timezone.now())))
-        return found[0] if found else None
+        take_write_lock(self.query())
+        pk, using = self.model._meta.pk, self.alias
+        stored = compiled.find(pk, row.pk, self._by_id, using, for_update=True)
+        return stored if stored is not None and stored.is_active() else None
 
     # Write
 
@@ -142,24 +141,15 @@ class Rows:
         self,
         row: AbstractSession,
         decide: Callable[[AbstractSession], tuple[Columns, T]],
-        *,
-        with_user: bool = False,
     ) -> tuple[AbstractSession, Columns, T] | None:
         """Read the row again, call ``decide`` with it, and write what that returns; None if it is no longer active.
 
         ``decide`` returns the columns to write, which may be none, and a result. The return value is the
-        row that was read, these columns, and the result. If another writer comes in between, all of this is
-        repeated: first without a lock, so that none is held while Python code runs; after ``ATTEMPTS``
-        tries with the row locked, so that it succeeds under any load.
+        row that was read, without its user, these columns, and the result.
+
+        The row is locked meanwhile. Where writers have met once they are likely to meet again, and then a lock costs
+        less than repeated attempts without one.
         """
-        if not self.is_in_transaction:
-            for _ in range(ATTEMPTS):
-                stored = self.find_current(row, with_user=with_user)
-                if stored is None:
-                    return None
-                columns, rest = decide(stored)
-                if not columns or self.update(stored, columns, self.data_unchanged):
-                    return stored, columns, rest
         with transaction.atomic(using=self.alias):
             stored = self.lock(row)
             if stored is None:

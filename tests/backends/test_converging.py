@@ -157,6 +157,21 @@ def test_a_new_password_of_the_winner_is_not_undone_by_a_renewed_hash(
     assert data["basket"] == "full"
 
 
+def test_a_hash_that_is_renewed_beside_another_change_ends_no_refresh_tokens(
+    two: Any, alice: User, settings: Any, clock: Clock
+):
+    settings.SECRET_KEY_FALLBACKS = [settings.SECRET_KEY]
+    settings.SECRET_KEY = "another one"
+    winner, loser = two
+    Session.objects.update(refresh_digest="d" * 64, refresh_started_at=clock.moment)
+    winner.set("colour", "blue")
+    winner.save()
+    loser.set(HASH_SESSION_KEY, alice.get_session_auth_hash())
+    loser.save()
+    assert loser.stored.get_decoded()[HASH_SESSION_KEY] == alice.get_session_auth_hash()
+    assert loser.stored.refresh_digest == "d" * 64
+
+
 def test_inside_of_a_transaction_as_well(two: Any, alice: User, open_session: OpenSession):
     winner, loser = two
     rotate(winner, alice)

@@ -134,11 +134,9 @@ class CachedRows(Rows):
         self,
         row: AbstractSession,
         decide: Callable[[AbstractSession], tuple[Columns, T]],
-        *,
-        with_user: bool = False,
     ) -> tuple[AbstractSession, Columns, T] | None:
         """See Rows."""
-        merged = super().merge(row, decide, with_user=with_user)
+        merged = super().merge(row, decide)
         if merged is not None:
             # The cache may have lost an invalidation, and the row may have been read from that copy.
             self.invalidate([row.token_digest])

@@ -50,23 +50,38 @@ _statements: dict[Key, Any] = {}
 _failures: list[str] = []
 
 
-def find(field: Any, value: Any, lookup: Lookup, alias: str, with_user: bool = False) -> Any:
+def find(
+    field: Any,
+    value: Any,
+    lookup: Lookup,
+    alias: str,
+    with_user: bool = False,
+    *,
+    for_update: bool = False,
+) -> Any:
     """Return the row that ``lookup(value, alias, with_user)`` finds by the value of ``field``, or None.
+
+    With ``for_update``, which needs a transaction and no join, the row is locked if the database can do that.
 
     Raises:
         Error: the database raises it.
     """
-    key = (field, alias, with_user, getattr(lookup, "__func__", lookup))
-    statement = statement_for(key, lambda: _select(field, lookup, alias, with_user))
+
+    def by_orm() -> Any:
+        rows = lookup(value, alias, with_user)
+        return one_or_none(rows.select_for_update() if for_update else rows)
+
+    key = (field, alias, with_user, getattr(lookup, "__func__", lookup), for_update)
+    statement = statement_for(key, lambda: _select(field, lookup, alias, with_user, for_update))
     if statement is None:
-        return one_or_none(lookup(value, alias, with_user))
+        return by_orm()
     found = statement.fetch(value)
     if found is None:
         return None
     try:
         return statement.instance(found)
     except Exception as error:  # noqa: BLE001 - any change in Django or in the database
-        row = one_or_none(lookup(value, alias, with_user))
+        row = by_orm()
         _use_orm_for(key, error)
         return row
 
@@ -174,8 +189,10 @@ def compilation_error(
     return None
 
 
-def _select(field: Any, lookup: Lookup, alias: str, with_user: bool) -> Select:
-    return Select(field, lambda value: lookup(value, alias, with_user))
+def _select(
+    field: Any, lookup: Lookup, alias: str, with_user: bool, for_update: bool = False
+) -> Select:
+    return Select(field, lambda value: lookup(value, alias, with_user), for_update=for_update)
 
 
 def _use_orm_for(key: Key, error: Exception) -> None:

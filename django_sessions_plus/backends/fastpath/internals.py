@@ -23,6 +23,8 @@ from django_sessions_plus.conf import config
 Convert = Callable[[Any, Any, Any], Any]
 Params = tuple[Any, ...]
 
+FOR_UPDATE = " FOR UPDATE"
+"""Appended to a SELECT of one table: ``select_for_update()`` compiles only inside a transaction."""
 SKIP_LOCKED = "FOR UPDATE SKIP LOCKED"
 
 

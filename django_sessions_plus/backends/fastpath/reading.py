@@ -17,7 +17,12 @@ from django.conf import settings
 from django.db import connections, models
 from django.utils import timezone
 
-from django_sessions_plus.backends.fastpath.internals import compile_select, expect, set_related
+from django_sessions_plus.backends.fastpath.internals import (
+    FOR_UPDATE,
+    compile_select,
+    expect,
+    set_related,
+)
 from django_sessions_plus.backends.fastpath.parameters import Parameters
 from django_sessions_plus.backends.fastpath.placeholders import UnsupportedError, placeholder_for
 from django_sessions_plus.backends.fastpath.timestamps import timestamps_of
@@ -42,15 +47,22 @@ class Part(NamedTuple):
 
 
 class Select:
-    """A query that finds at most one row by one value, with its user if the query joins users."""
+    """A query that finds at most one row by one value, with its user if the query joins users.
 
-    def __init__(self, field: Any, rows: Callable[[Any], models.QuerySet[Any]]) -> None:
+    With ``for_update``, it locks the row until the transaction ends, where the database can do that.
+    """
+
+    def __init__(
+        self, field: Any, rows: Callable[[Any], models.QuerySet[Any]], *, for_update: bool = False
+    ) -> None:
         placeholder = placeholder_for(field)
         queryset = rows(placeholder)
         self.field = field
         self.alias = queryset.db
         sql, params, fields, self.converters = compile_select(queryset)
         expect(params == (field.get_db_prep_value(placeholder, connections[self.alias]),))
+        if for_update and connections[self.alias].features.has_select_for_update:
+            sql += FOR_UPDATE
         self.parameters = Parameters(sql, len(params), connections[self.alias])
         self.width = len(fields)
         self._unchecked = [(at, type(field)) for at, field in enumerate(fields)]

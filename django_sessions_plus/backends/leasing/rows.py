@@ -108,12 +108,10 @@ class LeasedRows(Rows):
         self,
         row: AbstractSession,
         decide: Callable[[AbstractSession], tuple[Columns, T]],
-        *,
-        with_user: bool = False,
     ) -> tuple[AbstractSession, Columns, T] | None:
         """See Rows."""
         try:
-            return super().merge(row, decide, with_user=with_user)
+            return super().merge(row, decide)
         finally:
             self._forget(row)
 

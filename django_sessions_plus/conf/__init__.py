@@ -195,8 +195,7 @@ class Config:
     LEASE_DATA = Setting(
         kinds.SWITCH,
         False,
-        "Whether the engine leased_db serves the session's data from memory as well. What one process writes, "
-        "another may not see for SESSIONS_PLUS_LEASE.",
+        "Whether leased_db serves the session's data from memory too: others may see a change a lease late.",
     )
     REFRESH_GRACE = Setting(
         kinds.DURATION,

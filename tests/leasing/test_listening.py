@@ -232,6 +232,18 @@ def test_a_process_that_was_forked_begins_anew(leases):
 
 
 @on_postgresql
+def test_a_child_ends_what_gevent_lets_live_on_of_the_parents_listener(leases):
+    inherited = listener()
+    child = os.fork()
+    if child == 0:
+        # The loop of a greenlet returns; it would connect for ever otherwise.
+        os._exit(0 if inherited._is_over else 1)
+    _, status = os.waitpid(child, 0)
+
+    assert os.waitstatus_to_exitcode(status) == 0
+    assert not inherited._is_over
+
+
 def test_when_it_stops_the_thread_and_its_connection_end(leases):
     thread = next(each for each in threading.enumerate() if each.name == "sessions-plus-lease")
     listening.stop_all()

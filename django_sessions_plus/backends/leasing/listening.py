@@ -241,6 +241,8 @@ def _close_inherited() -> None:
             ProcessChannel.was_forked = True
         # A descendant may get the number of the process that has ended.
         each.memory.pid = -1
+        # A greenlet of gevent lives on in the child, unlike a thread, and would connect once more.
+        each._is_over = True
         with contextlib.suppress(Exception):
             for inherited in each._connection.descriptors():  # type: ignore[union-attr]
                 # Not close(), because the number may be given to another file before the driver closes it.

@@ -10,6 +10,7 @@
 #   BENCH_ROWS=1000000     how many rows "make bench" lets a table grow to; ten million without it
 #   SESSIONS=10000         how many living sessions each site of "make switching" has; 300 without it
 #   ENGINES="django-db"    the engines that "make switching" tries; all without it
+#   SERVERS="uwsgi daphne" which servers "make servers" tries; the quick ones without it
 #   TORTURE_ARGS="--revocations 100000"   more arguments for "make torture-lease"; about two minutes without them
 
 VENV ?= .venv
@@ -20,6 +21,7 @@ BENCH_ROWS ?= 10000000
 SESSIONS ?= 300
 ENGINES ?=
 TORTURE_ARGS ?=
+SERVERS ?=
 export PORT
 
 # The drivers of the servers that are asked for, and no others.
@@ -38,7 +40,7 @@ PYTEST = $(PY) -m pytest $(PYTEST_ARGS)
 
 .DEFAULT_GOAL := help
 .NOTPARALLEL:
-.PHONY: help demo demo-switch demo-react port react js npm npm-test codes test test-all lint format types translations docs cov browser firefox webkit schemathesis wheel packaging django-suite allauth-suite run-allauth-suite neighbours run-neighbours switching run-switching torture-lease run-torture-lease bench bench-quick clean
+.PHONY: help demo demo-switch demo-react port react js npm npm-test codes test test-all lint format types translations docs cov browser firefox webkit schemathesis wheel packaging django-suite allauth-suite run-allauth-suite neighbours run-neighbours switching run-switching torture-lease run-torture-lease servers run-servers bench bench-quick clean
 
 help:
 	@echo "make demo          run the example site on http://127.0.0.1:$(PORT)/"
@@ -63,6 +65,7 @@ help:
 	@echo "make neighbours    try thirteen packages that are used beside this one"
 	@echo "make switching     switch real sites from other session engines to this one and back"
 	@echo "make torture-lease try to have the engine leased_db accept what has ended; needs PostgreSQL's programs"
+	@echo "make servers       try the engine leased_db behind gunicorn and others; needs PostgreSQL's programs"
 	@echo "make bench         compare with other packages and write docs/performance.md; bench-quick prints a glance"
 	@echo "make wheel         build the distributions into dist/"
 	@echo "make packaging     install the wheel and follow the README with it"
@@ -169,6 +172,13 @@ torture-lease:
 run-torture-lease: $(READY)-test
 	@$(PY) -m tests.leasing.torture $(TORTURE_ARGS)
 
+# The same, in an environment with the servers.
+servers:
+	@$(MAKE) --no-print-directory run-$@ VENV=$(VENV)-$@ DATABASE_URL=postgres://
+
+run-servers: $(READY)-servers
+	@$(PY) -m tests.leasing.servers $(SERVERS)
+
 # MariaDB's driver is built from source. Without a compiler the rest is measured.
 bench: $(READY)-bench
 	@$(PY) -m pip install -qq mysqlclient || echo "mysqlclient cannot be installed: MariaDB will be left out"
@@ -188,7 +198,7 @@ packaging: $(READY)-packaging
 	@$(PYTEST) -m packaging
 
 clean:
-	@rm -rf $(VENV) $(VENV)-allauth-suite $(VENV)-neighbours $(VENV)-switching build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache \
+	@rm -rf $(VENV) $(VENV)-allauth-suite $(VENV)-neighbours $(VENV)-servers $(VENV)-switching build dist htmlcov .coverage .coverage.* .hypothesis .mypy_cache .pytest_cache \
 		.ruff_cache .tox
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 

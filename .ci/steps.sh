@@ -59,6 +59,8 @@ add_steps() {
     add leased leased "$oldest"
     add torture-lease make --no-print-directory torture-lease
     add torture-lease-redis torture_by_redis
+    # So does it behind the servers that fork, replace the sockets of Python, or start again.
+    add servers make --no-print-directory servers
   fi
   # The API answers what its schema says, whatever it is sent.
   add schemathesis tool schemathesis

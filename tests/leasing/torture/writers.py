@@ -208,7 +208,7 @@ class Writer(threading.Thread):
         numbers = self.numbers.take_two()
         if numbers is None:
             return bool(self._living or self._ended)
-        user, stores = _until_done(_new_pair)
+        user, stores = _until_done(new_pair)
         for slot, number, store in zip(slots, numbers, stores, strict=True):
             self.board.show(slot, number, user.pk, store.session_key)
         ids = stores[0].row.pk, stores[1].row.pk
@@ -278,7 +278,7 @@ def _until_done(action: Callable[[], Any]) -> Any:
             time.sleep(0.05)
 
 
-def _new_pair() -> tuple[User, list[Any]]:
+def new_pair() -> tuple[User, list[Any]]:
     user = User.objects.create(username=uuid.uuid4().hex, password=make_password(uuid.uuid4().hex))
     stores = [SessionStore(), SessionStore()]
     for store in stores:

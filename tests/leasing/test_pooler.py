@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from copy import deepcopy
 from datetime import timedelta
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import pytest
@@ -135,9 +136,18 @@ ignore_startup_parameters = options,extra_float_digits
 """
 
 
+@pytest.fixture
+def place() -> Iterator[Path]:
+    """Return a directory that the user of PostgreSQL may enter, as those of pytest are not."""
+    with TemporaryDirectory() as name:
+        if os.geteuid() == 0:
+            shutil.chown(name, "postgres")
+        yield Path(name)
+
+
 @pytest.fixture(params=["transaction", "session"])
 def pooler(
-    request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+    request: pytest.FixtureRequest, place: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[str]:
     """Have the site reach its database through PgBouncer."""
     program = shutil.which("pgbouncer", path=f"{os.environ['PATH']}:/usr/sbin")
@@ -146,7 +156,7 @@ def pooler(
             pytest.fail("PgBouncer is not installed.")
         pytest.skip("PgBouncer is not installed")
     settings, port = connection.settings_dict, free_port()
-    configuration = tmp_path / "pgbouncer.ini"
+    configuration = place / "pgbouncer.ini"
     configuration.write_text(
         _CONFIGURATION.format(
             host=settings["HOST"] or "127.0.0.1",
@@ -159,13 +169,8 @@ def pooler(
         )
     )
     # It refuses to run as root.
-    user: dict[str, Any] = {}
-    if os.geteuid() == 0:
-        user = {"user": "postgres"}
-        for path in (configuration, *configuration.parents):
-            if path.is_relative_to(tmp_path.parent.parent):
-                path.chmod(0o755)
-    log = (tmp_path / "log").open("wb")
+    user: dict[str, Any] = {"user": "postgres"} if os.geteuid() == 0 else {}
+    log = (place / "log").open("wb")
     process = subprocess.Popen(
         [program, str(configuration)], stdout=log, stderr=subprocess.STDOUT, **user
     )
@@ -174,7 +179,7 @@ def pooler(
         patch.setitem(settings, "HOST", "127.0.0.1")
         patch.setitem(settings, "PORT", port)
         try:
-            _wait_for(process, tmp_path / "log")
+            _wait_for(process, place / "log")
             yield request.param
         finally:
             listening.stop_all()

@@ -174,13 +174,20 @@ class AccessTokenAuthentication(BearerAuthentication):
             return authenticate_session(request, store, claims)
         # If the row is gone, a save must not create a new one.
         store.is_opened_by_id = True
+        self.confirm(request, claims)
         user = TokenUser(claims)
         set_request_user(request._request, user)
         return user, claims
 
+    def confirm(self, request: Request, claims: Claims) -> None:
+        """Raise if a valid token is not to be accepted; for stateless subclasses. This one accepts all."""
+
 
 class StatelessAccessTokenAuthentication(AccessTokenAuthentication):
-    """Authenticate by access token without a query, for services that may accept tokens of ended sessions."""
+    """Authenticate by access token without a query, for services that may accept tokens of ended sessions.
+
+    ``leased.LeasedAccessTokenAuthentication`` is for those that may not.
+    """
 
     stateless = True
 

@@ -244,6 +244,7 @@ def test_a_child_ends_what_gevent_lets_live_on_of_the_parents_listener(leases):
     assert not inherited._is_over
 
 
+@on_postgresql
 def test_when_it_stops_the_thread_and_its_connection_end(leases):
     thread = next(each for each in threading.enumerate() if each.name == "sessions-plus-lease")
     listening.stop_all()

@@ -335,11 +335,16 @@ def test_a_model_that_is_not_that_of_the_engine_is_not_served():
     listening.stop_all()
 
 
+@pytest.mark.parametrize("is_hook_called", [True, False])
 def test_a_process_that_was_forked_from_one_that_serves_asks_the_database(
-    browser: Client, monkeypatch: pytest.MonkeyPatch
+    browser: Client, process: Memory, monkeypatch: pytest.MonkeyPatch, is_hook_called: bool
 ):
     monkeypatch.setattr(process_channel.ProcessChannel, "was_forked", False)
-    listening._close_inherited()
+    if is_hook_called:
+        listening._close_inherited()
+    else:
+        # As after a fork in C, of which Python knows nothing.
+        process.pid = -1
     assert listening.memory_of(Session).valid_until == 0.0
     (listener,) = listening.listeners()
     assert "forked" in str(listener.error)

@@ -31,9 +31,11 @@ EXPLAIN = {
 
 
 def test_the_page_lists_every_index():
+    # The first table of the section; the parameters of a table come later.
+    section = PAGE.partition("\n## Indexes")[2].partition("\n## ")[0]
     listed = {
         tuple(re.findall(r"`(\w+)`", row))
-        for row in re.findall(r"^\| (`\w+`[^|]*) \|", PAGE, re.MULTILINE)
+        for row in re.findall(r"^\| (`\w+`[^|]*) \|", section, re.MULTILINE)
     }
     with connection.cursor() as cursor:
         found = connection.introspection.get_constraints(cursor, Session._meta.db_table)

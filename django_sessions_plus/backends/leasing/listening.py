@@ -64,6 +64,9 @@ def memory_of(model: type[AbstractSession]) -> Memory:
         with _lock:
             listener = _listeners.get((model, alias))
             if listener is None or listener.memory.is_inherited:
+                if listener is not None:
+                    # A fork in C, as that of uWSGI, may not have called _close_inherited().
+                    _note_fork(listener)
                 listener = _listeners[model, alias] = Listener(model, alias)
                 listener.start()
     if listener.memory.valid_until <= now():
@@ -229,6 +232,11 @@ def _forget_all() -> None:
         each.memory.hear("*")
 
 
+def _note_fork(inherited: Listener) -> None:
+    if not inherited.channel.has_connection and inherited.error is None:
+        ProcessChannel.was_forked = True
+
+
 def _close_inherited() -> None:
     """After a fork: close the connection of the parent, or the server would keep it when the parent ends.
 
@@ -237,8 +245,7 @@ def _close_inherited() -> None:
     global _lock  # noqa: PLW0603 - the old one cannot be released
     _lock = threading.Lock()
     for each in _listeners.values():
-        if not each.channel.has_connection and each.error is None:
-            ProcessChannel.was_forked = True
+        _note_fork(each)
         # A descendant may get the number of the process that has ended.
         each.memory.pid = -1
         # A greenlet of gevent lives on in the child, unlike a thread, and would connect once more.

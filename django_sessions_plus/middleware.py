@@ -33,6 +33,7 @@ from django_sessions_plus.backends.db import SessionStore
 from django_sessions_plus.backends.twins import in_thread
 from django_sessions_plus.backends.user_check import auser_of, user_of
 from django_sessions_plus.http.cookie import read_former_cookie, with_cookie
+from django_sessions_plus.http.late_touch import is_touched_later
 
 
 class SessionMiddleware(DjangoSessionMiddleware):
@@ -112,7 +113,7 @@ class SessionMiddleware(DjangoSessionMiddleware):
         if (session.modified or is_rolled_back) and not session.is_empty():
             _prepare_save(request, session)
             session.save()
-        elif _is_use_due(request, session):
+        elif _is_use_due(request, session) and not is_touched_later(request, response, session):
             session.record_use()
         return with_cookie(request, response, session)
 

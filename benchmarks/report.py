@@ -59,8 +59,9 @@ Prepared statements are `"OPTIONS": {"server_side_binding": True, "prepare_thres
 baseline is stock Django with the same options, which helps it as well; a row shows it without them.
 
 None of the sessions in use is due to be touched while it is measured, as most requests in life are not;
-what a request costs that is due has a row of its own. Under ASGI each request has a thread and a
-connection of its own, which on PostgreSQL comes from psycopg's pool.
+what a request costs that is due has a row of its own. The time of a request ends when its response is
+closed, so it includes a write that follows the response, for which no client waits. Under ASGI each
+request has a thread and a connection of its own, which on PostgreSQL comes from psycopg's pool.
 """
 
 

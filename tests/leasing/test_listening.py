@@ -69,6 +69,15 @@ def send_an_echo() -> None:
     listener().wake()
 
 
+def heard_so_far(memory: Memory) -> int:
+    """Return how many announcements were heard, among them all that were committed before this call."""
+    asked_at = now()
+    # Its answer comes after them.
+    send_an_echo()
+    until(lambda: listener().heard_at >= asked_at)
+    return memory.figures.heard
+
+
 def signed_in() -> Client:
     client = Client()
     client.post("/sign-in", {"user": "ada"})
@@ -123,7 +132,7 @@ def test_what_a_statement_elsewhere_ends_is_refused_here(leases, sql):
 @on_postgresql
 def test_a_touch_and_data_elsewhere_leave_the_memory_as_it_is(leases):
     client = signed_in()
-    heard = leases.figures.heard
+    heard = heard_so_far(leases)
     elsewhere("UPDATE django_sessions_plus_session SET last_seen_at = now(), version = version + 1")
     elsewhere("UPDATE auth_user SET first_name = 'Augusta'")
     until(lambda: leases.figures.heard > heard)
@@ -226,7 +235,7 @@ def test_a_process_that_was_forked_begins_anew(leases):
     os.close(reading)
     os.close(writing)
     # The connection of the parent goes on.
-    heard = leases.figures.heard
+    heard = heard_so_far(leases)
     elsewhere("UPDATE auth_user SET first_name = 'Augusta'")
     until(lambda: leases.figures.heard == heard + 1)
 

@@ -2,7 +2,8 @@
 
 The issuer is asked by introspection (RFC 7662), and its answer believed for one lease after the question was sent. So
 an end takes effect within a lease, and so does whatever else the issuer would refuse: a changed password, a user who
-is deactivated or deleted, an erased row. A token that is used often costs one question per lease and process.
+is deactivated or deleted, an erased row. A session that is used often costs one question per lease and process,
+however many tokens it has: otherwise one client could use up the rate at which the issuer may be asked.
 
 Needs httpx, which the extra ``client`` brings.
 """
@@ -17,6 +18,7 @@ from datetime import timedelta
 from functools import lru_cache
 from importlib import import_module
 from threading import Lock
+from time import monotonic
 from typing import Any, ClassVar, NamedTuple
 from urllib.parse import urlsplit
 
@@ -72,11 +74,10 @@ class LeasedAccessTokenAuthentication(StatelessAccessTokenAuthentication):
         Raises:
             SessionEndedError: it is not.
             UnavailableError: nobody knows.
-            ConfigurationError: ``issuer`` or ``credential`` is missing, or would be asked over plain HTTP.
+            ConfigurationError: ``issuer`` or ``credential`` is missing, or would be asked over plain HTTP; or the lease
+                is not above zero.
         """
-        is_active = self._answers().is_active(
-            bearer_credential(request) or "", str(claims.session_id)
-        )
+        is_active = self._answers().is_active(bearer_credential(request) or "", claims)
         if is_active is None:
             raise refusal(request, UnavailableError())
         if not is_active:
@@ -84,7 +85,7 @@ class LeasedAccessTokenAuthentication(StatelessAccessTokenAuthentication):
 
     @classmethod
     def _answers(cls) -> Answers:
-        _check_address(cls)
+        _check(cls)
         seconds = cls.lease.total_seconds()
         timeout = min(cls.timeout.total_seconds(), seconds)
         return _answers_of(
@@ -106,17 +107,27 @@ class AnswerError(Exception):
 
 
 class Answers:
-    """The answers of one issuer, by digests of tokens. Thread-safe; for the process that made it."""
+    """The answers of one issuer. Thread-safe; for the process that made it.
+
+    That a token is active holds for each of the session's tokens since the same authentication, whose signature and
+    expiry were verified here. That one is not may be because it has just expired there, and holds for that one alone.
+    """
 
     def __init__(
         self, issuer: str, credential: str, lease: float, timeout: float, size: int
     ) -> None:
-        self.issuer, self.lease, self.size = issuer, lease, size
+        self.issuer, self.lease, self.timeout, self.size = issuer, lease, timeout, size
         httpx = _httpx()
         self._client = httpx.Client(
-            headers={"Authorization": f"Bearer {credential}", "Accept": "application/json"},
+            headers={
+                "Authorization": f"Bearer {credential}",
+                "Accept": "application/json",
+                "Accept-Encoding": "identity",
+            },
             timeout=timeout,
             follow_redirects=False,
+            # No proxy of the environment between two processes of one host.
+            trust_env=not _is_here(issuer),
         )
         self._lock = Lock()
         self._known: OrderedDict[str, Answer] = OrderedDict()
@@ -127,28 +138,35 @@ class Answers:
         return f"<Answers of {self.issuer}>"
 
     @sensitive_variables()
-    def is_active(self, token: str, session_id: str) -> bool | None:
-        """Return whether the token is active, by an answer within the lease; None if there is none to be had.
+    def is_active(self, token: str, claims: Claims) -> bool | None:
+        """Return whether a verified token is active, by an answer within the lease; None if there is none to be had.
 
         Threads that ask about one token at the same time send one question.
         """
-        digest = tokens.digest(token)
+        digest, session = tokens.digest(token), _session_of(claims)
         with self._lock:
-            known = self._known.get(digest)
-            if known is not None and now() < known.until:
-                self._known.move_to_end(digest)
-                return known.is_active
+            for key in (session, digest):
+                known = self._known.get(key)
+                if known is not None and now() < known.until:
+                    self._known.move_to_end(key)
+                    return known.is_active
             asked = self._asked.get(digest)
             if asked is None:
                 if now() < self._paused_until:
                     return None
                 self._asked[digest] = Future()
-        answer = self._ask(digest, token, session_id) if asked is None else asked.result()
+        if asked is None:
+            answer = self._ask(digest, session, token, str(claims.session_id))
+        else:
+            try:
+                answer = asked.result(self.timeout)
+            except TimeoutError:
+                return None
         # That of another thread may be older than this request.
         return answer.is_active if now() < answer.until else None
 
     @sensitive_variables()
-    def _ask(self, digest: str, token: str, session_id: str) -> Answer:
+    def _ask(self, digest: str, session: str, token: str, session_id: str) -> Answer:
         sent_at = now()
         answer = Answer(None, sent_at + self.lease)
         try:
@@ -163,7 +181,7 @@ class Answers:
             with self._lock:
                 waiting = self._asked.pop(digest)
                 if answer.is_active is not None:
-                    self._known[digest] = answer
+                    self._known[session if answer.is_active else digest] = answer
                 while len(self._known) > self.size:
                     self._known.popitem(last=False)
             waiting.set_result(answer)
@@ -174,11 +192,15 @@ class Answers:
         with self._client.stream("POST", self.issuer, data={"token": token}) as response:
             if response.status_code != 200:
                 raise AnswerError(f"the issuer has answered {response.status_code}")
-            body = b""
-            for part in response.iter_bytes():
+            body, deadline = b"", monotonic() + self.timeout
+            # Not iter_bytes(), which would unpack what somebody has compressed.
+            for part in response.iter_raw():
                 body += part
                 if len(body) > LONGEST_ANSWER:
                     raise AnswerError("the issuer's answer is too long")
+                # The timeout of httpx is for each part.
+                if monotonic() > deadline:
+                    raise AnswerError("the issuer's answer takes too long")
         found = json.loads(body)
         if not isinstance(found, dict) or not isinstance(found.get("active"), bool):
             raise AnswerError("the issuer's answer is none of RFC 7662")
@@ -193,17 +215,27 @@ def _answers_of(
     return Answers(issuer, credential, lease, timeout, size)
 
 
-def _check_address(cls: type[LeasedAccessTokenAuthentication]) -> None:
+def _session_of(claims: Claims) -> str:
+    """Return what the tokens of one session since one authentication have in common."""
+    return f"{claims.session_id} {claims.all.get('cred')} {claims.all.get('auth_time')}"
+
+
+def _is_here(issuer: str) -> bool:
+    return urlsplit(issuer).hostname in {"localhost", "127.0.0.1", "::1"}
+
+
+def _check(cls: type[LeasedAccessTokenAuthentication]) -> None:
     address = urlsplit(cls.issuer)
-    is_here = address.hostname in {"localhost", "127.0.0.1", "::1"}
     if not (cls.credential and address.hostname and address.scheme in {"https", "http"}):
         raise ConfigurationError(
             f"{cls.__name__} needs issuer, the address of the introspection to ask, and credential, a token for it."
         )
-    if address.scheme == "http" and not (is_here or settings.DEBUG):
+    if address.scheme == "http" and not (_is_here(cls.issuer) or settings.DEBUG):
         raise ConfigurationError(
             f"{cls.__name__}.issuer is asked over plain HTTP, where others can read the tokens and answer: use https://."
         )
+    if min(cls.lease, cls.timeout) <= timedelta(0):
+        raise ConfigurationError(f"{cls.__name__}.lease and timeout have to be above zero.")
 
 
 def _httpx() -> Any:

@@ -6,6 +6,7 @@ import json
 import os
 import threading
 from collections.abc import Callable, Iterator
+from concurrent.futures import Future
 from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import SimpleNamespace
@@ -16,12 +17,13 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from django.http import HttpResponse
 from django.test import RequestFactory, override_settings
+from django.utils import timezone
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.views import APIView
 
-from django_sessions_plus import sessions
+from django_sessions_plus import sessions, tokens
 from django_sessions_plus.api import leased
 from django_sessions_plus.api.leased import Answers, LeasedAccessTokenAuthentication
 from django_sessions_plus.exceptions import ConfigurationError
@@ -238,12 +240,12 @@ def test_an_issuer_that_is_away_is_no_error_of_the_client(token):
     assert code(ask(view_of(issuer="http://127.0.0.1:9/introspect"), token)) == "unavailable"
 
 
-def test_threads_with_one_token_ask_once(active, row, token):
+def test_threads_with_one_token_ask_once(active, token):
     active.hold.clear()
-    answers = Answers(active.address, CREDENTIAL, 60.0, 30.0, 10)
+    answers, claims = Answers(active.address, CREDENTIAL, 60.0, 30.0, 10), access.verify(token)
     found: list[Any] = []
     threads = [
-        threading.Thread(target=lambda: found.append(answers.is_active(token, str(row.pk))))
+        threading.Thread(target=lambda: found.append(answers.is_active(token, claims)))
         for _ in range(5)
     ]
     for thread in threads:
@@ -255,14 +257,51 @@ def test_threads_with_one_token_ask_once(active, row, token):
     assert len(active.asked) == 1
 
 
-def test_it_remembers_a_limited_number(active, row):
-    answers = Answers(active.address, CREDENTIAL, 60.0, 30.0, 2)
+def test_it_remembers_a_limited_number(issuer, token):
+    answers, claims = Answers(issuer.address, CREDENTIAL, 60.0, 30.0, 2), access.verify(token)
     for name in ("a", "b", "c", "a"):
-        assert answers.is_active(name, str(row.pk))
-    assert [token for _, token in active.asked] == ["a", "b", "c", "a"]
-    assert answers.is_active("c", str(row.pk))
-    assert len(active.asked) == 4
+        assert answers.is_active(name, claims) is False
+    assert [asked for _, asked in issuer.asked] == ["a", "b", "c", "a"]
+    assert answers.is_active("c", claims) is False
+    assert len(issuer.asked) == 4
     assert CREDENTIAL not in repr(answers)
+
+
+def test_the_tokens_of_a_session_cost_one_question(at, active, row):
+    view = view_of(issuer=active.address)
+    first, second = (access.issue(row).token for _ in range(2))
+    assert first != second
+    assert [ask(view, each).status_code for each in (first, second)] == [200, 200]
+    assert len(active.asked) == 1
+    row.authenticated_at = timezone.now()
+    third = access.issue(row).token
+    assert ask(view, third).status_code == 200
+    assert len(active.asked) == 2
+
+
+def test_one_that_is_refused_does_not_speak_for_the_others(at, active, row):
+    view = view_of(issuer=active.address)
+    old, new = (access.issue(row).token for _ in range(2))
+    good = active.answer
+    # It has just expired there.
+    active.answer = lambda token: (200, {"active": False}) if token == old else good(token)
+    assert code(ask(view, old)) == "session_ended"
+    assert ask(view, new).status_code == 200
+
+
+def test_who_waits_for_the_question_of_another_thread_waits_no_longer_than_that(active, token):
+    active.hold.clear()
+    answers, claims = Answers(active.address, CREDENTIAL, 60.0, 0.2, 10), access.verify(token)
+    answers._asked[tokens.digest(token)] = Future()
+    assert answers.is_active(token, claims) is None
+    assert active.asked == []
+
+
+def test_an_answer_that_trickles_is_given_up(active, token, monkeypatch):
+    times = iter([0.0, 31.0, 62.0])
+    monkeypatch.setattr(leased, "monotonic", lambda: next(times))
+    answers, claims = Answers(active.address, CREDENTIAL, 60.0, 30.0, 10), access.verify(token)
+    assert answers.is_active(token, claims) is None
 
 
 def test_a_token_that_is_not_valid_is_not_asked_about(issuer, token):
@@ -296,6 +335,7 @@ def test_another_process_has_answers_of_its_own(active, token):
         ({"issuer": "ftp://id.example.com/"}, "needs issuer"),
         ({"issuer": "https://id.example.com/", "credential": ""}, "needs issuer"),
         ({"issuer": "http://id.example.com/"}, "plain HTTP"),
+        ({"issuer": "https://id.example.com/", "lease": timedelta(0)}, "above zero"),
     ],
 )
 def test_what_cannot_be_asked_is_said(token, attributes, words):

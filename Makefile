@@ -165,9 +165,9 @@ run-neighbours: $(READY)-neighbours
 run-switching: | $(PY)
 	@$(PY) -m tests.switching.real.run --sessions $(SESSIONS) --environments $(VENV)/sites $(ENGINES)
 
-# It starts a server of its own; the address only says which driver is needed.
+# It starts servers of its own; the addresses only say which drivers are needed.
 torture-lease:
-	@$(MAKE) --no-print-directory run-$@ DATABASE_URL=postgres://
+	@$(MAKE) --no-print-directory run-$@ DATABASE_URL=postgres:// $(if $(findstring redis,$(TORTURE_ARGS)),REDIS_URL=redis://)
 
 run-torture-lease: $(READY)-test
 	@$(PY) -m tests.leasing.torture $(TORTURE_ARGS)

@@ -5,8 +5,8 @@ from __future__ import annotations
 import random
 import subprocess
 import time
-
-import redis
+from importlib import import_module
+from typing import Any
 
 from tests.leasing.torture.postgres import freeze
 
@@ -16,7 +16,9 @@ class Redis:
 
     def __init__(self, port: int) -> None:
         self.port = port
-        self.client = redis.Redis(port=port, socket_timeout=5)
+        # Who tries PostgreSQL alone need not have it.
+        self._redis: Any = import_module("redis")
+        self.client = self._redis.Redis(port=port, socket_timeout=5)
         self.process = self._started()
 
     def _started(self) -> subprocess.Popen[bytes]:
@@ -25,7 +27,7 @@ class Redis:
         while True:
             try:
                 self.client.ping()
-            except redis.ConnectionError:
+            except self._redis.ConnectionError:
                 time.sleep(0.02)
             else:
                 return process

@@ -85,12 +85,9 @@ class LeasedAccessTokenAuthentication(StatelessAccessTokenAuthentication):
 
     @classmethod
     def _answers(cls) -> Answers:
-        _check(cls)
-        seconds = cls.lease.total_seconds()
-        timeout = min(cls.timeout.total_seconds(), seconds)
-        return _answers_of(
-            os.getpid(), cls.issuer, cls.credential, seconds, timeout, cls.remembered
-        )
+        # Any: types of REST framework's classes are not known to be hashable.
+        key: Any = cls
+        return _answers_of(os.getpid(), key)
 
 
 class Answer(NamedTuple):
@@ -208,11 +205,12 @@ class Answers:
 
 
 @lru_cache(maxsize=16)
-def _answers_of(
-    pid: int, issuer: str, credential: str, lease: float, timeout: float, size: int
-) -> Answers:
+def _answers_of(pid: int, cls: type[LeasedAccessTokenAuthentication]) -> Answers:
     """Return those of this process; one that was forked from it must not share connections and locks."""
-    return Answers(issuer, credential, lease, timeout, size)
+    _check(cls)
+    lease = cls.lease.total_seconds()
+    timeout = min(cls.timeout.total_seconds(), lease)
+    return Answers(cls.issuer, cls.credential, lease, timeout, cls.remembered)
 
 
 def _session_of(claims: Claims) -> str:

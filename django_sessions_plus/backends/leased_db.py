@@ -107,7 +107,7 @@ class SessionStore(DBStore):
         if self._is_data_missing and not no_load and not self._load_leased():
             # Async code may await the user and then read the session without awaiting: with Django's
             # engines that works, because the data was loaded with the user.
-            beside_event_loop(self.load)
+            beside_event_loop(self._load_stored)
         return super()._get_session(no_load)
 
     # Django's property calls Django's method.
@@ -124,12 +124,15 @@ class SessionStore(DBStore):
         return self.identity is not None and super().known_data is None
 
     def load(self) -> dict[str, Any]:
-        """See SessionStore; without a query if the memory has the data.
+        """See SessionStore; without a query if the memory has the data."""
+        return self._session_cache if self._load_leased() else self._load_stored()
 
-        If the session that the memory knew has ended since, the request becomes anonymous.
-        """
-        if self._load_leased():
-            return self._session_cache
+    async def aload(self) -> dict[str, Any]:
+        """See load(); without a thread if the memory has the data."""
+        return self._session_cache if self._load_leased() else await in_thread(self._load_stored)
+
+    def _load_stored(self) -> dict[str, Any]:
+        """Read the database. If the session that the memory knew has ended since, the request becomes anonymous."""
         leased = self.row if self.identity is not None else None
         self.is_loading = True
         try:
@@ -145,10 +148,6 @@ class SessionStore(DBStore):
             self._session_cache = data
         self.identity = None
         return data
-
-    async def aload(self) -> dict[str, Any]:
-        """See load(); without a thread if the memory has the data."""
-        return self._session_cache if self._load_leased() else await in_thread(self.load)
 
     def _load_leased(self) -> bool:
         """With ``SESSIONS_PLUS_LEASE_DATA``, load the data from memory; return whether the memory has it."""

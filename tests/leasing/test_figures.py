@@ -20,8 +20,8 @@ from django_sessions_plus.backends.leasing.lags import REMEMBERED, Lags
 from django_sessions_plus.backends.leasing.listening import memory_of
 from django_sessions_plus.backends.leasing.memory import Memory, now
 from django_sessions_plus.models import Session
-from tests.leasing.conftest import ENGINE, who
-from tests.leasing.test_listening import listener, on_postgresql, send_an_echo, started, until
+from tests.leasing.conftest import ENGINE, until, who
+from tests.leasing.test_listening import listener, on_postgresql, send_an_echo, started
 from tests.test_docs import DOCS, blocks
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.site")]

@@ -6,7 +6,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from datetime import timedelta
 from pathlib import Path
 from typing import Any
@@ -22,14 +22,13 @@ from django_sessions_plus.backends.leasing import listening, triggers
 from django_sessions_plus.backends.leasing.listening import Listener, memory_of
 from django_sessions_plus.backends.leasing.memory import Memory, now
 from django_sessions_plus.models import Session
-from tests.leasing.conftest import ENGINE
+from tests.leasing.conftest import ENGINE, PATIENCE, until
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.site")]
 
 on_postgresql = pytest.mark.skipif(
     connection.vendor != "postgresql", reason="only PostgreSQL announces what has ended"
 )
-PATIENCE = 60.0
 
 
 @pytest.fixture
@@ -42,14 +41,6 @@ def leases(ada: User) -> Iterator[Memory]:
         finally:
             listening.stop_all()
             triggers.remove(Session, "default")
-
-
-def until(is_so: Callable[[], Any]) -> None:
-    """Wait until something is so, however long a busy machine takes."""
-    deadline = time.monotonic() + PATIENCE
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def started() -> Memory:

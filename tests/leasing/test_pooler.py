@@ -23,8 +23,8 @@ from django_sessions_plus.backends.leasing.listening import channel_of, memory_o
 from django_sessions_plus.backends.leasing.memory import now
 from django_sessions_plus.checks import leasing
 from django_sessions_plus.models import Session
-from tests.leasing.conftest import ENGINE, who
-from tests.leasing.test_listening import elsewhere, send_an_echo, signed_in, until
+from tests.leasing.conftest import ENGINE, PATIENCE, until, who
+from tests.leasing.test_listening import elsewhere, send_an_echo, signed_in
 from tests.ports import free_port
 
 pytestmark = [
@@ -36,7 +36,6 @@ pytestmark = [
 BESIDE = {"SESSION_ENGINE": ENGINE, "SESSIONS_PLUS_LEASE_CHANNEL": "database:direct"}
 LONG = timedelta(minutes=5)
 """A lease that a busy machine does not lose."""
-PATIENCE = 60.0
 
 
 @pytest.fixture

@@ -8,10 +8,9 @@ from datetime import timedelta
 from typing import Any
 
 import pytest
-from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.db import DatabaseError, connection, transaction
-from django.test import AsyncClient, Client, override_settings
+from django.test import Client, override_settings
 from django.utils import timezone
 
 from django_sessions_plus import sessions
@@ -22,7 +21,7 @@ from django_sessions_plus.backends.leasing.memory import Memory
 from django_sessions_plus.backends.rows import Rows
 from django_sessions_plus.models import Session
 from tests.api.conftest import ApiClient
-from tests.leasing.conftest import ENGINE, queries, who
+from tests.leasing.conftest import ENGINE, queries, queries_of_async, who
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.urls("tests.site")]
 
@@ -73,15 +72,7 @@ def test_the_second_request_by_cookie(ada: User, users: str):
     with override_settings(**PROCESS, SESSIONS_PLUS_LEASE_USERS=users):
         client = signed_in()
         assert queries(lambda: who(client)) == ("ada", 0 if users == "signals" else 1)
-        other = AsyncClient()
-        other.cookies = client.cookies
-
-        async def ask() -> str:
-            return str((await other.get("/awho")).content.decode())
-
-        if connection.vendor != "sqlite":
-            async_to_sync(ask)()
-        assert queries(async_to_sync(ask)) == ("ada", 0 if users == "signals" else 1)
+        assert queries_of_async(client) == ("ada", 0 if users == "signals" else 1)
 
 
 @pytest.mark.urls("tests.api.urls")

@@ -27,15 +27,8 @@ from django_sessions_plus.backends.leasing.subscribers import Subscribers, subsc
 from django_sessions_plus.exceptions import ConfigurationError
 from django_sessions_plus.middleware import aget_user
 from django_sessions_plus.models import Session
-from tests.leasing.conftest import ENGINE
-from tests.leasing.test_listening import (
-    PATIENCE,
-    elsewhere,
-    listener,
-    on_postgresql,
-    started,
-    until,
-)
+from tests.leasing.conftest import ENGINE, PATIENCE, until
+from tests.leasing.test_listening import elsewhere, listener, on_postgresql, started
 from tests.test_docs import DOCS, blocks
 
 

@@ -9,7 +9,7 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Collection, Iterator
 from datetime import timedelta
 from functools import partial
 from pathlib import Path
@@ -17,11 +17,10 @@ from typing import Any
 
 import pytest
 import redis
-from asgiref.sync import async_to_sync
 from django.contrib.auth.models import User
 from django.core.management import CommandError, call_command
 from django.db import connection, connections, transaction
-from django.test import AsyncClient, Client, override_settings
+from django.test import Client, override_settings
 from django.utils import timezone
 
 from django_sessions_plus import sessions
@@ -39,7 +38,7 @@ from django_sessions_plus.exceptions import UnsettledError
 from django_sessions_plus.models import Session
 from tests.api.conftest import ApiClient
 from tests.backends.racing import shared_database
-from tests.leasing.conftest import ENGINE, queries, who
+from tests.leasing.conftest import ENGINE, PATIENCE, queries, queries_of_async, until, who
 from tests.redis.conftest import Server
 from tests.redis.peer import Peer, peer
 
@@ -49,7 +48,6 @@ pytestmark = [
     pytest.mark.urls("tests.site"),
 ]
 
-PATIENCE = 60.0
 LEASE = 0.25
 PUBSUB = "sessions-plus-lease:0:django_sessions_plus.session"
 
@@ -116,14 +114,6 @@ def other(site: Server) -> Iterator[Peer]:
             "memory = listening.memory_of(Session)\n"
         )
         yield found
-
-
-def until(is_so: Callable[[], Any]) -> None:
-    """Wait until something is so, however long a busy machine takes."""
-    deadline = time.monotonic() + PATIENCE
-    while not is_so():
-        assert time.monotonic() < deadline
-        time.sleep(0.01)
 
 
 def started() -> Memory:
@@ -219,15 +209,7 @@ def test_what_is_announced_is_heard_without_an_echo(memory: Memory, site: Server
 def test_the_second_request_by_cookie_asks_nobody(memory: Memory, site: Server):
     client = signed_in()
     assert queries(lambda: who(client)) == ("ada", 0)
-    other = AsyncClient()
-    other.cookies = client.cookies
-
-    async def ask() -> str:
-        return str((await other.get("/awho")).content.decode())
-
-    if connection.vendor != "sqlite":
-        async_to_sync(ask)()
-    assert queries(async_to_sync(ask)) == ("ada", 0)
+    assert queries_of_async(client) == ("ada", 0)
 
 
 @pytest.mark.urls("tests.api.urls")
